@@ -1,0 +1,214 @@
+//! `words`: maximal runs of bytes other than 0x09 to 0x0D and 0x20.
+//!
+//! Agrees with `wc -w` in the C locale on printable ASCII; bytes that `wc` does not count as printable start a
+//! word here.
+
+use super::{Analysis, Pass};
+use crate::record::{Column, FileRecord, Row, Value, ValueKind};
+
+/// Counts words.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    form: Form,
+}
+
+const COLUMNS: &[Column] = &[Column { name: "words", kind: ValueKind::U64, unit: "words" }];
+
+impl Words {
+    /// Chooses the fastest form that this processor can run.
+    pub fn new() -> Words {
+        Words { form: Form::available().next_back().expect("the plain form runs everywhere") }
+    }
+}
+
+impl Default for Words {
+    fn default() -> Words {
+        Words::new()
+    }
+}
+
+impl Analysis for Words {
+    fn name(&self) -> &'static str {
+        "words"
+    }
+
+    fn columns(&self) -> &[Column] {
+        COLUMNS
+    }
+
+    fn pass(&self) -> Box<dyn Pass> {
+        Box::new(Count { form: self.form, words: 0, in_word: false })
+    }
+}
+
+struct Count {
+    form: Form,
+    words: u64,
+    /// Whether the byte before the next block belongs to a word.
+    in_word: bool,
+}
+
+impl Pass for Count {
+    fn begin(&mut self, _: &FileRecord<'_>) {
+        self.words = 0;
+        self.in_word = false;
+    }
+
+    fn block(&mut self, bytes: &[u8]) {
+        let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return };
+        self.words += u64::from(!self.in_word && !is_space(first)) + self.form.starts(bytes);
+        self.in_word = !is_space(last);
+    }
+
+    fn finish(&mut self, row: &mut Row) {
+        row.push(Value::U64(self.words));
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    byte == b' ' || byte.wrapping_sub(0x09) < 5
+}
+
+/// The word starts after the first byte of `bytes`: the definition that every form keeps to.
+fn starts_plain(bytes: &[u8]) -> u64 {
+    bytes.windows(2).filter(|pair| is_space(pair[0]) && !is_space(pair[1])).count() as u64
+}
+
+/// The same by lanes: written so that the compiler turns each step into whole-vector instructions of the width
+/// that the caller's target features allow. Measured against hand-written masks: no slower (benches/analyses.rs).
+#[inline(always)]
+fn starts_by_lanes(bytes: &[u8]) -> u64 {
+    const LANES: usize = 64;
+    // A lane counts at most one start a step: 255 steps fit its byte.
+    const CHUNK_BYTES: usize = LANES * 255;
+    let Some(after) = bytes.get(1..) else { return 0 };
+    let before = &bytes[..after.len()];
+    let mut starts = 0;
+    for (before, after) in before.chunks(CHUNK_BYTES).zip(after.chunks(CHUNK_BYTES)) {
+        let (before, before_rest) = before.as_chunks::<LANES>();
+        let (after, after_rest) = after.as_chunks::<LANES>();
+        let mut lanes = [0_u8; LANES];
+        for (before, after) in before.iter().zip(after) {
+            for lane in 0..LANES {
+                lanes[lane] += u8::from(is_space(before[lane]) & !is_space(after[lane]));
+            }
+        }
+        starts += lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
+        for (&before, &after) in before_rest.iter().zip(after_rest) {
+            starts += u64::from(is_space(before) & !is_space(after));
+        }
+    }
+    starts
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn starts_avx2(bytes: &[u8]) -> u64 {
+    starts_by_lanes(bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn starts_avx512(bytes: &[u8]) -> u64 {
+    starts_by_lanes(bytes)
+}
+
+/// The forms of one function: the same answer, faster where the processor allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Lanes,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Form {
+    /// The forms that this processor can run, slowest first.
+    fn available() -> impl DoubleEndedIterator<Item = Form> {
+        let forms = [
+            (Form::Plain, true),
+            (Form::Lanes, true),
+            #[cfg(target_arch = "x86_64")]
+            (Form::Avx2, is_x86_feature_detected!("avx2")),
+            #[cfg(target_arch = "x86_64")]
+            (
+                Form::Avx512,
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl"),
+            ),
+        ];
+        forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
+    }
+
+    #[expect(unsafe_code, reason = "calling a function compiled for a processor that was found to be this one")]
+    fn starts(self, bytes: &[u8]) -> u64 {
+        match self {
+            Form::Plain => starts_plain(bytes),
+            Form::Lanes => starts_by_lanes(bytes),
+            // SAFETY: `Form::available` is the only source of this variant and yields it only on a processor
+            // with these features; otherwise the worst case is an illegal instruction. The body is safe code.
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx2 => unsafe { starts_avx2(bytes) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx512 => unsafe { starts_avx512(bytes) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::analyses::answer;
+
+    /// Every form against the expected number, whole and cut at every place.
+    #[track_caller]
+    fn check(bytes: &[u8], expected: u64) {
+        for form in Form::available() {
+            let mut pass = Words { form }.pass();
+            for cut in 0..=bytes.len().min(300) {
+                let (left, right) = bytes.split_at(cut);
+                assert_eq!(answer(&mut *pass, [left, right]), [Value::U64(expected)], "{form:?}, cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_runs_without_white_space() {
+        check(b"", 0);
+        check(b" \t\n\x0b\x0c\r", 0);
+        check(b"word", 1);
+        check(b" two words\n", 2);
+        check(b"a\tb\nc\x0bd\x0ce\rf g", 7);
+        check(b"\x08 \x0e \x1f \x21", 4);
+        check(b"\x00 \x7f \x80 \xff", 4);
+        check("naïve café".as_bytes(), 2);
+        check(b"\xc2\xa0", 1);
+    }
+
+    #[test]
+    fn lengths_around_the_lanes_and_the_chunks() {
+        for length in [1, 2, 63, 64, 65, 66, 127, 128, 129, 64 * 255, 64 * 255 + 1, 64 * 255 + 2, 40_000] {
+            let bytes: Vec<u8> = b"ab ".iter().copied().cycle().take(length).collect();
+            check(&bytes, length.div_ceil(3) as u64);
+            check(&vec![b'x'; length], 1);
+            check(&vec![b' '; length], 0);
+            let pairs: Vec<u8> = b" x".iter().copied().cycle().take(length).collect();
+            check(&pairs, (length / 2) as u64);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_form_agrees_with_the_definition(bytes in proptest::collection::vec(0_u8..0x30, 0..2000)) {
+            for form in Form::available() {
+                prop_assert_eq!(form.starts(&bytes), starts_plain(&bytes));
+            }
+        }
+    }
+}

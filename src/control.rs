@@ -1,0 +1,57 @@
+//! What another thread may do with a run: watch how far it is, and cancel it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Shared between a run and whoever watches it. Counters only grow; they are for display, the report is exact.
+#[derive(Debug, Default)]
+pub struct Control {
+    files: AtomicU64,
+    bytes: AtomicU64,
+    explored: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+/// The whole tree, in the unit in which the walk says how much of it is explored.
+pub(crate) const WHOLE_TREE: u64 = 1 << 62;
+
+impl Control {
+    /// A control for one run.
+    pub fn new() -> Control {
+        Control::default()
+    }
+
+    /// Records that have been written.
+    pub fn files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the files that are done.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How much of the tree the walk has seen, from 0 to 1: each directory shares its part evenly between itself
+    /// and the directories in it. A guess that gets better as the run goes on.
+    pub fn explored(&self) -> f64 {
+        self.explored.load(Ordering::Relaxed) as f64 / WHOLE_TREE as f64
+    }
+
+    /// Asks the run to stop soon. What is read by then is in the report.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_done(&self, files: u64, bytes: u64) {
+        self.files.fetch_add(files, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_explored(&self, share: u64) {
+        self.explored.fetch_add(share, Ordering::Relaxed);
+    }
+}

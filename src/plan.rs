@@ -1,0 +1,306 @@
+//! Every choice and every limit of a run, in one plain struct.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::analyses::{self, Analysis};
+use crate::error::Error;
+use crate::record::Column;
+
+/// What to do, decided once before the run begins. [`Plan::new`] has the measured defaults; change fields at will:
+/// [`crate::run`] checks the whole.
+#[derive(Clone)]
+pub struct Plan {
+    /// Where to begin. Each is resolved once, through links.
+    pub roots: Vec<Root>,
+    /// The questions, in the order of the columns.
+    pub analyses: Vec<Arc<dyn Analysis>>,
+    /// Which entries of the tree count.
+    pub filter: Filter,
+    /// How the tree is listed.
+    pub walker: Walker,
+    /// Threads that list directories. Two keep up with any number of workers on a warm cache; the portable
+    /// walker uses one.
+    pub walkers: usize,
+    /// Threads that open, read and analyse. Fewer run where the handle budget does not allow them all.
+    pub workers: usize,
+    /// A batch is cut at this many files.
+    pub batch_files_max: usize,
+    /// A batch is cut at this many bytes of file content (one larger file is a batch of its own). It costs a stat a
+    /// file in the walk.
+    pub batch_bytes_max: Option<u64>,
+    /// Batches that wait for a worker, and results that wait for the sink.
+    pub queue_batches_max: usize,
+    /// Bytes read at once: large enough to spend few system calls, small enough that all analyses find them in
+    /// the core's cache.
+    pub block_bytes: usize,
+    /// File handles that the run may hold open, over walk, batches and workers.
+    pub handles_max: usize,
+    /// How far a file is read that says its size is 0, as those of /proc do.
+    pub unbounded_bytes_max: u64,
+    /// Files not to read because this run writes them, by device and inode.
+    pub own_outputs: Vec<(u64, u64)>,
+}
+
+/// Handles kept free for whatever else the process opens.
+pub const HANDLES_RESERVED: usize = 16;
+
+impl Plan {
+    /// A plan over `roots` with no analyses and the default limits: one worker per core, and as many handles as
+    /// the soft RLIMIT_NOFILE allows less [`HANDLES_RESERVED`].
+    pub fn new<R: Into<Root>>(roots: impl IntoIterator<Item = R>) -> Plan {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Plan {
+            roots: roots.into_iter().map(Into::into).collect(),
+            analyses: Vec::new(),
+            filter: Filter::default(),
+            walker: Walker::default(),
+            walkers: cores.min(2),
+            workers: cores,
+            // ops/engine.md, "Batch size": within noise from 64 to 1024.
+            batch_files_max: 256,
+            batch_bytes_max: None,
+            queue_batches_max: 2 * cores,
+            // ops/engine.md, "Block size".
+            block_bytes: 128 * 1024,
+            handles_max: handles_allowed(),
+            unbounded_bytes_max: 1024 * 1024,
+            own_outputs: Vec::new(),
+        }
+    }
+
+    /// The columns of its analyses, in order.
+    pub fn columns(&self) -> Vec<Column> {
+        analyses::columns(&self.analyses)
+    }
+
+    /// Refuses what contradicts itself or cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Plan`], which says what and why.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |why: String| Err(Error::Plan(why));
+        if self.roots.is_empty() {
+            return refuse("no root to scan".to_owned());
+        }
+        for (name, value) in [
+            ("workers", self.workers),
+            ("walkers", self.walkers),
+            ("batch_files_max", self.batch_files_max),
+            ("queue_batches_max", self.queue_batches_max),
+            ("block_bytes", self.block_bytes),
+        ] {
+            if value == 0 {
+                return refuse(format!("{name} must be at least 1"));
+            }
+        }
+        if self.batch_bytes_max == Some(0) {
+            return refuse("batch_bytes_max must be at least 1".to_owned());
+        }
+        if let (Some(min), Some(max)) = (self.filter.size_min, self.filter.size_max)
+            && min > max
+        {
+            return refuse(format!("no file can have a size of at least {min} and at most {max} bytes"));
+        }
+        let mut names: Vec<_> = self.columns().iter().map(|column| column.name).collect();
+        names.extend(RECORD_KEYS);
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refuse(format!("two columns are named {:?}", twice[0]));
+        }
+        self.handles().map(drop)
+    }
+
+    /// How the handle budget is divided: a fixed part each, so that nobody ever waits for a handle. Workers that it
+    /// cannot feed are left out.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when it does not suffice for one worker and one walker.
+    pub(crate) fn handles(&self) -> Result<Handles, Error> {
+        let mut walkers = self.walkers;
+        let mut workers = self.workers;
+        loop {
+            let queue = self.queue_batches_max.min(2 * workers);
+            // A walker holds the root of its part, the directory it listed last, a directory and its parent while
+            // it steps down, one on offer to another walker, and those on its stack; a worker the file it reads.
+            let fixed = walkers * (WALKER_HANDLES + WALK_STACK_MIN) + workers;
+            // A batch is being filled, waits, or is being worked off.
+            let batches = walkers + queue + workers;
+            let free = self.handles_max.saturating_sub(fixed);
+            if free >= batches {
+                let extra_stack = (free / 4 / walkers).min(WALK_STACK_MAX - WALK_STACK_MIN);
+                return Ok(Handles {
+                    walkers,
+                    workers,
+                    queue,
+                    walk_stack: WALK_STACK_MIN + extra_stack,
+                    batch_directories: (free - extra_stack * walkers) / batches,
+                });
+            }
+            match (workers, walkers) {
+                (1, 1) => {
+                    return Err(Error::Plan(format!(
+                        "{} file handles are too few: one worker needs {} (raise `ulimit -n`)",
+                        self.handles_max,
+                        fixed + batches
+                    )));
+                }
+                (1, _) => walkers -= 1,
+                _ => workers -= 1,
+            }
+        }
+    }
+}
+
+/// Keys that every record has, so that no column may be named so.
+const RECORD_KEYS: [&str; 4] = ["type", "path", "size", "mtime_ns"];
+
+const WALKER_HANDLES: usize = 5;
+const WALK_STACK_MIN: usize = 2;
+const WALK_STACK_MAX: usize = 64;
+
+/// The handle budget, divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handles {
+    /// Threads that walk.
+    pub(crate) walkers: usize,
+    /// Workers that the budget feeds.
+    pub(crate) workers: usize,
+    /// Batches that wait.
+    pub(crate) queue: usize,
+    /// Directories that a walker keeps open on its stack.
+    pub(crate) walk_stack: usize,
+    /// Directories that a batch may refer to.
+    pub(crate) batch_directories: usize,
+}
+
+fn handles_allowed() -> usize {
+    #[cfg(unix)]
+    let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX));
+    #[cfg(not(unix))]
+    let soft = 512;
+    soft.saturating_sub(HANDLES_RESERVED)
+}
+
+/// A place to begin: where it is, and how it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// A file or directory.
+    pub path: PathBuf,
+    /// The start of every path below it in the report; empty: none.
+    pub shown: Vec<u8>,
+}
+
+impl Root {
+    /// The current directory, with paths shown as they would be typed there: `src/main.rs`, not `./src/main.rs`.
+    pub fn here() -> Root {
+        Root { path: PathBuf::from("."), shown: Vec::new() }
+    }
+}
+
+impl<P: AsRef<Path>> From<P> for Root {
+    /// A root that is shown as it was given.
+    fn from(path: P) -> Root {
+        let path = path.as_ref().to_path_buf();
+        let shown = path.as_os_str().as_encoded_bytes().to_vec();
+        Root { path, shown }
+    }
+}
+
+/// Which entries of the tree count. An engine that hashes and counts skips nothing unless told to. Roots
+/// themselves are never filtered by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Patterns of paths, relative to the current directory, to include; with a leading `!`, to exclude. The last
+    /// that matches decides, in the syntax of .gitignore.
+    pub globs: Vec<String>,
+    /// Leave out names that begin with a dot.
+    pub skip_hidden: bool,
+    /// Smallest size to read, in bytes.
+    pub size_min: Option<u64>,
+    /// Largest size to read, in bytes.
+    pub size_max: Option<u64>,
+    /// How many levels to descend: 0 is the roots alone, 1 what lies directly in them.
+    pub depth_max: Option<usize>,
+    /// Stay on the file system of each root.
+    pub one_file_system: bool,
+    /// Follow symbolic links.
+    pub follow: bool,
+}
+
+/// How the tree is listed. Both find the same entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walker {
+    /// Over directory handles (Linux): in parallel, never led out of a root, no limit on the length of a path.
+    #[cfg(target_os = "linux")]
+    Handles,
+    /// By whole paths (everywhere).
+    Portable,
+}
+
+impl Default for Walker {
+    fn default() -> Walker {
+        #[cfg(target_os = "linux")]
+        return Walker::Handles;
+        #[cfg(not(target_os = "linux"))]
+        return Walker::Portable;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan { walkers: 1, workers: 2, queue_batches_max: 4, ..Plan::new(["."]) }
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_a_reason() {
+        #[track_caller]
+        fn check(change: impl FnOnce(&mut Plan), expected: &str) {
+            let mut plan = plan();
+            change(&mut plan);
+            assert_eq!(plan.check().map_err(|error| error.to_string()), Err(expected.to_owned()));
+        }
+        check(|plan| plan.roots.clear(), "no root to scan");
+        check(|plan| plan.workers = 0, "workers must be at least 1");
+        check(|plan| plan.batch_files_max = 0, "batch_files_max must be at least 1");
+        check(|plan| plan.batch_bytes_max = Some(0), "batch_bytes_max must be at least 1");
+        check(
+            |plan| (plan.filter.size_min, plan.filter.size_max) = (Some(2), Some(1)),
+            "no file can have a size of at least 2 and at most 1 bytes",
+        );
+        check(
+            |plan| plan.analyses = vec![Arc::new(analyses::Lines), Arc::new(analyses::Lines)],
+            "two columns are named \"lines\"",
+        );
+        check(
+            |plan| plan.handles_max = 10,
+            "10 file handles are too few: one worker needs 12 (raise `ulimit -n`)",
+        );
+    }
+
+    #[test]
+    fn the_handle_budget_is_never_overdrawn() {
+        for handles_max in 12..300 {
+            for (walkers, workers) in [(1, 1), (1, 2), (2, 2), (2, 32), (8, 8)] {
+                let plan = Plan { handles_max, walkers, workers, queue_batches_max: 2 * workers, ..plan() };
+                let handles = plan.handles().expect("12 suffice");
+                let used = handles.walkers * (WALKER_HANDLES + handles.walk_stack)
+                    + handles.workers
+                    + (handles.walkers + handles.queue + handles.workers) * handles.batch_directories;
+                assert!(used <= handles_max, "{used} of {handles_max}: {handles:?}");
+                assert!(handles.batch_directories >= 1 && handles.workers >= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn sixty_four_handles_feed_the_default_pool_of_two_cores() {
+        let handles = Plan { handles_max: 64 - HANDLES_RESERVED, walkers: 2, ..plan() }.handles().expect("enough");
+        assert_eq!((handles.walkers, handles.workers), (2, 2));
+    }
+}

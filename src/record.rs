@@ -1,0 +1,466 @@
+//! The nouns that flow: what the walk met, what a batch carries, what a row holds.
+//!
+//! Bytes of files never appear here: a batch carries directory handles and names, a row carries answers.
+//! Paths are bytes as the operating system gave them, joined with `/`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::error::FileError;
+
+/// A directory of the tree, or the place from which a root's path is resolved.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// The path that its entries are shown under. Empty: entries are shown by their name alone.
+    pub path: Arc<[u8]>,
+    /// The open directory that names are resolved beside; without one, paths are opened as a whole.
+    #[cfg(unix)]
+    pub handle: Option<Arc<std::os::fd::OwnedFd>>,
+}
+
+impl Directory {
+    /// A directory that is known by its path alone.
+    pub fn from_path(path: &[u8]) -> Directory {
+        Directory {
+            path: path.into(),
+            #[cfg(unix)]
+            handle: None,
+        }
+    }
+
+    /// Appends the path of the entry `name` to `out`.
+    pub fn join_to(&self, name: &[u8], out: &mut Vec<u8>) {
+        join_path(&self.path, name, out);
+    }
+}
+
+/// Appends `directory` and `name` to `out` with one `/` between them where one is needed.
+pub fn join_path(directory: &[u8], name: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(directory);
+    if !directory.is_empty() && !directory.ends_with(b"/") && !name.is_empty() {
+        out.push(b'/');
+    }
+    out.extend_from_slice(name);
+}
+
+/// What the walk says of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A regular file, to be opened without following a link.
+    File,
+    /// A root, or with `-L` the target of a link: to be opened through links.
+    FileThroughLinks,
+    /// Not read, for the reason given.
+    Skipped(SkipReason),
+    /// A directory that could not be read, or an entry that could not be told apart.
+    Failed(FileError),
+}
+
+/// Why an entry that was met is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SkipReason {
+    /// A symbolic link, and links are not followed.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A Unix-domain socket.
+    Socket,
+    /// A character or block device.
+    Device,
+    /// Outside `--min-size` and `--max-size`.
+    Size,
+    /// One of the files this run writes.
+    OwnOutput,
+    /// A directory equal to one of its ancestors.
+    Loop,
+    /// A directory on another file system than its root.
+    OtherFileSystem,
+}
+
+impl SkipReason {
+    /// Every reason, in the order of the reports.
+    pub const ALL: [SkipReason; 8] = [
+        SkipReason::Symlink,
+        SkipReason::Fifo,
+        SkipReason::Socket,
+        SkipReason::Device,
+        SkipReason::Size,
+        SkipReason::OwnOutput,
+        SkipReason::Loop,
+        SkipReason::OtherFileSystem,
+    ];
+
+    /// The word that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            SkipReason::Symlink => "symlink",
+            SkipReason::Fifo => "fifo",
+            SkipReason::Socket => "socket",
+            SkipReason::Device => "device",
+            SkipReason::Size => "size",
+            SkipReason::OwnOutput => "own-output",
+            SkipReason::Loop => "loop",
+            SkipReason::OtherFileSystem => "other-file-system",
+        }
+    }
+}
+
+/// One entry of a batch, borrowed from it.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryRef<'a> {
+    /// Where the entry lies.
+    pub directory: &'a Directory,
+    /// Its name there, followed by one NUL so that it can be handed to the system uncopied.
+    name_and_nul: &'a [u8],
+    /// What the walk says of it.
+    pub found: Found,
+}
+
+impl<'a> EntryRef<'a> {
+    /// The entry's name in its directory; for a root, the root as it was given.
+    pub fn name(&self) -> &'a [u8] {
+        &self.name_and_nul[..self.name_and_nul.len() - 1]
+    }
+
+    /// The same name, ending in one NUL.
+    pub fn name_and_nul(&self) -> &'a [u8] {
+        self.name_and_nul
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    directory: u32,
+    name_start: u32,
+    name_end: u32,
+    found: Found,
+}
+
+/// Entries on their way to a worker: directories by handle, names in one run of bytes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    directories: Vec<Directory>,
+    names: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Sum of the sizes of its files, where the walk was asked to find them out; bytes.
+    pub bytes: u64,
+}
+
+impl Batch {
+    /// Adds an entry of `directory`.
+    ///
+    /// Names may hold any byte but NUL. The names of one batch are bounded by the cutting rule (4 GiB is out of
+    /// its reach), so positions fit 32 bits.
+    pub fn push(&mut self, directory: &Directory, name: &[u8], found: Found) {
+        if !self.ends_in(directory) {
+            self.directories.push(directory.clone());
+        }
+        let position = |at: usize| u32::try_from(at).expect("a batch is cut long before 4 GiB of names");
+        let name_start = position(self.names.len());
+        self.names.extend_from_slice(name);
+        self.names.push(0);
+        self.entries.push(Entry {
+            directory: position(self.directories.len() - 1),
+            name_start,
+            name_end: position(self.names.len()),
+            found,
+        });
+    }
+
+    /// Whether its last entry lies in `directory`, so that another one there needs no further handle.
+    pub fn ends_in(&self, directory: &Directory) -> bool {
+        self.directories.last().is_some_and(|last| Arc::ptr_eq(&last.path, &directory.path))
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True where there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Number of directories it refers to, each of which may hold one handle open.
+    pub fn directories(&self) -> usize {
+        self.directories.len()
+    }
+
+    /// Bytes taken by its names.
+    pub fn names_bytes(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The entries in the order in which the walk met them.
+    pub fn entries(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        self.entries.iter().map(|entry| EntryRef {
+            directory: &self.directories[entry.directory as usize],
+            name_and_nul: &self.names[entry.name_start as usize..entry.name_end as usize],
+            found: entry.found,
+        })
+    }
+
+    /// Closes the directory handles; paths and names stay.
+    pub fn release_handles(&mut self) {
+        #[cfg(unix)]
+        for directory in &mut self.directories {
+            directory.handle = None;
+        }
+    }
+}
+
+/// What is known of a file once it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct FileRecord<'a> {
+    /// The directory it was opened beside.
+    pub directory: &'a Directory,
+    /// Its name there; for a root, the root as it was given.
+    pub name: &'a [u8],
+    /// Size by the first fstat, in bytes. The bytes that follow may be more where this is 0 (files of /proc).
+    pub size: u64,
+    /// Time of last modification, in nanoseconds since 1970-01-01T00:00:00Z; negative before that.
+    pub mtime_ns: i128,
+}
+
+impl FileRecord<'_> {
+    /// The whole path, as it is reported.
+    pub fn path(&self) -> Vec<u8> {
+        let mut path = Vec::with_capacity(self.directory.path.len() + 1 + self.name.len());
+        self.directory.join_to(self.name, &mut path);
+        path
+    }
+}
+
+/// What a stage tells a worker of one file: first `Open`, then its blocks in order.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The file is open.
+    Open(&'a FileRecord<'a>),
+    /// Its next bytes, never none.
+    Block(&'a [u8]),
+}
+
+/// What kind of value a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A count.
+    U64,
+    /// A number with a fraction.
+    F64,
+    /// Yes or no.
+    Bool,
+    /// A short text.
+    Text,
+    /// A digest, shown in lower-case hex.
+    Digest,
+}
+
+/// One column of an analysis: every sink derives its keys and headers from this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Key in JSON, header in tables.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: ValueKind,
+    /// Unit of its values, for people: "lines", "bits per byte"; empty where there is none.
+    pub unit: &'static str,
+}
+
+/// A digest of at most 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl Digest {
+    /// Takes a digest of at most 32 bytes.
+    ///
+    /// # Panics
+    /// When `digest` is longer.
+    pub fn new(digest: &[u8]) -> Digest {
+        let mut bytes = [0; 32];
+        bytes[..digest.len()].copy_from_slice(digest);
+        Digest { bytes, length: u8::try_from(digest.len()).expect("at most 32 was just copied") }
+    }
+
+    /// The digest's bytes, first byte first.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// Lower-case hex, written into `buffer`.
+    pub fn hex<'a>(&self, buffer: &'a mut [u8; 64]) -> &'a str {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for (pair, byte) in buffer.chunks_exact_mut(2).zip(self.as_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        std::str::from_utf8(&buffer[..2 * usize::from(self.length)]).expect("hex digits are ASCII")
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// No answer.
+    Null,
+    /// A count.
+    U64(u64),
+    /// A number with a fraction.
+    F64(f64),
+    /// Yes or no.
+    Bool(bool),
+    /// A short text.
+    Text(Cow<'static, str>),
+    /// A digest.
+    Digest(Digest),
+}
+
+/// The answers for one file, in the order of the columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    values: Vec<Value>,
+}
+
+impl Row {
+    /// Adds the next column's value.
+    pub fn push(&mut self, value: Value) {
+        self.values.push(value);
+    }
+
+    /// The values so far.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// Room for `length` values.
+    pub fn with_capacity(length: usize) -> Row {
+        Row { values: Vec::with_capacity(length) }
+    }
+
+    /// Drops the values from `length` on.
+    pub fn truncate(&mut self, length: usize) {
+        self.values.truncate(length);
+    }
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Read to its end and analysed.
+    Done {
+        /// Bytes read, all of which the answers stand for.
+        size: u64,
+        /// As [`FileRecord::mtime_ns`].
+        mtime_ns: i128,
+    },
+    /// Not read.
+    Skipped(SkipReason),
+    /// Could not be read.
+    Failed(FileError),
+    /// Not read to its end because the run was cancelled: no record is made of it.
+    Unread,
+}
+
+/// A batch with what became of each of its entries.
+#[derive(Debug)]
+pub struct Results {
+    batch: Batch,
+    outcomes: Vec<Outcome>,
+    /// The rows of the files that are done, one after the other.
+    rows: Row,
+    columns: usize,
+}
+
+impl Results {
+    /// Joins a batch with its outcomes (one an entry) and rows (`columns` values for each that is done).
+    pub fn new(batch: Batch, outcomes: Vec<Outcome>, rows: Row, columns: usize) -> Results {
+        debug_assert_eq!(batch.len(), outcomes.len());
+        Results { batch, outcomes, rows, columns }
+    }
+
+    /// One record an entry that was not left unread, in the order of the batch.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut rows = 0;
+        let outcomes = self.batch.entries().zip(&self.outcomes);
+        outcomes.filter(|(_, outcome)| **outcome != Outcome::Unread).map(move |(entry, &outcome)| {
+            let start = rows;
+            if matches!(outcome, Outcome::Done { .. }) {
+                rows += self.columns;
+            }
+            Record {
+                directory: &entry.directory.path,
+                name: entry.name(),
+                outcome,
+                values: &self.rows.values[start..rows],
+            }
+        })
+    }
+
+}
+
+/// What a sink is given: a path, what became of it, and the answers where there are any.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Path of the directory it lies in, as shown.
+    pub directory: &'a [u8],
+    /// Its name there.
+    pub name: &'a [u8],
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The answers, in the order of the plan's columns; empty unless done.
+    pub values: &'a [Value],
+}
+
+impl Record<'_> {
+    /// Appends the whole path to `out`.
+    pub fn path_to(&self, out: &mut Vec<u8>) {
+        join_path(self.directory, self.name, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_joined_with_one_slash() {
+        #[track_caller]
+        fn check(directory: &[u8], name: &[u8], expected: &[u8]) {
+            let mut path = Vec::new();
+            join_path(directory, name, &mut path);
+            assert_eq!(path, expected);
+        }
+        check(b"a", b"b", b"a/b");
+        check(b"a/", b"b", b"a/b");
+        check(b"/", b"b", b"/b");
+        check(b"", b"b", b"b");
+        check(b".", b"b", b"./b");
+        check(b"a", b"", b"a");
+        check(b"a\xff", b"\n", b"a\xff/\n");
+    }
+
+    #[test]
+    fn hex_is_lower_case_and_as_long_as_the_digest() {
+        let mut buffer = [0; 64];
+        assert_eq!(Digest::new(&[0x00, 0xab, 0x10]).hex(&mut buffer), "00ab10");
+        assert_eq!(Digest::new(&[0xff; 32]).hex(&mut buffer), "f".repeat(64));
+    }
+
+    #[test]
+    fn a_batch_keeps_each_directory_once_while_it_repeats() {
+        let (a, b) = (Directory::from_path(b"a"), Directory::from_path(b"b"));
+        let mut batch = Batch::default();
+        for (directory, name) in [(&a, "1"), (&a, "2"), (&b, "3")] {
+            batch.push(directory, name.as_bytes(), Found::File);
+        }
+        assert_eq!((batch.len(), batch.directories()), (3, 2));
+        let names: Vec<_> = batch.entries().map(|entry| (entry.directory.path.to_vec(), entry.name())).collect();
+        assert_eq!(
+            names,
+            [(b"a".to_vec(), &b"1"[..]), (b"a".to_vec(), &b"2"[..]), (b"b".to_vec(), &b"3"[..])]
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! What a run did: the ledger, time per step, sizes, and what a person should know.
+
+use std::time::{Duration, SystemTime};
+
+use crate::error::Cause;
+use crate::record::{Outcome, SkipReason};
+
+/// What became of every path the walk met.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Paths met: files and what is no file, and directories that could not be entered.
+    pub met: u64,
+    /// Files read to their end and analysed.
+    pub done: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+    skipped: [u64; SkipReason::ALL.len()],
+    failed: [u64; Cause::ALL.len()],
+    /// Paths left without a record by a cancelled run.
+    pub unread: u64,
+}
+
+impl Ledger {
+    /// Counts one record.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done { size, .. } => {
+                self.done += 1;
+                self.bytes += size;
+            }
+            Outcome::Skipped(reason) => self.skipped[*reason as usize] += 1,
+            Outcome::Failed(error) => self.failed[error.cause as usize] += 1,
+            Outcome::Unread => {}
+        }
+    }
+
+    /// Paths that were not read, by reason; those that do not occur are left out.
+    pub fn skipped(&self) -> impl Iterator<Item = (SkipReason, u64)> {
+        SkipReason::ALL.into_iter().zip(self.skipped).filter(|(_, count)| *count > 0)
+    }
+
+    /// Paths that could not be read, by cause; those that do not occur are left out.
+    pub fn failed(&self) -> impl Iterator<Item = (Cause, u64)> {
+        Cause::ALL.into_iter().zip(self.failed).filter(|(_, count)| *count > 0)
+    }
+
+    /// Sum of [`Ledger::skipped`].
+    pub fn skipped_total(&self) -> u64 {
+        self.skipped.iter().sum()
+    }
+
+    /// Sum of [`Ledger::failed`].
+    pub fn failed_total(&self) -> u64 {
+        self.failed.iter().sum()
+    }
+
+    /// Paths that have a record.
+    pub fn records(&self) -> u64 {
+        self.done + self.skipped_total() + self.failed_total()
+    }
+
+    /// Whether every path met is accounted for.
+    pub fn adds_up(&self) -> bool {
+        self.met == self.records() + self.unread
+    }
+}
+
+/// Time spent per step, summed over its threads. Steps run beside each other, so the sum is more than the time
+/// that passed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepTimes {
+    /// Listing directories.
+    pub walk: Duration,
+    /// Opening and reading.
+    pub stage: Duration,
+    /// Analysing.
+    pub analyse: Duration,
+    /// Writing the report.
+    pub sink: Duration,
+    /// Workers waiting for a batch or for the sink.
+    pub workers_waited: Duration,
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// When it began.
+    pub started: SystemTime,
+    /// How long it took, up to the last record.
+    pub elapsed: Duration,
+    /// What became of every path.
+    pub ledger: Ledger,
+    /// Directories listed to their end.
+    pub directories: u64,
+    /// Directories that could not be listed, in whole or in part.
+    pub directories_failed: u64,
+    /// Entries left out by name: never met.
+    pub filtered: u64,
+    /// Time spent per step.
+    pub steps: StepTimes,
+    /// Threads that walked.
+    pub walkers: usize,
+    /// Threads that read and analysed.
+    pub workers: usize,
+    /// The most memory the process has held, in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// What was done otherwise than asked for, and why.
+    pub notes: Vec<String>,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
+}
+
+impl Report {
+    /// Whether every path met was read or skipped for a reason.
+    pub fn is_complete(&self) -> bool {
+        self.ledger.failed_total() == 0 && self.ledger.unread == 0 && !self.cancelled
+    }
+}
+
+/// The most memory the process has held so far, in bytes; `None` where the system does not tell.
+pub(crate) fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{FileError, Step};
+
+    #[test]
+    fn the_ledger_counts_each_outcome_once() {
+        let mut ledger = Ledger { met: 4, unread: 1, ..Ledger::default() };
+        ledger.count(&Outcome::Done { size: 7, mtime_ns: 0 });
+        ledger.count(&Outcome::Skipped(SkipReason::Fifo));
+        assert!(!ledger.adds_up());
+        ledger.count(&Outcome::Failed(FileError::new(Step::Stage, Cause::Changed)));
+        assert!(ledger.adds_up());
+        assert_eq!((ledger.done, ledger.bytes, ledger.records()), (1, 7, 3));
+        assert_eq!(ledger.skipped().collect::<Vec<_>>(), [(SkipReason::Fifo, 1)]);
+        assert_eq!(ledger.failed().collect::<Vec<_>>(), [(Cause::Changed, 1)]);
+    }
+
+    #[test]
+    fn counters_are_in_the_order_of_the_lists() {
+        assert!(SkipReason::ALL.iter().enumerate().all(|(i, reason)| *reason as usize == i));
+        assert!(Cause::ALL.iter().enumerate().all(|(i, cause)| *cause as usize == i));
+    }
+}

@@ -1,0 +1,143 @@
+//! The system calls of staging, on Unix: open beside a directory, fstat, read.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, openat};
+use rustix::io::Errno;
+
+use crate::record::{Directory, EntryRef, Found, SkipReason};
+
+pub(super) type Error = Errno;
+
+pub(super) use crate::error::FileError;
+
+/// An open file.
+pub(super) struct Handle(OwnedFd);
+
+/// Opens files without waiting for anyone and without leaving a trace where that is allowed.
+#[derive(Debug)]
+pub(super) struct Opener {
+    /// Whether the last file allowed O_NOATIME, which only its owner may ask for: the next one likely does as well.
+    no_atime: bool,
+    user: u32,
+    path: Vec<u8>,
+}
+
+/// What fstat says of an open file.
+#[derive(Clone, Copy)]
+pub(super) struct Status(Stat);
+
+impl Opener {
+    pub(super) fn new() -> Opener {
+        Opener { no_atime: true, user: rustix::process::geteuid().as_raw(), path: Vec::new() }
+    }
+
+    /// Opens `entry` and looks at what was opened.
+    pub(super) fn open(&mut self, entry: &EntryRef<'_>) -> Result<(Handle, Status), Error> {
+        let handle = self.open_without_trace(entry)?;
+        let status = handle.status()?;
+        if !self.no_atime && status.0.st_uid == self.user {
+            self.no_atime = true;
+            fcntl_setfl(&handle.0, fcntl_getfl(&handle.0)? | OFlags::NOATIME)?;
+        }
+        Ok((handle, status))
+    }
+
+    fn open_without_trace(&mut self, entry: &EntryRef<'_>) -> Result<Handle, Error> {
+        let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        if entry.found != Found::FileThroughLinks {
+            flags |= OFlags::NOFOLLOW;
+        }
+        if self.no_atime {
+            match self.open_with(entry, flags | NO_ATIME) {
+                Err(Errno::PERM) => self.no_atime = false,
+                opened => return opened,
+            }
+        }
+        self.open_with(entry, flags)
+    }
+
+    fn open_with(&mut self, entry: &EntryRef<'_>, flags: OFlags) -> Result<Handle, Error> {
+        let Directory { path, handle } = entry.directory;
+        let name = std::ffi::CStr::from_bytes_with_nul(entry.name_and_nul()).map_err(|_| Errno::INVAL)?;
+        let opened = match handle {
+            Some(directory) => openat(directory, name, flags, Mode::empty()),
+            None if path.is_empty() => openat(CWD, name, flags, Mode::empty()),
+            None => {
+                self.path.clear();
+                entry.directory.join_to(entry.name(), &mut self.path);
+                openat(CWD, self.path.as_slice(), flags, Mode::empty())
+            }
+        };
+        opened.map(Handle)
+    }
+}
+
+#[cfg(target_os = "linux")]
+const NO_ATIME: OFlags = OFlags::NOATIME;
+#[cfg(not(target_os = "linux"))]
+const NO_ATIME: OFlags = OFlags::empty();
+
+impl Handle {
+    pub(super) fn status(&self) -> Result<Status, Error> {
+        rustix::fs::fstat(&self.0).map(Status)
+    }
+
+    /// Reads at most `buffer.len()` bytes; 0 at the end of the file. A signal in between is no error.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match rustix::io::read(&self.0, &mut *buffer) {
+                Err(Errno::INTR) => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.0.st_mode) == FileType::RegularFile
+    }
+
+    /// For what is no file and may have been found as a root or through a link: why it is not read.
+    pub(super) fn skip_reason(&self) -> Option<SkipReason> {
+        match FileType::from_raw_mode(self.0.st_mode) {
+            FileType::Fifo => Some(SkipReason::Fifo),
+            FileType::Socket => Some(SkipReason::Socket),
+            FileType::CharacterDevice | FileType::BlockDevice => Some(SkipReason::Device),
+            _ => None,
+        }
+    }
+
+    /// Size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        u64::try_from(self.0.st_size).unwrap_or(0)
+    }
+
+    /// Whether no block is set aside for it, as for the files that the kernel makes up.
+    pub(super) fn has_no_blocks(&self) -> bool {
+        self.0.st_blocks == 0
+    }
+
+    /// Time of last modification, in nanoseconds since 1970.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between systems")]
+    pub(super) fn mtime_ns(&self) -> i128 {
+        i128::from(self.0.st_mtime as i64) * 1_000_000_000 + i128::from(self.0.st_mtime_nsec as u64)
+    }
+
+    /// Device and inode.
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the types differ between systems")]
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.0.st_dev as u64, self.0.st_ino as u64)
+    }
+
+    /// Whether size and times are those of `other`.
+    pub(super) fn same_as(&self, other: &Status) -> bool {
+        let of = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+        of(&self.0) == of(&other.0)
+    }
+}
+
+pub(super) fn file_error(error: Error) -> FileError {
+    FileError::from_errno(crate::error::Step::Stage, error)
+}

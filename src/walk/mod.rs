@@ -1,0 +1,68 @@
+//! Who is in the tree: lists directories and says of each entry what it is. Opens no file.
+//!
+//! The way in is [`Walk`]: made once, then run by each walker thread until the tree is exhausted.
+
+mod filter;
+#[cfg(target_os = "linux")]
+mod handles;
+mod portable;
+pub mod roots;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::control::Control;
+use crate::error::Error;
+use crate::plan::{Handles, Plan, Walker};
+use crate::record::{Directory, Found};
+
+/// What a walker tells whoever runs it, which answers whether to go on.
+#[derive(Debug)]
+pub(crate) enum Met<'a> {
+    /// An entry, with its size in bytes where the plan limits a batch's bytes, otherwise 0.
+    Entry { directory: &'a Directory, name: &'a [u8], found: Found, bytes: u64 },
+    /// The walker is about to wait for work: nothing more comes for a while.
+    Pause,
+}
+
+/// What one walker did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    /// Directories that were listed to their end.
+    pub(crate) directories: u64,
+    /// Directories that could not be listed, in whole or in part.
+    pub(crate) directories_failed: u64,
+    /// Entries left out by name.
+    pub(crate) filtered: u64,
+    /// Time spent waiting for directories of another walker.
+    pub(crate) waited: Duration,
+}
+
+/// One walk over all roots, shared by its walkers.
+pub(crate) enum Walk<'p> {
+    #[cfg(target_os = "linux")]
+    Handles(handles::HandleWalk<'p>),
+    Portable(portable::PortableWalk<'p>),
+}
+
+impl<'p> Walk<'p> {
+    /// # Errors
+    /// [`Error::Plan`] when a pattern of the filter does not parse.
+    pub(crate) fn new(plan: &'p Plan, handles: &Handles, control: &'p Control) -> Result<Walk<'p>, Error> {
+        let filter = filter::NameFilter::new(&plan.filter)?;
+        Ok(match plan.walker {
+            #[cfg(target_os = "linux")]
+            Walker::Handles => Walk::Handles(handles::HandleWalk::new(plan, filter, handles, control)),
+            Walker::Portable => Walk::Portable(portable::PortableWalk::new(plan, filter)),
+        })
+    }
+
+    /// The body of one walker thread. Returns when the tree is exhausted or `emit` breaks.
+    pub(crate) fn run(&self, emit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>) -> Tally {
+        match self {
+            #[cfg(target_os = "linux")]
+            Walk::Handles(walk) => walk.run(emit),
+            Walk::Portable(walk) => walk.run(emit),
+        }
+    }
+}

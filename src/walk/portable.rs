@@ -1,0 +1,177 @@
+//! The walk by whole paths: one thread, every platform. Finds the same entries as the walk over handles; what
+//! becomes a link in mid-run may lead it astray, and paths have the length limit of the system.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::filter::NameFilter;
+use super::{Met, Tally};
+use crate::error::{Cause, FileError, Step};
+use crate::plan::{Plan, Root};
+use crate::record::{Directory, Found, SkipReason};
+
+type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
+
+/// A walk that the first thread to run it does alone.
+pub(super) struct PortableWalk<'p> {
+    plan: &'p Plan,
+    filter: NameFilter,
+    taken: AtomicBool,
+}
+
+impl<'p> PortableWalk<'p> {
+    pub(super) fn new(plan: &'p Plan, filter: NameFilter) -> Self {
+        PortableWalk { plan, filter, taken: AtomicBool::new(false) }
+    }
+
+    pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
+        let mut tally = Tally::default();
+        if !self.taken.swap(true, Ordering::Relaxed) {
+            for root in &self.plan.roots {
+                if self.walk_root(root, &mut tally, emit).is_break() {
+                    break;
+                }
+            }
+        }
+        tally
+    }
+
+    fn walk_root(&self, root: &Root, tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
+        let filter = &self.plan.filter;
+        let mut entries = WalkDir::new(&root.path)
+            .follow_links(filter.follow)
+            .max_depth(filter.depth_max.unwrap_or(usize::MAX))
+            .into_iter();
+        let root_device = if filter.one_file_system { device(&root.path) } else { None };
+        let mut directory = Directory::from_path(b"");
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.fail(root, &error, tally, emit)?;
+                    continue;
+                }
+            };
+            if entry.depth() == 0 {
+                tally.directories += u64::from(entry.file_type().is_dir());
+                if !entry.file_type().is_dir() {
+                    let found = classify(&entry, Found::FileThroughLinks);
+                    let name = &root.shown;
+                    emit(Met::Entry { directory: &directory, name, found, bytes: self.bytes(&entry) })?;
+                }
+                continue;
+            }
+            let parent = self.shown(root, entry.path().parent().unwrap_or(Path::new("")));
+            if *directory.path != *parent {
+                directory = Directory::from_path(&parent);
+            }
+            let name = bytes(entry.file_name());
+            let is_directory = entry.file_type().is_dir();
+            if self.filter.excludes(&directory.path, name, is_directory && !entry.path_is_symlink()) {
+                tally.filtered += 1;
+                if is_directory {
+                    entries.skip_current_dir();
+                }
+                continue;
+            }
+            let found = if is_directory {
+                if root_device.is_none() || device(entry.path()) == root_device {
+                    tally.directories += u64::from(filter.depth_max.is_none_or(|max| entry.depth() <= max));
+                    continue;
+                }
+                entries.skip_current_dir();
+                Found::Skipped(SkipReason::OtherFileSystem)
+            } else if entry.path_is_symlink() && filter.follow {
+                classify(&entry, Found::FileThroughLinks)
+            } else {
+                classify(&entry, Found::File)
+            };
+            emit(Met::Entry { directory: &directory, name, found, bytes: self.bytes(&entry) })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn fail(&self, root: &Root, error: &walkdir::Error, tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
+        let path = error.path().map_or_else(Vec::new, |path| self.shown(root, path));
+        let name: &[u8] = if path.is_empty() { b"." } else { &path };
+        let (parent, leaf) = match name.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (&name[..slash], &name[slash + 1..]),
+            None => (&b""[..], name),
+        };
+        // The filter was not asked yet about a link that leads nowhere.
+        if error.depth() > 0 && self.filter.excludes(parent, leaf, false) {
+            tally.filtered += 1;
+            return ControlFlow::Continue(());
+        }
+        let found = if error.loop_ancestor().is_some() {
+            Found::Skipped(SkipReason::Loop)
+        } else {
+            let system = error.io_error().map(|io| FileError::from_io(Step::Walk, io));
+            let mut failed = system.unwrap_or(FileError::new(Step::Walk, Cause::Io));
+            let is_link = error.path().is_some_and(|path| path.is_symlink());
+            if is_link && matches!(failed.cause, Cause::Vanished | Cause::Changed) {
+                failed.cause = Cause::BrokenLink;
+            } else {
+                tally.directories_failed += 1;
+            }
+            Found::Failed(failed)
+        };
+        emit(Met::Entry { directory: &Directory::from_path(b""), name, found, bytes: 0 })
+    }
+
+    /// A path below a root, as it is shown.
+    fn shown(&self, root: &Root, path: &Path) -> Vec<u8> {
+        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
+        let mut shown = Vec::new();
+        crate::record::join_path(&root.shown, bytes(below.as_os_str()), &mut shown);
+        shown
+    }
+
+    fn bytes(&self, entry: &DirEntry) -> u64 {
+        match self.plan.batch_bytes_max {
+            Some(_) => entry.metadata().map_or(0, |metadata| metadata.len()),
+            None => 0,
+        }
+    }
+}
+
+fn classify(entry: &DirEntry, file: Found) -> Found {
+    let file_type = entry.file_type();
+    if file_type.is_file() {
+        return file;
+    }
+    if file_type.is_symlink() {
+        // A root may be a link: it is opened through it.
+        return if entry.depth() == 0 { file } else { Found::Skipped(SkipReason::Symlink) };
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if file_type.is_fifo() {
+            return Found::Skipped(SkipReason::Fifo);
+        }
+        if file_type.is_socket() {
+            return Found::Skipped(SkipReason::Socket);
+        }
+    }
+    Found::Skipped(SkipReason::Device)
+}
+
+fn bytes(name: &OsStr) -> &[u8] {
+    name.as_encoded_bytes()
+}
+
+#[cfg(unix)]
+fn device(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|metadata| metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn device(_: &Path) -> Option<u64> {
+    None
+}

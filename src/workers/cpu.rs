@@ -1,0 +1,80 @@
+//! The CPU worker: all analyses over a block while it is in the core's cache.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::analyses::Pass;
+use crate::error::{Cause, FileError, Step};
+use crate::plan::Plan;
+use crate::record::{Batch, EntryRef, Event, Outcome, Results, Row};
+
+/// One worker: a pass of each analysis, reused for every file.
+pub(crate) struct Worker<'p> {
+    plan: &'p Plan,
+    passes: Vec<Box<dyn Pass>>,
+    columns: usize,
+    /// Time spent in analyses.
+    pub(crate) analysed: Duration,
+}
+
+impl<'p> Worker<'p> {
+    pub(crate) fn new(plan: &'p Plan) -> Self {
+        Worker { plan, passes: passes(plan), columns: plan.columns().len(), analysed: Duration::ZERO }
+    }
+
+    /// Works off one batch. `stage` reads one entry, telling of its bytes, and says what became of it.
+    pub(crate) fn work(
+        &mut self,
+        mut batch: Batch,
+        mut stage: impl FnMut(&EntryRef<'_>, &mut dyn FnMut(Event<'_>)) -> Outcome,
+    ) -> Results {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut rows = Row::with_capacity(batch.len() * self.columns);
+        for entry in batch.entries() {
+            let rows_before = rows.values().len();
+            // After a panic the passes are made anew and the row is cut back: nothing half-done is seen again.
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let outcome = stage(&entry, &mut |event| self.take(&event));
+                if matches!(outcome, Outcome::Done { .. }) {
+                    self.finish(&mut rows);
+                    assert_eq!(rows.values().len(), rows_before + self.columns, "one value a column");
+                }
+                outcome
+            }));
+            outcomes.push(outcome.unwrap_or_else(|_| {
+                self.passes = passes(self.plan);
+                rows.truncate(rows_before);
+                Outcome::Failed(FileError::new(Step::Analyse, Cause::Panic))
+            }));
+        }
+        batch.release_handles();
+        Results::new(batch, outcomes, rows, self.columns)
+    }
+
+    fn take(&mut self, event: &Event<'_>) {
+        if self.passes.is_empty() {
+            return;
+        }
+        match event {
+            Event::Open(file) => self.passes.iter_mut().for_each(|pass| pass.begin(file)),
+            Event::Block(bytes) => {
+                let since = Instant::now();
+                self.passes.iter_mut().for_each(|pass| pass.block(bytes));
+                self.analysed += since.elapsed();
+            }
+        }
+    }
+
+    fn finish(&mut self, rows: &mut Row) {
+        if self.passes.is_empty() {
+            return;
+        }
+        let since = Instant::now();
+        self.passes.iter_mut().for_each(|pass| pass.finish(rows));
+        self.analysed += since.elapsed();
+    }
+}
+
+fn passes(plan: &Plan) -> Vec<Box<dyn Pass>> {
+    plan.analyses.iter().map(|analysis| analysis.pass()).collect()
+}
