@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
-use crate::plan::{Handles, Plan};
+use crate::plan::Plan;
 use crate::record::{Batch, Outcome, Results};
 use crate::report::{Ledger, Report, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;

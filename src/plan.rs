@@ -128,7 +128,7 @@ impl Plan {
             let batches = walkers + queue + workers;
             let free = self.handles_max.saturating_sub(fixed);
             if free >= batches {
-                let extra_stack = (free / 4 / walkers).min(WALK_STACK_MAX - WALK_STACK_MIN);
+                let extra_stack = ((free - batches) / 4 / walkers).min(WALK_STACK_MAX - WALK_STACK_MIN);
                 return Ok(Handles {
                     walkers,
                     workers,

@@ -152,7 +152,9 @@ mod tests {
         check(b"a\0b", None, None);
         check(b"\x01\x02\x03", None, None);
         check(b"\x89PNG\r\n\x1a\n", Some("image/png"), None);
-        check(b"\x7fELF\x02\x01\x01\0", Some("application/x-executable"), None);
+        let mut elf = [0; 64];
+        elf[..4].copy_from_slice(b"\x7fELF");
+        check(&elf, Some("application/x-executable"), None);
         check(b"%PDF-1.7\n", Some("application/pdf"), None);
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::time::SystemTime;
 
 pub use self::jsonl::Jsonl;
-pub use self::totals::{Extension, Group, Largest, Totals};
+pub use self::totals::{Extension, Group, Kind, Largest, Text, Totals};
 
 use crate::plan::Plan;
 use crate::record::Record;

@@ -30,11 +30,10 @@ use crate::record::{Directory, Found, SkipReason};
 type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
 
 /// What the walkers of one run share.
-pub(super) struct HandleWalk<'p> {
+pub(crate) struct HandleWalk<'p> {
     plan: &'p Plan,
     filter: NameFilter,
     control: &'p Control,
-    walkers: usize,
     stack_handles: usize,
     next_root: AtomicUsize,
     /// Roots and handed-over parts that are not finished.
@@ -133,7 +132,6 @@ impl<'p> HandleWalk<'p> {
             plan,
             filter,
             control,
-            walkers: handles.walkers,
             stack_handles: handles.walk_stack,
             next_root: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(plan.roots.len()),

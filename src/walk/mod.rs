@@ -6,7 +6,7 @@ mod filter;
 #[cfg(target_os = "linux")]
 mod handles;
 mod portable;
-pub mod roots;
+pub(crate) mod roots;
 
 use std::ops::ControlFlow;
 use std::time::Duration;

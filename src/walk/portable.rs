@@ -17,7 +17,7 @@ use crate::record::{Directory, Found, SkipReason};
 type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
 
 /// A walk that the first thread to run it does alone.
-pub(super) struct PortableWalk<'p> {
+pub(crate) struct PortableWalk<'p> {
     plan: &'p Plan,
     filter: NameFilter,
     taken: AtomicBool,

@@ -1,0 +1,8 @@
+//! Criterion benches. `cargo bench --bench main`, with a filter such as `-- entropy`.
+
+#![allow(missing_docs, reason = "the macros of criterion make public items")]
+
+mod analyses;
+
+criterion::criterion_group!(benches, analyses::each, analyses::fused);
+criterion::criterion_main!(benches);

@@ -1,0 +1,145 @@
+//! The command line: flags (what was typed) become a plan (what it means). The only user of clap and indicatif.
+
+mod flags;
+mod progress;
+mod scan;
+mod size;
+mod summary;
+mod text;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use filemill::error::Error;
+
+use self::flags::{Command, Flags};
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done,
+    /// Usage, or a fatal error: the report is not usable.
+    Fatal,
+    /// Finished, but at least one input could not be read.
+    Incomplete,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Fatal => 2,
+            Exit::Incomplete => 3,
+        })
+    }
+}
+
+/// Why a command did not finish.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What was typed makes no sense, in one line.
+    #[error("{0}")]
+    Usage(String),
+    /// The run ended early.
+    #[error(transparent)]
+    Run(#[from] Error),
+    /// The terminal or the file behind standard output takes nothing more.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// Whether the reader of standard output went away.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        match self {
+            Failure::Usage(_) => false,
+            Failure::Run(error) => error.is_broken_pipe(),
+            Failure::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+        }
+    }
+}
+
+/// Parses the arguments and runs the command they name.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
+    quiet_worker_panics();
+    let flags = match Flags::try_parse_from(arguments) {
+        Ok(flags) => flags,
+        Err(error) if !error.use_stderr() => {
+            error.print()?;
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(Failure::Usage(one_line(&error))),
+    };
+    match flags.command {
+        Command::Scan(flags) => scan::run(&flags),
+    }
+}
+
+/// Says on standard error what went wrong.
+pub(crate) fn complain(what: &dyn std::fmt::Display) {
+    // Where standard error is closed too, the exit code is all that is left to say it with.
+    drop(writeln!(io::stderr(), "filemill: {what}"));
+}
+
+/// The first paragraph of a usage error, with the nearest name where one was mistyped.
+fn one_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let mut paragraphs = rendered.split("\n\n").map(str::trim);
+    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(tip) = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
+        line.push_str(": ");
+        line.push_str(tip.lines().next().unwrap_or_default());
+    }
+    line
+}
+
+/// A panic in an analysis is one error record of the report; its text would only stand in the way.
+fn quiet_worker_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !std::thread::current().name().is_some_and(|name| name.starts_with("filemill-work")) {
+            print(panic);
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_flags_is_sound() {
+        use clap::CommandFactory;
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_take_one_line() {
+        #[track_caller]
+        fn check(arguments: &[&str], expected: &str) {
+            let arguments = ["filemill"].iter().chain(arguments).map(OsString::from);
+            let failure = run(arguments).expect_err("a usage error");
+            assert_eq!(failure.to_string(), expected);
+        }
+        check(&["scan", "--formt", "jsonl"], "unexpected argument '--formt' found: a similar argument exists: '--format'");
+        check(&["scn"], "unrecognized subcommand 'scn': a similar subcommand exists: 'scan'");
+        check(&["scan", "-j", "0"], "invalid value '0' for '--workers <N>': 0 is not in 1..=4096");
+        check(
+            &["scan", "--min-size", "1.5 XB"],
+            "invalid value '1.5 XB' for '--min-size <SIZE>': unknown unit \"XB\": use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB",
+        );
+        check(
+            &["scan", "-q", "-v"],
+            "the argument '--quiet' cannot be used with '--verbose'",
+        );
+        check(&["scan", "-a", "blake"], "unknown analysis \"blake\": did you mean \"blake3\"?");
+        check(
+            &["scan", "--min-size", "2KiB", "--max-size", "1KiB", "."],
+            "no file can have a size of at least 2048 and at most 1024 bytes",
+        );
+    }
+}

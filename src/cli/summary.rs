@@ -1,0 +1,240 @@
+//! The summary for people that `scan` prints when no format is asked for.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use console::{Alignment, measure_text_width, pad_str, style, truncate_str};
+use filemill::plan::Plan;
+use filemill::report::Report;
+use filemill::sink::{Extension, Group, Kind, Totals};
+use indicatif::{DecimalBytes, HumanCount};
+
+use super::text::printable;
+
+/// Lines of each table; what does not fit is summed up in one more.
+const ROWS_MAX: usize = 8;
+const BAR_CELLS: usize = 24;
+/// Narrower than this, long names are cut on the terminal.
+const WIDTH_MIN: usize = 60;
+
+/// Writes the summary of a run.
+pub(crate) fn write(out: &mut impl Write, plan: &Plan, totals: &Totals, report: &Report) -> io::Result<()> {
+    let terminal = console::Term::stdout();
+    let width =
+        if terminal.is_term() { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX };
+    head(out, report)?;
+    let kinds = totals.kinds().into_iter().map(|(kind, group)| (kind_name(&kind), group)).collect();
+    groups(out, "kind", kinds, width)?;
+    let extensions = totals.extensions().into_iter().map(|(name, group)| (extension_name(&name), group)).collect();
+    groups(out, "extension", extensions, width)?;
+    largest(out, totals, width)?;
+    text(out, plan, totals)?;
+    time(out, report)?;
+    ledger(out, report)
+}
+
+fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let ledger = &report.ledger;
+    let seconds = report.elapsed.as_secs_f64().max(1e-9);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates for display")]
+    let (files_rate, bytes_rate) =
+        (HumanCount((ledger.done as f64 / seconds) as u64), DecimalBytes((ledger.bytes as f64 / seconds) as u64));
+    writeln!(
+        out,
+        "{}, {}, in {}; read in {}: {}, {}",
+        style(count(ledger.done, "file")).bold(),
+        style(DecimalBytes(ledger.bytes)).bold(),
+        count(report.directories, "directory"),
+        style(short(report.elapsed)).bold(),
+        style(format!("{files_rate} files/s")).green(),
+        style(format!("{bytes_rate}/s")).green(),
+    )
+}
+
+/// A table of names with files, bytes and a bar of the share of bytes.
+fn groups(out: &mut impl Write, title: &str, mut rows: Vec<(String, Group)>, width: usize) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if rows.len() > ROWS_MAX + 1 {
+        let rest = rows.split_off(ROWS_MAX);
+        let sum = rest.iter().fold(Group::default(), |sum, (_, group)| Group {
+            files: sum.files + group.files,
+            bytes: sum.bytes + group.bytes,
+        });
+        rows.push((format!("{} others", HumanCount(rest.len() as u64)), sum));
+    }
+    let bytes: u64 = rows.iter().map(|(_, group)| group.bytes).sum();
+    let name_width = rows.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
+    let name_width = name_width.max(title.len()).min(width.saturating_sub(34 + BAR_CELLS).max(12));
+    let header = format!("{} {:>12} {:>12}", pad_str(title, name_width, Alignment::Left, None), "files", "size");
+    writeln!(out, "\n  {}", style(header).dim())?;
+    for (name, group) in rows {
+        writeln!(
+            out,
+            "  {} {:>12} {:>12}  {}",
+            pad_str(&truncate_str(&name, name_width, "…"), name_width, Alignment::Left, None),
+            HumanCount(group.files).to_string(),
+            DecimalBytes(group.bytes).to_string(),
+            style(bar(group.bytes, bytes)).cyan(),
+        )?;
+    }
+    Ok(())
+}
+
+fn largest(out: &mut impl Write, totals: &Totals, width: usize) -> io::Result<()> {
+    let files = totals.largest();
+    if files.len() < 2 {
+        return Ok(());
+    }
+    writeln!(out, "\n  {}", style(format!("{:>10}  largest files", "size")).dim())?;
+    for file in files.iter().take(ROWS_MAX) {
+        let path = printable(&file.path.0);
+        // The end of a path tells more than its start.
+        let excess = measure_text_width(&path).saturating_sub(width.saturating_sub(16));
+        let path = if excess == 0 {
+            path
+        } else {
+            format!("…{}", path.chars().skip(excess + 1).collect::<String>())
+        };
+        writeln!(out, "  {:>10}  {path}", DecimalBytes(file.size).to_string())?;
+    }
+    Ok(())
+}
+
+fn text(out: &mut impl Write, plan: &Plan, totals: &Totals) -> io::Result<()> {
+    let asked = |name| plan.analyses.iter().any(|analysis| analysis.name() == name);
+    let mut counts = Vec::new();
+    if asked("lines") {
+        counts.push(count(totals.text.lines, "line"));
+    }
+    if asked("words") {
+        counts.push(count(totals.text.words, "word"));
+    }
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let files = count(totals.text.files, if asked("kind") { "text file" } else { "file" });
+    writeln!(out, "\n  {} in {files}", style(counts.join(" and ")).bold())
+}
+
+fn time(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let steps = &report.steps;
+    let parts = [
+        ("walk", steps.walk),
+        ("open and read", steps.stage),
+        ("analyse", steps.analyse),
+        ("report", steps.sink),
+        ("workers waiting", steps.workers_waited),
+    ];
+    let total: Duration = parts.iter().map(|(_, time)| *time).sum();
+    let (walkers, workers) = (count(report.walkers as u64, "walker"), count(report.workers as u64, "worker"));
+    writeln!(out, "\n  {}", style(format!("time, over {walkers} and {workers}")).dim())?;
+    for (name, time) in parts {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let bar = bar(micros(time), micros(total));
+        writeln!(out, "  {name:<15} {:>9}  {}", short(time), style(bar).cyan())?;
+    }
+    Ok(())
+}
+
+/// What became of every path, as a sum that adds up.
+fn ledger(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let ledger = &report.ledger;
+    let reasons = |total: u64, parts: Vec<(&str, u64)>| {
+        let parts: Vec<_> = parts.iter().map(|(name, count)| format!("{} {name}", HumanCount(*count))).collect();
+        let list = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+        (HumanCount(total).to_string(), list)
+    };
+    let skipped = ledger.skipped().map(|(reason, count)| (reason.name(), count)).collect();
+    let failed = ledger.failed().map(|(cause, count)| (cause.name(), count)).collect();
+    let (skipped, skipped_reasons) = reasons(ledger.skipped_total(), skipped);
+    let (failed, failed_causes) = reasons(ledger.failed_total(), failed);
+    let failed = format!("{failed} failed{failed_causes}");
+    let failed = if ledger.failed_total() > 0 { style(failed).red().bold() } else { style(failed) };
+    write!(
+        out,
+        "\n  {} paths met = {} done + {skipped} skipped{skipped_reasons} + {failed}",
+        HumanCount(ledger.met),
+        HumanCount(ledger.done),
+    )?;
+    if ledger.unread > 0 {
+        write!(out, " + {} unread", HumanCount(ledger.unread))?;
+    }
+    if report.filtered > 0 {
+        write!(out, "; {} left out by name", HumanCount(report.filtered))?;
+    }
+    writeln!(out)
+}
+
+fn kind_name(kind: &Kind) -> String {
+    match kind {
+        Kind::Text(encoding) => format!("text, {encoding}"),
+        Kind::Media(media) => media.to_string(),
+        Kind::Binary => "binary, unknown".to_owned(),
+    }
+}
+
+fn extension_name(extension: &Extension) -> String {
+    match extension {
+        Extension::Named(name) => format!(".{}", printable(name)),
+        Extension::Missing => "(none)".to_owned(),
+        Extension::Others => "(rare ones)".to_owned(),
+    }
+}
+
+/// A number and its noun: "1 file", "2 files", "3 directories".
+fn count(number: u64, noun: &str) -> String {
+    let plural = match noun.strip_suffix('y') {
+        _ if number == 1 => noun.to_owned(),
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{noun}s"),
+    };
+    format!("{} {plural}", HumanCount(number))
+}
+
+/// A time with three digits or so.
+fn short(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        _ if seconds >= 120.0 => humantime::format_duration(Duration::from_secs(time.as_secs())).to_string(),
+        _ if seconds >= 1.0 => format!("{seconds:.2} s"),
+        _ if seconds >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
+        _ => format!("{:.0} µs", seconds * 1e6),
+    }
+}
+
+/// A bar of `part` in `whole`, in eighths of a cell.
+fn bar(part: u64, whole: u64) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let share = if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 8 times the cells")]
+    let eighths = (share * (8 * BAR_CELLS) as f64).round() as usize;
+    let eighths = if part > 0 { eighths.max(1) } else { 0 };
+    format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_proportional_and_never_vanish() {
+        assert_eq!(bar(0, 10), "");
+        assert_eq!(bar(1, 1_000_000), "▏");
+        assert_eq!(bar(10, 10), "█".repeat(BAR_CELLS));
+        assert_eq!(bar(5, 10), "█".repeat(BAR_CELLS / 2));
+        assert_eq!(bar(0, 0), "");
+    }
+
+    #[test]
+    fn times_and_counts_are_short() {
+        assert_eq!(short(Duration::from_micros(7)), "7 µs");
+        assert_eq!(short(Duration::from_micros(1500)), "1.5 ms");
+        assert_eq!(short(Duration::from_millis(1500)), "1.50 s");
+        assert_eq!(short(Duration::from_secs(150)), "2m 30s");
+        assert_eq!(count(1, "directory"), "1 directory");
+        assert_eq!(count(2000, "directory"), "2,000 directories");
+        assert_eq!(count(0, "file"), "0 files");
+    }
+}
