@@ -35,8 +35,11 @@ fn bench(criterion: &mut Criterion, group: &str, list: &str) {
     let mut group = criterion.benchmark_group(group);
     for size in SIZES {
         let bytes = text(size);
-        let mut passes: Vec<_> =
-            analyses::parse(list).expect("a list of analyses").iter().map(|analysis| analysis.pass()).collect();
+        let mut passes: Vec<_> = analyses::parse(list)
+            .expect("a list of analyses")
+            .iter()
+            .map(|analysis| analysis.pass())
+            .collect();
         let mut row = Row::default();
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(BenchmarkId::new(list, size), |bencher| {

@@ -56,8 +56,9 @@ mod linux {
         let analyses = analyses::parse(list).expect("a list of analyses");
 
         let since = Instant::now();
-        let root = openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .expect("the path is a directory");
+        let root =
+            openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .expect("the path is a directory");
         let shared = Shared {
             spare: Mutex::new(vec![(Arc::new(root), c".".to_owned())]),
             waiting: AtomicUsize::new(0),
@@ -65,13 +66,16 @@ mod linux {
         };
         let totals: Vec<Total> = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..threads)
-                .map(|_| scope.spawn(|| run(&shared, analyses.iter().map(|analysis| analysis.pass()).collect())))
+                .map(|_| {
+                    scope.spawn(|| run(&shared, analyses.iter().map(|analysis| analysis.pass()).collect()))
+                })
                 .collect();
             handles.into_iter().map(|handle| handle.join().expect("no thread panics")).collect()
         });
         let seconds = since.elapsed().as_secs_f64();
         let sum = |of: fn(&Total) -> u64| totals.iter().map(of).sum::<u64>();
-        let (files, bytes, errors) = (sum(|total| total.files), sum(|total| total.bytes), sum(|total| total.errors));
+        let (files, bytes, errors) =
+            (sum(|total| total.files), sum(|total| total.bytes), sum(|total| total.errors));
         println!(
             "{files} files, {bytes} bytes, {errors} errors, {threads} threads, with {with}: {seconds:.4} s, {:.0} files/s, {:.1} MB/s",
             files as f64 / seconds,
@@ -86,7 +90,8 @@ mod linux {
         let mut stack: Vec<(Arc<OwnedFd>, CString)> = Vec::new();
         let mut is_waiting = false;
         while shared.unfinished.load(Ordering::Acquire) > 0 {
-            let Some((parent, name)) = stack.pop().or_else(|| shared.spare.lock().expect("never poisoned").pop())
+            let Some((parent, name)) =
+                stack.pop().or_else(|| shared.spare.lock().expect("never poisoned").pop())
             else {
                 if !is_waiting {
                     is_waiting = true;
@@ -101,7 +106,15 @@ mod linux {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match openat(&*parent, name.as_c_str(), flags, Mode::empty()) {
                 Ok(directory) => {
-                    list(shared, Arc::new(directory), &mut stack, &mut buffer, &mut passes, &mut row, &mut total);
+                    list(
+                        shared,
+                        Arc::new(directory),
+                        &mut stack,
+                        &mut buffer,
+                        &mut passes,
+                        &mut row,
+                        &mut total,
+                    );
                 }
                 Err(_) => total.errors += 1,
             }

@@ -28,7 +28,13 @@ impl Cutter {
     /// Adds an entry; returns a batch when one is full with it.
     ///
     /// `bytes` is the file's size where the plan limits a batch's bytes, otherwise 0.
-    pub(crate) fn push(&mut self, directory: &Directory, name: &[u8], found: Found, bytes: u64) -> Option<Batch> {
+    pub(crate) fn push(
+        &mut self,
+        directory: &Directory,
+        name: &[u8],
+        found: Found,
+        bytes: u64,
+    ) -> Option<Batch> {
         // What does not fit opens the next batch. So a batch that is cut here leaves one entry behind, which is full
         // only where one entry fills a batch; and there nothing was left to cut.
         let overflows = self.batch.bytes.saturating_add(bytes) > self.bytes_max
@@ -51,7 +57,12 @@ mod tests {
     use super::*;
 
     /// Cuts files of the given (directory, bytes); returns the bytes of each file by batch.
-    fn cut(files_max: usize, bytes_max: Option<u64>, directories_max: usize, files: &[(usize, u64)]) -> Vec<Vec<u64>> {
+    fn cut(
+        files_max: usize,
+        bytes_max: Option<u64>,
+        directories_max: usize,
+        files: &[(usize, u64)],
+    ) -> Vec<Vec<u64>> {
         let plan = Plan { batch_files_max: files_max, batch_bytes_max: bytes_max, ..Plan::new(["."]) };
         let handles =
             Handles { walkers: 1, workers: 1, queue: 1, walk_stack: 1, batch_directories: directories_max };
@@ -59,7 +70,12 @@ mod tests {
         let mut cutter = Cutter::new(&plan, &handles);
         let mut batches = Vec::new();
         for &(directory, bytes) in files {
-            batches.extend(cutter.push(&directories[directory], bytes.to_string().as_bytes(), Found::File, bytes));
+            batches.extend(cutter.push(
+                &directories[directory],
+                bytes.to_string().as_bytes(),
+                Found::File,
+                bytes,
+            ));
         }
         batches.extend(cutter.take());
         let bytes = |name: &[u8]| String::from_utf8_lossy(name).parse().expect("the name is the size");

@@ -120,7 +120,11 @@ fn walker(
         let sent = batches.send(batch);
         waited += since.elapsed();
         // Nobody takes batches any more, or nobody wants them.
-        if sent.is_err() || control.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if sent.is_err() || control.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let tally = walk.run(&mut |what| match what {
         Met::Entry { directory, name, found, bytes } => send(cutter.push(directory, name, found, bytes)),
@@ -184,5 +188,8 @@ fn spawn<'scope, T: Send + 'scope>(
 }
 
 fn join<T>(thread: std::io::Result<thread::ScopedJoinHandle<'_, T>>) -> Result<T, Error> {
-    thread.map_err(|error| Error::Plan(format!("cannot start a thread: {error}")))?.join().map_err(|_| Error::Panic)
+    thread
+        .map_err(|error| Error::Plan(format!("cannot start a thread: {error}")))?
+        .join()
+        .map_err(|_| Error::Panic)
 }

@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn sixty_four_handles_feed_the_default_pool_of_two_cores() {
-        let handles = Plan { handles_max: 64 - HANDLES_RESERVED, walkers: 2, ..plan() }.handles().expect("enough");
+        let handles =
+            Plan { handles_max: 64 - HANDLES_RESERVED, walkers: 2, ..plan() }.handles().expect("enough");
         assert_eq!((handles.walkers, handles.workers), (2, 2));
     }
 }

@@ -398,7 +398,6 @@ impl Results {
             }
         })
     }
-
 }
 
 /// What a sink is given: a path, what became of it, and the answers where there are any.
@@ -457,7 +456,8 @@ mod tests {
             batch.push(directory, name.as_bytes(), Found::File);
         }
         assert_eq!((batch.len(), batch.directories()), (3, 2));
-        let names: Vec<_> = batch.entries().map(|entry| (entry.directory.path.to_vec(), entry.name())).collect();
+        let names: Vec<_> =
+            batch.entries().map(|entry| (entry.directory.path.to_vec(), entry.name())).collect();
         assert_eq!(
             names,
             [(b"a".to_vec(), &b"1"[..]), (b"a".to_vec(), &b"2"[..]), (b"b".to_vec(), &b"3"[..])]

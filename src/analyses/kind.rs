@@ -68,7 +68,8 @@ impl Pass for Look {
 
     fn finish(&mut self, row: &mut Row) {
         let verdict = self.verdict.take().unwrap_or_else(|| look(&self.head, false));
-        let text = |word: Option<&'static str>| word.map_or(Value::Null, |word| Value::Text(Cow::Borrowed(word)));
+        let text =
+            |word: Option<&'static str>| word.map_or(Value::Null, |word| Value::Text(Cow::Borrowed(word)));
         row.push(text(verdict.kind));
         row.push(Value::Bool(verdict.encoding.is_some()));
         row.push(text(verdict.encoding));
@@ -115,7 +116,8 @@ fn encoding(head: &[u8], cut: bool) -> Option<&'static str> {
 ///
 /// Without an early exit the compiler makes whole-vector instructions of it.
 fn has_control(head: &[u8]) -> bool {
-    let unexpected = |byte: u8| (byte < 0x20 && !(0x07..=0x0d).contains(&byte) && byte != 0x1b) | (byte == 0x7f);
+    let unexpected =
+        |byte: u8| (byte < 0x20 && !(0x07..=0x0d).contains(&byte) && byte != 0x1b) | (byte == 0x7f);
     head.chunks(512).any(|chunk| chunk.iter().fold(false, |found, &byte| found | unexpected(byte)))
 }
 

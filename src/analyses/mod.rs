@@ -59,7 +59,10 @@ pub fn columns(analyses: &[Arc<dyn Analysis>]) -> Vec<Column> {
 
 /// Runs one analysis over one file whose blocks are given: the shared body of the tests of every analysis.
 #[cfg(test)]
-pub(crate) fn answer<'a>(pass: &mut dyn Pass, blocks: impl IntoIterator<Item = &'a [u8]>) -> Vec<crate::record::Value> {
+pub(crate) fn answer<'a>(
+    pass: &mut dyn Pass,
+    blocks: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<crate::record::Value> {
     let blocks: Vec<&[u8]> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
     let directory = crate::record::Directory::from_path(b"");
     let size = blocks.iter().map(|block| block.len() as u64).sum();

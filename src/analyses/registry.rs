@@ -144,7 +144,12 @@ pub fn parse(list: &str) -> Result<Vec<Arc<dyn Analysis>>, ParseError> {
             return Err(ParseError::Parameter { name: name.to_owned(), parameter: parameter.to_owned() });
         }
     }
-    Ok(chosen.iter().zip(REGISTRY).filter(|(chosen, _)| **chosen).map(|(_, registered)| (registered.make)()).collect())
+    Ok(chosen
+        .iter()
+        .zip(REGISTRY)
+        .filter(|(chosen, _)| **chosen)
+        .map(|(_, registered)| (registered.make)())
+        .collect())
 }
 
 /// The known word that takes the fewest edits to reach, where a person would see the likeness.
@@ -176,7 +181,9 @@ mod tests {
     use super::*;
 
     fn names(list: &str) -> Result<Vec<&'static str>, String> {
-        parse(list).map(|all| all.iter().map(|analysis| analysis.name()).collect()).map_err(|error| error.to_string())
+        parse(list)
+            .map(|all| all.iter().map(|analysis| analysis.name()).collect())
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -143,7 +143,10 @@ impl Form {
         forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
     }
 
-    #[expect(unsafe_code, reason = "calling a function compiled for a processor that was found to be this one")]
+    #[expect(
+        unsafe_code,
+        reason = "calling a function compiled for a processor that was found to be this one"
+    )]
     fn starts(self, bytes: &[u8]) -> u64 {
         match self {
             Form::Plain => starts_plain(bytes),
@@ -173,7 +176,11 @@ mod tests {
             let mut pass = Words { form }.pass();
             for cut in (0..=bytes.len()).step_by((bytes.len() / 64).max(1)) {
                 let (left, right) = bytes.split_at(cut);
-                assert_eq!(answer(&mut *pass, [left, right]), [Value::U64(expected)], "{form:?}, cut at {cut}");
+                assert_eq!(
+                    answer(&mut *pass, [left, right]),
+                    [Value::U64(expected)],
+                    "{form:?}, cut at {cut}"
+                );
             }
         }
     }

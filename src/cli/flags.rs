@@ -29,12 +29,14 @@ pub(crate) enum Command {
 
 /// The flags of `filemill scan`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 done; 2 usage or a fatal error; 3 finished, but something could not be read.
+#[command(
+    after_help = "Exit codes: 0 done; 2 usage or a fatal error; 3 finished, but something could not be read.
 
 Examples:
   filemill scan ~/src
   filemill scan -a blake3 --format jsonl /data > data.jsonl
-  filemill scan -g '*.rs' -g '!target' .")]
+  filemill scan -g '*.rs' -g '!target' ."
+)]
 pub(crate) struct ScanFlags {
     /// Files and directories to read [default: the current directory]
     #[arg(value_name = "PATH")]

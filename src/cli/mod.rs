@@ -125,17 +125,17 @@ mod tests {
             let failure = run(arguments).expect_err("a usage error");
             assert_eq!(failure.to_string(), expected);
         }
-        check(&["scan", "--formt", "jsonl"], "unexpected argument '--formt' found: a similar argument exists: '--format'");
+        check(
+            &["scan", "--formt", "jsonl"],
+            "unexpected argument '--formt' found: a similar argument exists: '--format'",
+        );
         check(&["scn"], "unrecognized subcommand 'scn': a similar subcommand exists: 'scan'");
         check(&["scan", "-j", "0"], "invalid value '0' for '--workers <N>': 0 is not in 1..=4096");
         check(
             &["scan", "--min-size", "1.5 XB"],
             "invalid value '1.5 XB' for '--min-size <SIZE>': unknown unit \"XB\": use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB",
         );
-        check(
-            &["scan", "-q", "-v"],
-            "the argument '--quiet' cannot be used with '--verbose'",
-        );
+        check(&["scan", "-q", "-v"], "the argument '--quiet' cannot be used with '--verbose'");
         check(&["scan", "-a", "blake"], "unknown analysis \"blake\": did you mean \"blake3\"?");
         check(
             &["scan", "--min-size", "2KiB", "--max-size", "1KiB", "."],

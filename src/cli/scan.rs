@@ -54,8 +54,11 @@ pub(crate) fn run(flags: &ScanFlags) -> Result<Exit, Failure> {
 /// What the flags mean.
 fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
     raise_handle_limit();
-    let roots: Vec<Root> =
-        if flags.paths.is_empty() { vec![Root::here()] } else { flags.paths.iter().map(Root::from).collect() };
+    let roots: Vec<Root> = if flags.paths.is_empty() {
+        vec![Root::here()]
+    } else {
+        flags.paths.iter().map(Root::from).collect()
+    };
     let mut plan = Plan::new(roots);
     plan.analyses =
         filemill::analyses::parse(&flags.analyses).map_err(|error| Failure::Usage(error.to_string()))?;

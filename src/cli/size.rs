@@ -16,7 +16,9 @@ pub(crate) fn parse_size(typed: &str) -> Result<u64, String> {
         "mib" => 1 << 20,
         "gib" => 1 << 30,
         "tib" => 1 << 40,
-        _ => return Err(format!("unknown unit {unit:?}: use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB")),
+        _ => {
+            return Err(format!("unknown unit {unit:?}: use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB"));
+        }
     };
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(factor).ok_or_else(|| "larger than any file can be".to_owned());
@@ -30,7 +32,11 @@ pub(crate) fn parse_size(typed: &str) -> Result<u64, String> {
     if bytes >= u64::MAX as f64 {
         return Err("larger than any file can be".to_owned());
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above; the fraction of a byte goes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above; the fraction of a byte goes"
+    )]
     Ok(bytes as u64)
 }
 

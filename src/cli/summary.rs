@@ -20,12 +20,12 @@ const WIDTH_MIN: usize = 60;
 /// Writes the summary of a run.
 pub(crate) fn write(out: &mut impl Write, plan: &Plan, totals: &Totals, report: &Report) -> io::Result<()> {
     let terminal = console::Term::stdout();
-    let width =
-        if terminal.is_term() { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX };
+    let width = if terminal.is_term() { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX };
     head(out, report)?;
     let kinds = totals.kinds().into_iter().map(|(kind, group)| (kind_name(&kind), group)).collect();
     groups(out, "kind", kinds, width)?;
-    let extensions = totals.extensions().into_iter().map(|(name, group)| (extension_name(&name), group)).collect();
+    let extensions =
+        totals.extensions().into_iter().map(|(name, group)| (extension_name(&name), group)).collect();
     groups(out, "extension", extensions, width)?;
     largest(out, totals, width)?;
     text(out, plan, totals)?;
@@ -37,8 +37,10 @@ fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let ledger = &report.ledger;
     let seconds = report.elapsed.as_secs_f64().max(1e-9);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates for display")]
-    let (files_rate, bytes_rate) =
-        (HumanCount((ledger.done as f64 / seconds) as u64), DecimalBytes((ledger.bytes as f64 / seconds) as u64));
+    let (files_rate, bytes_rate) = (
+        HumanCount((ledger.done as f64 / seconds) as u64),
+        DecimalBytes((ledger.bytes as f64 / seconds) as u64),
+    );
     writeln!(
         out,
         "{}, {}, in {}; read in {}: {}, {}",
@@ -67,7 +69,8 @@ fn groups(out: &mut impl Write, title: &str, mut rows: Vec<(String, Group)>, wid
     let bytes: u64 = rows.iter().map(|(_, group)| group.bytes).sum();
     let name_width = rows.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
     let name_width = name_width.max(title.len()).min(width.saturating_sub(34 + BAR_CELLS).max(12));
-    let header = format!("{} {:>12} {:>12}", pad_str(title, name_width, Alignment::Left, None), "files", "size");
+    let header =
+        format!("{} {:>12} {:>12}", pad_str(title, name_width, Alignment::Left, None), "files", "size");
     writeln!(out, "\n  {}", style(header).dim())?;
     for (name, group) in rows {
         writeln!(
@@ -142,7 +145,8 @@ fn time(out: &mut impl Write, report: &Report) -> io::Result<()> {
 fn ledger(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let ledger = &report.ledger;
     let reasons = |total: u64, parts: Vec<(&str, u64)>| {
-        let parts: Vec<_> = parts.iter().map(|(name, count)| format!("{} {name}", HumanCount(*count))).collect();
+        let parts: Vec<_> =
+            parts.iter().map(|(name, count)| format!("{} {name}", HumanCount(*count))).collect();
         let list = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
         (HumanCount(total).to_string(), list)
     };

@@ -102,7 +102,8 @@ impl<W: Write> Sink for Jsonl<W> {
         let columns = plan.columns();
         self.keys = columns.iter().map(|column| format!(",{}:", json!(column.name)).into_bytes()).collect();
         let options = options(plan);
-        let roots: Vec<_> = plan.roots.iter().map(|root| Path(root.path.as_os_str().as_encoded_bytes())).collect();
+        let roots: Vec<_> =
+            plan.roots.iter().map(|root| Path(root.path.as_os_str().as_encoded_bytes())).collect();
         self.json(&json!({
             "type": "begin",
             "schema": SCHEMA,
@@ -263,13 +264,31 @@ mod tests {
     #[test]
     fn names_are_escaped_or_given_as_bytes() {
         let skipped = Outcome::Skipped(SkipReason::OwnOutput);
-        check(b"d", b"\n\x1b", skipped, &[], r#"{"type":"skipped","path":"d/\n\u001b","reason":"own-output"}"#);
-        check(b"d", b"\xff", skipped, &[], r#"{"type":"skipped","path":{"bytes":"ZC//"},"reason":"own-output"}"#);
+        check(
+            b"d",
+            b"\n\x1b",
+            skipped,
+            &[],
+            r#"{"type":"skipped","path":"d/\n\u001b","reason":"own-output"}"#,
+        );
+        check(
+            b"d",
+            b"\xff",
+            skipped,
+            &[],
+            r#"{"type":"skipped","path":{"bytes":"ZC//"},"reason":"own-output"}"#,
+        );
     }
 
     #[test]
     fn an_error_tells_step_number_and_cause() {
         let failed = Outcome::Failed(FileError::new(Step::Stage, Cause::Changed));
-        check(b"", b"f", failed, &[], r#"{"type":"error","path":"f","step":"stage","errno":null,"cause":"changed"}"#);
+        check(
+            b"",
+            b"f",
+            failed,
+            &[],
+            r#"{"type":"error","path":"f","step":"stage","errno":null,"cause":"changed"}"#,
+        );
     }
 }

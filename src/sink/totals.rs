@@ -139,7 +139,9 @@ impl Totals {
     }
 
     fn add_largest(&mut self, record: &Record<'_>, size: u64) {
-        if self.largest.len() == LARGEST_MAX && self.largest.peek().is_some_and(|Reverse(least)| size < least.size) {
+        if self.largest.len() == LARGEST_MAX
+            && self.largest.peek().is_some_and(|Reverse(least)| size < least.size)
+        {
             return;
         }
         let mut path = Vec::new();
@@ -167,7 +169,8 @@ impl Totals {
 
 fn by_bytes<K: Ord>(groups: impl Iterator<Item = (K, Group)>) -> Vec<(K, Group)> {
     let mut groups: Vec<_> = groups.collect();
-    groups.sort_unstable_by(|(a, x), (b, y)| y.bytes.cmp(&x.bytes).then(y.files.cmp(&x.files)).then(a.cmp(b)));
+    groups
+        .sort_unstable_by(|(a, x), (b, y)| y.bytes.cmp(&x.bytes).then(y.files.cmp(&x.files)).then(a.cmp(b)));
     groups
 }
 

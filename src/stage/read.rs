@@ -24,7 +24,9 @@ impl<'p> Reader<'p> {
         match entry.found {
             Found::Skipped(reason) => Outcome::Skipped(reason),
             Found::Failed(error) => Outcome::Failed(error),
-            Found::File | Found::FileThroughLinks => self.open_and_read(entry, event).unwrap_or_else(Outcome::Failed),
+            Found::File | Found::FileThroughLinks => {
+                self.open_and_read(entry, event).unwrap_or_else(Outcome::Failed)
+            }
         }
     }
 
@@ -58,7 +60,11 @@ impl<'p> Reader<'p> {
             let read = handle.read(&mut self.buffer[..wanted]).map_err(file_error)?;
             read_bytes += read as u64;
             if read_bytes > limit {
-                return Err(if size == 0 { FileError::new(Step::Stage, Cause::Unbounded) } else { changed() });
+                return Err(if size == 0 {
+                    FileError::new(Step::Stage, Cause::Unbounded)
+                } else {
+                    changed()
+                });
             }
             if read > 0 {
                 event(Event::Block(&self.buffer[..read]));
@@ -74,7 +80,11 @@ impl<'p> Reader<'p> {
         let after = handle.status().map_err(file_error)?;
         // A file may end early and be whole only where its size was made up by the kernel (/sys).
         let is_whole = read_bytes >= size || before.has_no_blocks();
-        if is_whole && after.same_as(&before) { Ok(Outcome::Done { size: read_bytes, mtime_ns }) } else { Err(changed()) }
+        if is_whole && after.same_as(&before) {
+            Ok(Outcome::Done { size: read_bytes, mtime_ns })
+        } else {
+            Err(changed())
+        }
     }
 
     fn skips(&self, status: &Status) -> Option<SkipReason> {

@@ -120,7 +120,11 @@ impl Status {
     }
 
     /// Time of last modification, in nanoseconds since 1970.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between systems")]
+    #[allow(
+        clippy::useless_conversion,
+        clippy::unnecessary_cast,
+        reason = "the types differ between systems"
+    )]
     pub(super) fn mtime_ns(&self) -> i128 {
         i128::from(self.0.st_mtime as i64) * 1_000_000_000 + i128::from(self.0.st_mtime_nsec as u64)
     }
@@ -133,7 +137,9 @@ impl Status {
 
     /// Whether size and times are those of `other`.
     pub(super) fn same_as(&self, other: &Status) -> bool {
-        let of = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+        let of = |stat: &Stat| {
+            (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
+        };
         of(&self.0) == of(&other.0)
     }
 }

@@ -70,7 +70,8 @@ impl Status {
     }
 
     pub(super) fn mtime_ns(&self) -> i128 {
-        let nanoseconds = |duration: std::time::Duration| i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
+        let nanoseconds =
+            |duration: std::time::Duration| i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
         match self.0.modified().map(|time| time.duration_since(SystemTime::UNIX_EPOCH)) {
             Ok(Ok(after)) => nanoseconds(after),
             Ok(Err(before)) => -nanoseconds(before.duration()),

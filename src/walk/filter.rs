@@ -66,7 +66,8 @@ mod tests {
         #[track_caller]
         fn check(globs: &[&str], skip_hidden: bool, entry: (&str, &str, bool), expected: bool) {
             let globs = globs.iter().map(|&glob| glob.to_owned()).collect();
-            let filter = NameFilter::new(&Filter { globs, skip_hidden, ..Filter::default() }).expect("it parses");
+            let filter =
+                NameFilter::new(&Filter { globs, skip_hidden, ..Filter::default() }).expect("it parses");
             let (directory, name, is_directory) = entry;
             assert_eq!(filter.excludes(directory.as_bytes(), name.as_bytes(), is_directory), expected);
         }

@@ -13,14 +13,14 @@ use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::filter::NameFilter;
+use super::frame::{Ancestor, Child, Context, Frame, Identity, Place, identity, push_child};
+use super::parts::{AtHand, Part, Parts, Work};
 use super::{Met, Tally};
 use crate::control::{Control, WHOLE_TREE};
 use crate::error::{Cause, FileError, Step};
@@ -35,115 +35,17 @@ pub(crate) struct HandleWalk<'p> {
     filter: NameFilter,
     control: &'p Control,
     stack_handles: usize,
-    next_root: AtomicUsize,
-    /// Roots and handed-over parts that are not finished.
-    unfinished: AtomicUsize,
-    /// Walkers that wait for a part.
-    waiting: AtomicUsize,
-    parts_in: Sender<Option<Part>>,
-    parts_out: Receiver<Option<Part>>,
-}
-
-/// A subtree that one walker hands to another. `None` on the channel: the tree is exhausted.
-struct Part {
-    parent: Directory,
-    child: Child,
-    context: Context,
-}
-
-/// A subdirectory by name.
-struct Child {
-    /// Ends in one NUL.
-    name_and_nul: Vec<u8>,
-    through_links: bool,
-}
-
-impl Child {
-    fn name(&self) -> &[u8] {
-        &self.name_and_nul[..self.name_and_nul.len() - 1]
-    }
-}
-
-/// What a directory inherits from the ones above it.
-#[derive(Clone)]
-struct Context {
-    depth: usize,
-    /// Device of its root, where the walk stays on it.
-    device: Option<u64>,
-    /// The directories above it, where links are followed and could lead in a circle.
-    ancestors: Option<Arc<Ancestor>>,
-    /// Its share of the tree, for the progress display.
-    share: u64,
-}
-
-struct Ancestor {
-    identity: Identity,
-    above: Option<Arc<Ancestor>>,
-}
-
-type Identity = (u64, u64);
-
-fn identity(stat: &Stat) -> Identity {
-    (stat.st_dev, stat.st_ino)
-}
-
-/// A directory with subdirectories to visit.
-struct Frame {
-    place: Place,
-    /// For each subdirectory left: `L` where it is reached through a link, else `D`; its name; NUL.
-    subdirectories: Vec<u8>,
-    context: Context,
-}
-
-enum Place {
-    Open(Directory),
-    /// Its handle was given back. Its path is the start, this many bytes, of the path of whatever lies below it.
-    Closed {
-        path_bytes: usize,
-        identity: Identity,
-    },
-}
-
-impl Frame {
-    fn pop(&mut self) -> Option<Child> {
-        let end = self.subdirectories.len().checked_sub(1)?;
-        let start = memchr::memrchr(0, &self.subdirectories[..end]).map_or(0, |nul| nul + 1);
-        let through_links = self.subdirectories[start] == b'L';
-        let name_and_nul = self.subdirectories[start + 1..].to_vec();
-        self.subdirectories.truncate(start);
-        Some(Child { name_and_nul, through_links })
-    }
-
-    fn push_back(&mut self, child: &Child) {
-        push_child(&mut self.subdirectories, child.name(), child.through_links);
-    }
-}
-
-fn push_child(subdirectories: &mut Vec<u8>, name: &[u8], through_links: bool) {
-    subdirectories.push(if through_links { b'L' } else { b'D' });
-    subdirectories.extend_from_slice(name);
-    subdirectories.push(0);
+    parts: Parts<'p>,
 }
 
 impl<'p> HandleWalk<'p> {
     pub(super) fn new(plan: &'p Plan, filter: NameFilter, handles: &Handles, control: &'p Control) -> Self {
-        let (parts_in, parts_out) = crossbeam_channel::bounded(handles.walkers);
-        HandleWalk {
-            plan,
-            filter,
-            control,
-            stack_handles: handles.walk_stack,
-            next_root: AtomicUsize::new(0),
-            unfinished: AtomicUsize::new(plan.roots.len()),
-            waiting: AtomicUsize::new(0),
-            parts_in,
-            parts_out,
-        }
+        let parts = Parts::new(&plan.roots, handles.walkers);
+        HandleWalk { plan, filter, control, stack_handles: handles.walk_stack, parts }
     }
 
     pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
-        // However this walker ends, the others must not wait for it forever.
-        let _release = ReleaseOthers(self);
+        let _release = self.parts.release_others();
         let mut walker = Walker {
             walk: self,
             emit,
@@ -158,31 +60,12 @@ impl<'p> HandleWalk<'p> {
                 Work::Part(part) => walker.walk_part(part),
             };
             walker.last = None;
-            if done.is_break() {
-                break;
-            }
-            if self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if done.is_break() || self.parts.finish_one() {
                 break;
             }
         }
         walker.tally
     }
-}
-
-/// Tells every waiting walker that nothing more comes.
-struct ReleaseOthers<'w, 'p>(&'w HandleWalk<'p>);
-
-impl Drop for ReleaseOthers<'_, '_> {
-    fn drop(&mut self) {
-        // A full channel means that every walker finds something to take, and each that takes the end puts it
-        // back in its own turn here.
-        drop(self.0.parts_in.try_send(None));
-    }
-}
-
-enum Work<'p> {
-    Root(&'p Root),
-    Part(Part),
 }
 
 /// Bytes of directory entries asked for at once.
@@ -202,23 +85,19 @@ struct Walker<'w, 'p, 'e> {
 
 impl<'p> Walker<'_, 'p, '_> {
     fn next_work(&mut self) -> Option<Work<'p>> {
-        let walk = self.walk;
-        let roots = &walk.plan.roots;
-        if let Some(root) = roots.get(walk.next_root.fetch_add(1, Ordering::Relaxed)) {
-            return Some(Work::Root(root));
+        let parts = &self.walk.parts;
+        match parts.at_hand() {
+            AtHand::Work(work) => return Some(work),
+            AtHand::End => return None,
+            AtHand::Nothing => {}
         }
-        if let Ok(part) = walk.parts_out.try_recv() {
-            return part.map(Work::Part);
-        }
-        if walk.unfinished.load(Ordering::Acquire) == 0 || (self.emit)(Met::Pause).is_break() {
+        if parts.are_finished() || (self.emit)(Met::Pause).is_break() {
             return None;
         }
         let since = Instant::now();
-        walk.waiting.fetch_add(1, Ordering::Relaxed);
-        let part = walk.parts_out.recv();
-        walk.waiting.fetch_sub(1, Ordering::Relaxed);
+        let part = parts.wait();
         self.tally.waited += since.elapsed();
-        part.ok().flatten().map(Work::Part)
+        part
     }
 
     /// A root: a file, or a directory that is resolved through links this once.
@@ -240,6 +119,9 @@ impl<'p> Walker<'_, 'p, '_> {
             Err(errno) => return self.fail(&nowhere, shown_root(root), errno),
         };
         let filter = &self.walk.plan.filter;
+        if filter.depth_max == Some(0) {
+            return ControlFlow::Continue(());
+        }
         let context = Context {
             depth: 0,
             device: filter.one_file_system.then_some(stat.st_dev),
@@ -277,7 +159,7 @@ impl<'p> Walker<'_, 'p, '_> {
                     }
                 }
             }
-            if self.walk.waiting.load(Ordering::Relaxed) > 0 {
+            if self.walk.parts.is_somebody_waiting() {
                 self.hand_over(&mut stack[first_open..]);
             }
             let frame = &mut stack[top];
@@ -292,12 +174,14 @@ impl<'p> Walker<'_, 'p, '_> {
             if frame.subdirectories.is_empty() {
                 stack.pop();
             }
-            let Some((directory, context)) = self.enter(&parent, &child, context)? else { continue };
+            let Some((directory, context)) = self.enter(&parent, &child, context)? else {
+                continue;
+            };
             drop(parent);
             first_open = first_open.min(stack.len());
             stack.extend(self.list(directory, context)?);
             if stack.len() - first_open > self.walk.stack_handles {
-                close(&mut stack[first_open]);
+                stack[first_open].close();
                 first_open += 1;
             }
         }
@@ -332,17 +216,9 @@ impl<'p> Walker<'_, 'p, '_> {
                 self.skip(parent, child.name(), SkipReason::OtherFileSystem)?;
                 return ControlFlow::Continue(None);
             }
-            if let Some(above) = context.ancestors.take() {
-                let identity = identity(&stat);
-                let mut ancestor = Some(&above);
-                while let Some(here) = ancestor {
-                    if here.identity == identity {
-                        self.skip(parent, child.name(), SkipReason::Loop)?;
-                        return ControlFlow::Continue(None);
-                    }
-                    ancestor = here.above.as_ref();
-                }
-                context.ancestors = Some(Arc::new(Ancestor { identity, above: Some(above) }));
+            if context.leads_in_a_circle(identity(&stat)) {
+                self.skip(parent, child.name(), SkipReason::Loop)?;
+                return ControlFlow::Continue(None);
             }
         }
         let mut path = Vec::with_capacity(parent.path.len() + 1 + child.name().len());
@@ -356,7 +232,7 @@ impl<'p> Walker<'_, 'p, '_> {
         let handle = directory.handle.clone().expect("a directory of this walk is open");
         let mut subdirectories = Vec::new();
         let mut subdirectories_count = 0;
-        let descend = self.walk.plan.filter.depth_max.is_none_or(|max| context.depth < max);
+        let descend = self.walk.plan.filter.depth_max.is_none_or(|max| context.depth + 1 < max);
         let mut entries = std::mem::take(&mut self.entries);
         let mut listing = RawDir::new(&*handle, &mut entries);
         let mut complete = true;
@@ -370,10 +246,12 @@ impl<'p> Walker<'_, 'p, '_> {
                 }
             };
             let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") || !descend {
+            if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            if let Some(through_links) = self.meet(&directory, &handle, name, entry.file_type())? {
+            if let Some(through_links) = self.meet(&directory, &handle, name, entry.file_type())?
+                && descend
+            {
                 push_child(&mut subdirectories, name.to_bytes(), through_links);
                 subdirectories_count += 1;
             }
@@ -409,7 +287,11 @@ impl<'p> Walker<'_, 'p, '_> {
                     size = u64::try_from(stat.st_size).ok();
                 }
                 Err(errno) => {
-                    return self.fail_entry(directory, name.to_bytes(), FileError::from_errno(Step::Walk, errno));
+                    return self.fail_entry(
+                        directory,
+                        name.to_bytes(),
+                        FileError::from_errno(Step::Walk, errno),
+                    );
                 }
             }
         }
@@ -461,7 +343,9 @@ impl<'p> Walker<'_, 'p, '_> {
             FileType::Fifo => Found::Skipped(SkipReason::Fifo),
             FileType::Socket => Found::Skipped(SkipReason::Socket),
             FileType::CharacterDevice | FileType::BlockDevice => Found::Skipped(SkipReason::Device),
-            FileType::Directory | FileType::Unknown => Found::Failed(FileError::new(Step::Walk, Cause::Changed)),
+            FileType::Directory | FileType::Unknown => {
+                Found::Failed(FileError::new(Step::Walk, Cause::Changed))
+            }
         };
         let bytes = if self.walk.plan.batch_bytes_max.is_some() { size } else { 0 };
         (self.emit)(Met::Entry { directory, name, found, bytes })
@@ -531,13 +415,9 @@ impl<'p> Walker<'_, 'p, '_> {
         let Place::Open(parent) = &frame.place else { return };
         let parent = parent.clone();
         let Some(child) = frame.pop() else { return };
-        self.walk.unfinished.fetch_add(1, Ordering::AcqRel);
         let part = Part { parent, child, context: frame.context.clone() };
-        if let Err(refused) = self.walk.parts_in.try_send(Some(part)) {
-            self.walk.unfinished.fetch_sub(1, Ordering::AcqRel);
-            if let Some(part) = refused.into_inner() {
-                frame.push_back(&part.child);
-            }
+        if let Err(part) = self.walk.parts.offer(part) {
+            frame.push_back(&part.child);
         }
     }
 
@@ -595,18 +475,7 @@ fn is(handle: &OwnedFd, expected: Identity) -> bool {
     fstat(handle).is_ok_and(|stat| identity(&stat) == expected)
 }
 
-/// Gives a frame's handle back, and keeps what it takes to know the directory again.
-fn close(frame: &mut Frame) {
-    if let Place::Open(directory) = &frame.place
-        && let Some(handle) = &directory.handle
-        && let Ok(stat) = fstat(handle)
-    {
-        frame.place = Place::Closed { path_bytes: directory.path.len(), identity: identity(&stat) };
-    }
-}
-
 /// How an error about a root itself names it.
 fn shown_root(root: &Root) -> &[u8] {
     if root.shown.is_empty() { b"." } else { &root.shown }
 }
-

@@ -4,7 +4,11 @@
 
 mod filter;
 #[cfg(target_os = "linux")]
+mod frame;
+#[cfg(target_os = "linux")]
 mod handles;
+#[cfg(target_os = "linux")]
+mod parts;
 mod portable;
 pub(crate) mod roots;
 

@@ -57,8 +57,10 @@ impl<'p> PortableWalk<'p> {
                 }
             };
             if entry.depth() == 0 {
-                tally.directories += u64::from(entry.file_type().is_dir());
-                if !entry.file_type().is_dir() {
+                // A root is resolved through links this once.
+                if entry.path().is_dir() {
+                    tally.directories += u64::from(filter.depth_max != Some(0));
+                } else {
                     let found = classify(&entry, Found::FileThroughLinks);
                     let name = &root.shown;
                     emit(Met::Entry { directory: &directory, name, found, bytes: self.bytes(&entry) })?;
@@ -80,7 +82,7 @@ impl<'p> PortableWalk<'p> {
             }
             let found = if is_directory {
                 if root_device.is_none() || device(entry.path()) == root_device {
-                    tally.directories += u64::from(filter.depth_max.is_none_or(|max| entry.depth() <= max));
+                    tally.directories += u64::from(filter.depth_max.is_none_or(|max| entry.depth() < max));
                     continue;
                 }
                 entries.skip_current_dir();
@@ -95,7 +97,13 @@ impl<'p> PortableWalk<'p> {
         ControlFlow::Continue(())
     }
 
-    fn fail(&self, root: &Root, error: &walkdir::Error, tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
+    fn fail(
+        &self,
+        root: &Root,
+        error: &walkdir::Error,
+        tally: &mut Tally,
+        emit: Emit<'_>,
+    ) -> ControlFlow<()> {
         let path = error.path().map_or_else(Vec::new, |path| self.shown(root, path));
         let name: &[u8] = if path.is_empty() { b"." } else { &path };
         let (parent, leaf) = match name.iter().rposition(|&byte| byte == b'/') {

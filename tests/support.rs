@@ -1,0 +1,105 @@
+//! Trees to test on, and a sink that keeps what it is given.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use filemill::plan::Plan;
+use filemill::record::{Outcome, Record, Value};
+use filemill::report::Report;
+use filemill::sink::Sink;
+
+/// A directory that is removed in the end.
+pub(crate) struct Tree {
+    directory: tempfile::TempDir,
+}
+
+impl Tree {
+    pub(crate) fn new() -> Tree {
+        Tree { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn at(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Writes a file, and the directories it lies in.
+    pub(crate) fn file(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.at(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub(crate) fn directory(&self, name: impl AsRef<Path>) -> PathBuf {
+        let path = self.at(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn link(&self, name: impl AsRef<Path>, target: impl AsRef<Path>) -> PathBuf {
+        let path = self.at(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        path
+    }
+}
+
+/// What became of each path, by path relative to the first root.
+pub(crate) type Records = BTreeMap<String, (Outcome, Vec<Value>)>;
+
+/// Keeps everything. A path that comes twice fails the test.
+#[derive(Default)]
+pub(crate) struct Keep {
+    root: PathBuf,
+    pub(crate) records: Records,
+}
+
+impl Sink for Keep {
+    fn begin(&mut self, plan: &Plan, _: SystemTime) -> io::Result<()> {
+        self.root.clone_from(&plan.roots[0].path);
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let mut path = Vec::new();
+        record.path_to(&mut path);
+        let root = self.root.as_os_str().as_encoded_bytes();
+        let relative = path.strip_prefix(root).and_then(|path| path.strip_prefix(b"/")).unwrap_or(&path);
+        let path: String = relative.escape_ascii().to_string();
+        let before = self.records.insert(path.clone(), (record.outcome, record.values.to_vec()));
+        assert!(before.is_none(), "{path} has two records");
+        Ok(())
+    }
+}
+
+/// Runs a plan and checks what holds for every run.
+#[track_caller]
+pub(crate) fn scan(plan: &Plan) -> (Records, Report) {
+    let mut sink = Keep::default();
+    let report = filemill::run(plan, &mut sink).unwrap();
+    assert!(report.ledger.adds_up(), "{:?}", report.ledger);
+    assert_eq!(report.ledger.met, sink.records.len() as u64, "a record a path");
+    (sink.records, report)
+}
+
+/// The words of reports for what became of each path.
+pub(crate) fn outcomes(records: &Records) -> BTreeMap<&str, &'static str> {
+    let word = |outcome: &Outcome| match outcome {
+        Outcome::Done { .. } => "file",
+        Outcome::Skipped(reason) => reason.name(),
+        Outcome::Failed(error) => error.cause.name(),
+        Outcome::Unread => "unread",
+    };
+    records.iter().map(|(path, (outcome, _))| (path.as_str(), word(outcome))).collect()
+}
+
+pub(crate) fn analyses(list: &str) -> Vec<std::sync::Arc<dyn filemill::analyses::Analysis>> {
+    filemill::analyses::parse(list).unwrap()
+}
