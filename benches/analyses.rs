@@ -50,14 +50,14 @@ fn bench(criterion: &mut Criterion, group: &str, list: &str) {
 }
 
 /// One bench an analysis.
-pub fn each(criterion: &mut Criterion) {
+pub(crate) fn each(criterion: &mut Criterion) {
     for registered in REGISTRY {
         bench(criterion, "each", registered.name);
     }
 }
 
 /// The sets that the figures under ops/ are about: compare with the sum of their parts above.
-pub fn fused(criterion: &mut Criterion) {
+pub(crate) fn fused(criterion: &mut Criterion) {
     for list in ["light", "lines,words,entropy,blake3,xxh3", "full"] {
         bench(criterion, "fused", list);
     }

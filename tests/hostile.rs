@@ -466,8 +466,9 @@ fn sixty_four_handles_suffice() {
         tree.file(format!("{}/{}/{}/file-{i}", i % 10, i % 100, i % 1000), "x");
     }
     let plan = Plan { handles_max: 64 - HANDLES_RESERVED, workers: 32, walkers: 2, ..plan(&tree, "light") };
-    let (records, report) = scan(&plan);
-    assert_eq!(records.len(), 3000);
+    let mut keep = Keep::default();
+    let report = filemill::run(&plan, &mut keep).unwrap();
+    assert_eq!(keep.records.len(), 3000);
     assert!(report.workers < 32);
     assert!(report.notes.iter().any(|note| note.contains("workers instead of 32")), "{:?}", report.notes);
 }

@@ -7,8 +7,13 @@
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
 //! - `support`: trees to test on, and a sink that keeps what it is given.
 
+//!
+//! With FILEMILL_TEST_SMALL set, every run takes the smallest steps: one worker, one file a batch, a queue of one.
+//! That finds deadlocks.
+
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
+#[cfg(feature = "cli")]
 mod command;
 mod goldens;
 #[cfg(target_os = "linux")]

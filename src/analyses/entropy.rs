@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::histogram::{Form, Histogram};
 use super::{Analysis, Pass};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
@@ -13,6 +14,7 @@ use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 pub struct Entropy {
     /// c log2(c) for small c: most counts of most files, and a logarithm takes 20 times a look-up.
     small: Arc<[f64; SMALL_COUNTS]>,
+    form: Form,
 }
 
 const SMALL_COUNTS: usize = 1024;
@@ -20,13 +22,13 @@ const SMALL_COUNTS: usize = 1024;
 const COLUMNS: &[Column] = &[Column { name: "entropy", kind: ValueKind::F64, unit: "bits per byte" }];
 
 impl Entropy {
-    /// Prepares the table of logarithms.
+    /// Prepares the table of logarithms, and chooses the fastest way to count that this processor can run.
     pub fn new() -> Entropy {
         let mut small = [0.0; SMALL_COUNTS];
         for (count, entry) in small.iter_mut().enumerate() {
             *entry = times_log2(count as u64);
         }
-        Entropy { small: Arc::new(small) }
+        Entropy { small: Arc::new(small), form: Form::fastest() }
     }
 
     /// The entropy of a histogram, in bits per byte: always summed in the same order, so that the same counts give
@@ -73,13 +75,13 @@ impl Analysis for Entropy {
     }
 
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Measure { analysis: self.clone(), histogram: Box::default() })
+        Box::new(Measure { analysis: self.clone(), histogram: Histogram::new(self.form) })
     }
 }
 
 struct Measure {
     analysis: Entropy,
-    histogram: Box<Histogram>,
+    histogram: Histogram,
 }
 
 impl Pass for Measure {
@@ -92,105 +94,14 @@ impl Pass for Measure {
     }
 
     fn finish(&mut self, row: &mut Row) {
-        row.push(Value::F64(self.analysis.of(&self.histogram.counts())));
-    }
-}
-
-/// How often each byte value occurs.
-///
-/// Eight tables take turns, one a byte of each 64-bit word: with a single one, equal neighbours wait for each
-/// other's store. Over source text one table counts 2.0 GB/s, four 3.2 to 3.4, eight 3.5, which is one store a
-/// cycle. Counting pairs of bytes reaches 4.5 GB/s on 128 KiB, but folding 65,536 counters costs small files more
-/// than it gains (ops/engine.md, "Histogram").
-#[derive(Debug, Clone)]
-pub struct Histogram {
-    tables: [[u32; 256]; TABLES],
-    /// What was moved out of the tables before they could overflow.
-    moved: [u64; 256],
-    has_moved: bool,
-    /// Bytes counted in the tables.
-    pending_bytes: usize,
-}
-
-const TABLES: usize = 8;
-
-/// Far below where a 32-bit counter overflows, also summed over the tables.
-const PENDING_BYTES_MAX: usize = 1 << 30;
-
-impl Default for Histogram {
-    fn default() -> Histogram {
-        Histogram { tables: [[0; 256]; TABLES], moved: [0; 256], has_moved: false, pending_bytes: 0 }
-    }
-}
-
-impl Histogram {
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.tables.as_flattened_mut().fill(0);
-        if self.has_moved {
-            self.moved.fill(0);
-            self.has_moved = false;
-        }
-        self.pending_bytes = 0;
-    }
-
-    /// Counts `bytes`.
-    pub fn add(&mut self, bytes: &[u8]) {
-        for bytes in bytes.chunks(PENDING_BYTES_MAX) {
-            if self.pending_bytes + bytes.len() > PENDING_BYTES_MAX {
-                let counts = self.counts();
-                *self = Histogram { moved: counts, has_moved: true, ..Histogram::default() };
-            }
-            self.pending_bytes += bytes.len();
-            self.count(bytes);
-        }
-    }
-
-    fn count(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            let word = u64::from_le_bytes(*word).to_le_bytes();
-            for (table, byte) in self.tables.iter_mut().zip(word) {
-                table[usize::from(byte)] += 1;
-            }
-        }
-        for &byte in rest {
-            self.tables[0][usize::from(byte)] += 1;
-        }
-    }
-
-    /// The counts so far, by byte value.
-    pub fn counts(&self) -> [u64; 256] {
-        let [mut pending, others @ ..] = self.tables;
-        for table in &others {
-            for (count, more) in pending.iter_mut().zip(table) {
-                *count += more;
-            }
-        }
-        let mut counts = pending.map(u64::from);
-        if self.has_moved {
-            for (count, more) in counts.iter_mut().zip(self.moved) {
-                *count += more;
-            }
-        }
-        counts
+        row.push(Value::F64(self.analysis.of(self.histogram.counts())));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::analyses::answer;
-
-    fn counts_plain(bytes: &[u8]) -> [u64; 256] {
-        let mut counts = [0; 256];
-        for &byte in bytes {
-            counts[usize::from(byte)] += 1;
-        }
-        counts
-    }
 
     #[test]
     fn known_entropies() {
@@ -220,29 +131,6 @@ mod tests {
             let total = (count + 3) as f64;
             let expected = total.log2() - (times_log2(count) + times_log2(3)) / total;
             assert_eq!(entropy.of(&counts).to_bits(), expected.max(0.0).to_bits());
-        }
-    }
-
-    #[test]
-    fn tables_are_emptied_before_they_overflow() {
-        let mut histogram = Histogram::default();
-        histogram.add(b"abc");
-        histogram.pending_bytes = PENDING_BYTES_MAX;
-        histogram.add(b"a");
-        assert_eq!(histogram.pending_bytes, 1);
-        assert_eq!(histogram.counts(), counts_plain(b"abca"));
-    }
-
-    proptest! {
-        #[test]
-        fn the_histogram_agrees_with_plain_counting(
-            blocks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..8)
-        ) {
-            let mut histogram = Histogram::default();
-            for block in &blocks {
-                histogram.add(block);
-            }
-            prop_assert_eq!(histogram.counts(), counts_plain(&blocks.concat()));
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod blake3;
 mod entropy;
+mod histogram;
 mod kind;
 mod lines;
 mod registry;
@@ -14,7 +15,7 @@ mod xxh3;
 use std::sync::Arc;
 
 pub use self::blake3::Blake3;
-pub use self::entropy::{Entropy, Histogram};
+pub use self::entropy::Entropy;
 pub use self::kind::{HEAD_BYTES, Kind};
 pub use self::lines::Lines;
 pub use self::registry::{ParseError, REGISTRY, Registered, parse};
