@@ -23,11 +23,29 @@ mod linux {
     use filemill::record::{Directory, FileRecord, Row};
     use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat};
 
+    /// A directory to list, or files of one that was listed.
+    enum Work {
+        Directory(Arc<OwnedFd>, CString),
+        /// Names, each ending in NUL.
+        Files(Arc<OwnedFd>, Vec<u8>),
+    }
+
     struct Shared {
-        /// Directories that no thread has taken: handed over when somebody waits.
-        spare: Mutex<Vec<(Arc<OwnedFd>, CString)>>,
+        /// What was handed over because somebody waits.
+        spare: Mutex<Vec<Work>>,
         waiting: AtomicUsize,
         unfinished: AtomicUsize,
+    }
+
+    impl Shared {
+        fn hand_over(&self, work: Work) {
+            self.unfinished.fetch_add(1, Ordering::AcqRel);
+            self.spare.lock().expect("never poisoned").push(work);
+        }
+
+        fn is_somebody_waiting(&self) -> bool {
+            self.waiting.load(Ordering::Relaxed) > 0
+        }
     }
 
     #[derive(Default)]
@@ -60,7 +78,7 @@ mod linux {
             openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .expect("the path is a directory");
         let shared = Shared {
-            spare: Mutex::new(vec![(Arc::new(root), c".".to_owned())]),
+            spare: Mutex::new(vec![Work::Directory(Arc::new(root), c".".to_owned())]),
             waiting: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(1),
         };
@@ -83,16 +101,23 @@ mod linux {
         );
     }
 
-    fn run(shared: &Shared, mut passes: Vec<Box<dyn Pass>>) -> Total {
-        let mut total = Total::default();
-        let mut row = Row::default();
-        let mut buffer = vec![0; 128 * 1024];
-        let mut stack: Vec<(Arc<OwnedFd>, CString)> = Vec::new();
+    /// One thread: its own stack of directories, and the tools to read files with.
+    struct Thread<'s> {
+        shared: &'s Shared,
+        stack: Vec<(Arc<OwnedFd>, CString)>,
+        buffer: Vec<u8>,
+        passes: Vec<Box<dyn Pass>>,
+        row: Row,
+        total: Total,
+    }
+
+    fn run(shared: &Shared, passes: Vec<Box<dyn Pass>>) -> Total {
+        let buffer = vec![0; 128 * 1024];
+        let (stack, row, total) = (Vec::new(), Row::default(), Total::default());
+        let mut thread = Thread { shared, stack, buffer, passes, row, total };
         let mut is_waiting = false;
         while shared.unfinished.load(Ordering::Acquire) > 0 {
-            let Some((parent, name)) =
-                stack.pop().or_else(|| shared.spare.lock().expect("never poisoned").pop())
-            else {
+            let Some(work) = shared.spare.lock().expect("never poisoned").pop() else {
                 if !is_waiting {
                     is_waiting = true;
                     shared.waiting.fetch_add(1, Ordering::Relaxed);
@@ -103,55 +128,73 @@ mod linux {
             if std::mem::take(&mut is_waiting) {
                 shared.waiting.fetch_sub(1, Ordering::Relaxed);
             }
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            match openat(&*parent, name.as_c_str(), flags, Mode::empty()) {
-                Ok(directory) => {
-                    list(
-                        shared,
-                        Arc::new(directory),
-                        &mut stack,
-                        &mut buffer,
-                        &mut passes,
-                        &mut row,
-                        &mut total,
-                    );
+            match work {
+                Work::Directory(parent, name) => {
+                    thread.list(&parent, &name);
+                    while let Some((parent, name)) = thread.stack.pop() {
+                        thread.list(&parent, &name);
+                    }
                 }
-                Err(_) => total.errors += 1,
-            }
-            if shared.waiting.load(Ordering::Relaxed) > 0 && stack.len() > 1 {
-                shared.spare.lock().expect("never poisoned").push(stack.remove(0));
+                Work::Files(directory, names) => thread.files(&directory, names),
             }
             shared.unfinished.fetch_sub(1, Ordering::AcqRel);
         }
-        total
+        thread.total
     }
 
-    fn list(
-        shared: &Shared,
-        directory: Arc<OwnedFd>,
-        stack: &mut Vec<(Arc<OwnedFd>, CString)>,
-        buffer: &mut [u8],
-        passes: &mut [Box<dyn Pass>],
-        row: &mut Row,
-        total: &mut Total,
-    ) {
-        let mut entries = [MaybeUninit::uninit(); 32 * 1024];
-        let mut listing = RawDir::new(&*directory, &mut entries);
-        while let Some(Ok(entry)) = listing.next() {
-            let name = entry.file_name();
-            match entry.file_type() {
-                FileType::Directory if !matches!(name.to_bytes(), b"." | b"..") => {
-                    shared.unfinished.fetch_add(1, Ordering::AcqRel);
-                    stack.push((directory.clone(), name.to_owned()));
-                }
-                FileType::RegularFile => match read(&directory, name, buffer, passes, row) {
-                    Ok(bytes) => {
-                        total.files += 1;
-                        total.bytes += bytes;
+    impl Thread<'_> {
+        fn list(&mut self, parent: &OwnedFd, name: &CStr) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(directory) = openat(parent, name, flags, Mode::empty()) else {
+                self.total.errors += 1;
+                return;
+            };
+            let directory = Arc::new(directory);
+            let mut names = Vec::new();
+            let mut entries = [MaybeUninit::uninit(); 32 * 1024];
+            let mut listing = RawDir::new(&*directory, &mut entries);
+            while let Some(Ok(entry)) = listing.next() {
+                let name = entry.file_name();
+                match entry.file_type() {
+                    FileType::Directory if !matches!(name.to_bytes(), b"." | b"..") => {
+                        self.stack.push((directory.clone(), name.to_owned()));
                     }
-                    Err(_) => total.errors += 1,
-                },
-                _ => {}
+                    FileType::RegularFile => names.extend_from_slice(name.to_bytes_with_nul()),
+                    _ => {}
+                }
+            }
+            self.files(&directory, names);
+        }
+
+        /// Reads files, and hands work over whenever somebody waits.
+        fn files(&mut self, directory: &Arc<OwnedFd>, mut names: Vec<u8>) {
+            let mut start = 0;
+            while start < names.len() {
+                let name = CStr::from_bytes_until_nul(&names[start..]).expect("every name ends in NUL");
+                start += name.to_bytes_with_nul().len();
+                match read(directory, name, &mut self.buffer, &mut self.passes, &mut self.row) {
+                    Ok(bytes) => {
+                        self.total.files += 1;
+                        self.total.bytes += bytes;
+                    }
+                    Err(_) => self.total.errors += 1,
+                }
+                if self.shared.is_somebody_waiting() {
+                    self.hand_over(directory, &mut names, start);
+                }
+            }
+        }
+
+        /// Hands over the shallowest directory left, or where there is none the second half of the files left.
+        fn hand_over(&mut self, directory: &Arc<OwnedFd>, names: &mut Vec<u8>, start: usize) {
+            if !self.stack.is_empty() {
+                let (parent, name) = self.stack.remove(0);
+                return self.shared.hand_over(Work::Directory(parent, name));
+            }
+            let middle = start + (names.len() - start) / 2;
+            if let Some(nul) = names[middle..].iter().position(|&byte| byte == 0) {
+                let rest = names.split_off(middle + nul + 1);
+                self.shared.hand_over(Work::Files(directory.clone(), rest));
             }
         }
     }
