@@ -110,3 +110,8 @@ mod walk;
 mod workers;
 
 pub use pipeline::{run, run_with};
+
+/// The README's Rust blocks, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

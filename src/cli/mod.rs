@@ -142,4 +142,23 @@ mod tests {
             "no file can have a size of at least 2048 and at most 1024 bytes",
         );
     }
+
+    /// Splits a line as a shell would, as far as the README goes: words, single quotes, comments.
+    fn words(line: &str) -> Vec<OsString> {
+        let line = line.split(" #").next().unwrap_or_default();
+        line.split_whitespace().map(|word| word.trim_matches('\'').into()).collect()
+    }
+
+    #[test]
+    fn every_command_of_the_readme_parses() {
+        let readme = include_str!("../../README.md").lines().map(str::trim);
+        let commands = readme.map(|line| line.replace("cargo run --release --", "filemill"));
+        let mut parsed = 0;
+        for command in commands.filter(|line| line.starts_with("filemill scan")) {
+            let flags = Flags::try_parse_from(words(&command));
+            assert!(flags.is_ok(), "{command}: {:?}", flags.err().map(|error| one_line(&error)));
+            parsed += 1;
+        }
+        assert!(parsed >= 7, "only {parsed} commands found in the README");
+    }
 }

@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::Sink;
 use crate::error::FileError;
 use crate::plan::Plan;
-use crate::record::{Outcome, Record, Value};
+use crate::record::{Column, Outcome, Record, Value};
 use crate::report::Report;
 
 /// The name of the schema, and its version.
@@ -100,20 +100,9 @@ impl<W: Write> Jsonl<W> {
 impl<W: Write> Sink for Jsonl<W> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
         let columns = plan.columns();
-        self.keys = columns.iter().map(|column| format!(",{}:", json!(column.name)).into_bytes()).collect();
-        let options = options(plan);
-        let roots: Vec<_> =
-            plan.roots.iter().map(|root| Path(root.path.as_os_str().as_encoded_bytes())).collect();
-        self.json(&json!({
-            "type": "begin",
-            "schema": SCHEMA,
-            "version": env!("CARGO_PKG_VERSION"),
-            "started": humantime::format_rfc3339_millis(started).to_string(),
-            "roots": roots,
-            "columns": columns.iter().map(|column| column.name).collect::<Vec<_>>(),
-            "options_hash": blake3::hash(options.to_string().as_bytes()).to_hex()[..16],
-            "options": options,
-        }))?;
+        self.keys = columns.iter().map(|column| key(column.name)).collect::<Result<_, _>>()?;
+        let begin = Begin::new(plan, started, &columns)?;
+        self.json(&begin)?;
         self.end_line()
     }
 
@@ -153,60 +142,155 @@ impl<W: Write> Sink for Jsonl<W> {
     }
 
     fn end(&mut self, report: &Report) -> io::Result<()> {
-        self.json(&end(report))?;
+        self.json(&End::new(report))?;
         self.end_line()?;
         self.flush()
     }
 }
 
-/// What decides the answers and what was asked for, not how it was scheduled.
-fn options(plan: &Plan) -> Json {
-    let filter = &plan.filter;
-    json!({
-        "analyses": plan.analyses.iter().map(|analysis| analysis.name()).collect::<Vec<_>>(),
-        "globs": filter.globs,
-        "skip_hidden": filter.skip_hidden,
-        "min_size": filter.size_min,
-        "max_size": filter.size_max,
-        "max_depth": filter.depth_max,
-        "one_file_system": filter.one_file_system,
-        "follow": filter.follow,
-    })
+/// The first record.
+#[derive(Serialize)]
+struct Begin<'a> {
+    r#type: &'static str,
+    schema: &'static str,
+    version: &'static str,
+    started: String,
+    roots: Vec<Path<'a>>,
+    columns: Vec<&'static str>,
+    options: Options<'a>,
+    options_hash: String,
 }
 
-fn end(report: &Report) -> Json {
-    let ledger = &report.ledger;
-    let seconds = |duration: std::time::Duration| duration.as_secs_f64();
-    let skipped: serde_json::Map<_, _> =
-        ledger.skipped().map(|(reason, count)| (reason.name().to_owned(), json!(count))).collect();
-    let failed: serde_json::Map<_, _> =
-        ledger.failed().map(|(cause, count)| (cause.name().to_owned(), json!(count))).collect();
-    json!({
-        "type": "end",
-        "met": ledger.met,
-        "done": ledger.done,
-        "skipped": skipped,
-        "failed": failed,
-        "unread": ledger.unread,
-        "filtered": report.filtered,
-        "directories": report.directories,
-        "directories_failed": report.directories_failed,
-        "bytes": ledger.bytes,
-        "seconds": seconds(report.elapsed),
-        "step_seconds": {
-            "walk": seconds(report.steps.walk),
-            "stage": seconds(report.steps.stage),
-            "analyse": seconds(report.steps.analyse),
-            "sink": seconds(report.steps.sink),
-            "workers_waited": seconds(report.steps.workers_waited),
-        },
-        "devices": { "cpu": { "files": ledger.done, "bytes": ledger.bytes } },
-        "walkers": report.walkers,
-        "workers": [report.workers],
-        "peak_memory_bytes": report.peak_memory_bytes,
-        "cancelled": report.cancelled,
-        "notes": report.notes,
-    })
+/// What decides the answers and what was asked for, not how it was scheduled; in the words of the flags.
+#[derive(Serialize)]
+struct Options<'a> {
+    analyses: Vec<&'static str>,
+    globs: &'a [String],
+    skip_hidden: bool,
+    min_size: Option<u64>,
+    max_size: Option<u64>,
+    max_depth: Option<usize>,
+    one_file_system: bool,
+    follow: bool,
+}
+
+impl<'a> Begin<'a> {
+    fn new(plan: &'a Plan, started: SystemTime, columns: &[Column]) -> io::Result<Begin<'a>> {
+        let filter = &plan.filter;
+        let options = Options {
+            analyses: plan.analyses.iter().map(|analysis| analysis.name()).collect(),
+            globs: &filter.globs,
+            skip_hidden: filter.skip_hidden,
+            min_size: filter.size_min,
+            max_size: filter.size_max,
+            max_depth: filter.depth_max,
+            one_file_system: filter.one_file_system,
+            follow: filter.follow,
+        };
+        Ok(Begin {
+            r#type: "begin",
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            started: humantime::format_rfc3339_millis(started).to_string(),
+            roots: plan.roots.iter().map(|root| Path(root.path.as_os_str().as_encoded_bytes())).collect(),
+            columns: columns.iter().map(|column| column.name).collect(),
+            options_hash: blake3::hash(&serde_json::to_vec(&options)?).to_hex()[..16].to_owned(),
+            options,
+        })
+    }
+}
+
+/// The last record: the report.
+#[derive(Serialize)]
+struct End<'a> {
+    r#type: &'static str,
+    met: u64,
+    done: u64,
+    skipped: Counts,
+    failed: Counts,
+    unread: u64,
+    filtered: u64,
+    directories: u64,
+    directories_failed: u64,
+    bytes: u64,
+    seconds: f64,
+    step_seconds: StepSeconds,
+    devices: Devices,
+    walkers: usize,
+    workers: [usize; 1],
+    peak_memory_bytes: Option<u64>,
+    cancelled: bool,
+    notes: &'a [String],
+}
+
+/// Thread seconds per step.
+#[derive(Serialize)]
+struct StepSeconds {
+    walk: f64,
+    stage: f64,
+    analyse: f64,
+    sink: f64,
+    workers_waited: f64,
+}
+
+#[derive(Serialize)]
+struct Devices {
+    cpu: Device,
+}
+
+#[derive(Serialize)]
+struct Device {
+    files: u64,
+    bytes: u64,
+}
+
+/// A count for each reason that occurs.
+struct Counts(Vec<(&'static str, u64)>);
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+impl<'a> End<'a> {
+    fn new(report: &'a Report) -> End<'a> {
+        let Report { ledger, steps, .. } = report;
+        End {
+            r#type: "end",
+            met: ledger.met,
+            done: ledger.done,
+            skipped: Counts(ledger.skipped().map(|(reason, count)| (reason.name(), count)).collect()),
+            failed: Counts(ledger.failed().map(|(cause, count)| (cause.name(), count)).collect()),
+            unread: ledger.unread,
+            filtered: report.filtered,
+            directories: report.directories,
+            directories_failed: report.directories_failed,
+            bytes: ledger.bytes,
+            seconds: report.elapsed.as_secs_f64(),
+            step_seconds: StepSeconds {
+                walk: steps.walk.as_secs_f64(),
+                stage: steps.stage.as_secs_f64(),
+                analyse: steps.analyse.as_secs_f64(),
+                sink: steps.sink.as_secs_f64(),
+                workers_waited: steps.workers_waited.as_secs_f64(),
+            },
+            devices: Devices { cpu: Device { files: ledger.done, bytes: ledger.bytes } },
+            walkers: report.walkers,
+            workers: [report.workers],
+            peak_memory_bytes: report.peak_memory_bytes,
+            cancelled: report.cancelled,
+            notes: &report.notes,
+        }
+    }
+}
+
+/// `,"name":`
+fn key(name: &str) -> io::Result<Vec<u8>> {
+    let mut key = b",".to_vec();
+    serde_json::to_writer(&mut key, name)?;
+    key.push(b':');
+    Ok(key)
 }
 
 /// Bytes that are text most of the time.
