@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use console::{Alignment, measure_text_width, pad_str, style, truncate_str};
+use console::{Alignment, measure_text_width, pad_str, style};
 use filemill::plan::Plan;
 use filemill::report::Report;
 use filemill::sink::{Extension, Group, Kind, Totals};
@@ -14,23 +14,45 @@ use super::text::printable;
 /// Lines of each table; what does not fit is summed up in one more.
 const ROWS_MAX: usize = 8;
 const BAR_CELLS: usize = 24;
-/// Narrower than this, long names are cut on the terminal.
+const NAME_CELLS_MAX: usize = 52;
+/// Narrower than this is treated as this.
 const WIDTH_MIN: usize = 60;
 
 /// Writes the summary of a run.
 pub(crate) fn write(out: &mut impl Write, plan: &Plan, totals: &Totals, report: &Report) -> io::Result<()> {
     let terminal = console::Term::stdout();
     let width = if terminal.is_term() { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX };
-    head(out, report)?;
     let kinds = totals.kinds().into_iter().map(|(kind, group)| (kind_name(&kind), group)).collect();
-    groups(out, "kind", kinds, width)?;
     let extensions =
         totals.extensions().into_iter().map(|(name, group)| (extension_name(&name), group)).collect();
-    groups(out, "extension", extensions, width)?;
+    let (kinds, extensions) = (fold_rest(kinds), fold_rest(extensions));
+    let layout = Layout::new(width, kinds.iter().chain(&extensions).map(|(name, _)| name.as_str()));
+
+    head(out, report)?;
+    groups(out, "kind", &kinds, layout)?;
+    groups(out, "extension", &extensions, layout)?;
     largest(out, totals, width)?;
     text(out, plan, totals)?;
-    time(out, report)?;
+    time(out, report, layout)?;
     ledger(out, report)
+}
+
+/// Widths that the tables share, so that their columns stand below each other.
+#[derive(Clone, Copy)]
+struct Layout {
+    name: usize,
+    bar: usize,
+}
+
+impl Layout {
+    fn new<'a>(width: usize, names: impl Iterator<Item = &'a str>) -> Layout {
+        // Margin, two columns of numbers, gaps.
+        const OTHERS: usize = 2 + 13 + 13 + 2;
+        let longest = names.map(measure_text_width).max().unwrap_or(0);
+        let longest = longest.clamp("extension".len(), NAME_CELLS_MAX);
+        let bar = BAR_CELLS.min(width.saturating_sub(OTHERS + longest.min(NAME_CELLS_MAX / 2)));
+        Layout { name: longest.min(width.saturating_sub(OTHERS + bar)), bar }
+    }
 }
 
 fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
@@ -43,7 +65,7 @@ fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
     );
     writeln!(
         out,
-        "{}, {}, in {}; read in {}: {}, {}",
+        "{}, {}, in {}\nread in {}: {}, {}",
         style(count(ledger.done, "file")).bold(),
         style(DecimalBytes(ledger.bytes)).bold(),
         count(report.directories, "directory"),
@@ -53,11 +75,10 @@ fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
     )
 }
 
-/// A table of names with files, bytes and a bar of the share of bytes.
-fn groups(out: &mut impl Write, title: &str, mut rows: Vec<(String, Group)>, width: usize) -> io::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
+type Rows = Vec<(String, Group)>;
+
+/// The first rows, and the sum of the rest.
+fn fold_rest(mut rows: Rows) -> Rows {
     if rows.len() > ROWS_MAX + 1 {
         let rest = rows.split_off(ROWS_MAX);
         let sum = rest.iter().fold(Group::default(), |sum, (_, group)| Group {
@@ -66,20 +87,26 @@ fn groups(out: &mut impl Write, title: &str, mut rows: Vec<(String, Group)>, wid
         });
         rows.push((format!("{} others", HumanCount(rest.len() as u64)), sum));
     }
+    rows
+}
+
+/// A table of names with files, bytes and a bar of the share of bytes.
+fn groups(out: &mut impl Write, title: &str, rows: &Rows, layout: Layout) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let bytes: u64 = rows.iter().map(|(_, group)| group.bytes).sum();
-    let name_width = rows.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
-    let name_width = name_width.max(title.len()).min(width.saturating_sub(34 + BAR_CELLS).max(12));
     let header =
-        format!("{} {:>12} {:>12}", pad_str(title, name_width, Alignment::Left, None), "files", "size");
+        format!("{} {:>12} {:>12}", pad_str(title, layout.name, Alignment::Left, None), "files", "size");
     writeln!(out, "\n  {}", style(header).dim())?;
     for (name, group) in rows {
         writeln!(
             out,
             "  {} {:>12} {:>12}  {}",
-            pad_str(&truncate_str(&name, name_width, "…"), name_width, Alignment::Left, None),
+            pad_str(name, layout.name, Alignment::Left, Some("…")),
             HumanCount(group.files).to_string(),
             DecimalBytes(group.bytes).to_string(),
-            style(bar(group.bytes, bytes)).cyan(),
+            style(bar(group.bytes, bytes, layout.bar)).cyan(),
         )?;
     }
     Ok(())
@@ -121,7 +148,7 @@ fn text(out: &mut impl Write, plan: &Plan, totals: &Totals) -> io::Result<()> {
     writeln!(out, "\n  {} in {files}", style(counts.join(" and ")).bold())
 }
 
-fn time(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn time(out: &mut impl Write, report: &Report, layout: Layout) -> io::Result<()> {
     let steps = &report.steps;
     let parts = [
         ("walk", steps.walk),
@@ -135,7 +162,7 @@ fn time(out: &mut impl Write, report: &Report) -> io::Result<()> {
     writeln!(out, "\n  {}", style(format!("time, over {walkers} and {workers}")).dim())?;
     for (name, time) in parts {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let bar = bar(micros(time), micros(total));
+        let bar = bar(micros(time), micros(total), layout.bar);
         writeln!(out, "  {name:<15} {:>9}  {}", short(time), style(bar).cyan())?;
     }
     Ok(())
@@ -208,12 +235,12 @@ fn short(time: Duration) -> String {
     }
 }
 
-/// A bar of `part` in `whole`, in eighths of a cell.
-fn bar(part: u64, whole: u64) -> String {
+/// A bar of `part` in `whole`, in eighths of a cell; all of `cells` is the whole.
+fn bar(part: u64, whole: u64, cells: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let share = if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 8 times the cells")]
-    let eighths = (share * (8 * BAR_CELLS) as f64).round() as usize;
+    let eighths = (share * (8 * cells) as f64).round() as usize;
     let eighths = if part > 0 { eighths.max(1) } else { 0 };
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
 }
@@ -224,11 +251,22 @@ mod tests {
 
     #[test]
     fn bars_are_proportional_and_never_vanish() {
-        assert_eq!(bar(0, 10), "");
-        assert_eq!(bar(1, 1_000_000), "▏");
-        assert_eq!(bar(10, 10), "█".repeat(BAR_CELLS));
-        assert_eq!(bar(5, 10), "█".repeat(BAR_CELLS / 2));
-        assert_eq!(bar(0, 0), "");
+        assert_eq!(bar(0, 10, 24), "");
+        assert_eq!(bar(1, 1_000_000, 24), "▏");
+        assert_eq!(bar(10, 10, 24), "█".repeat(24));
+        assert_eq!(bar(5, 10, 24), "█".repeat(12));
+        assert_eq!(bar(0, 0, 24), "");
+    }
+
+    #[test]
+    fn no_row_is_wider_than_the_terminal() {
+        for width in [WIDTH_MIN, 72, 80, 100, 200] {
+            for longest in [1, 20, 60, 300] {
+                let Layout { name, bar } = Layout::new(width, [&*"x".repeat(longest)].into_iter());
+                assert!(2 + name + 13 + 13 + 2 + bar <= width, "{width}: {name}, {bar}");
+                assert!(name >= 9, "{width}: {name}");
+            }
+        }
     }
 
     #[test]
