@@ -12,8 +12,8 @@ pub(crate) struct Cutter {
     batch: Batch,
 }
 
-/// Bound on the names of one batch, so that its size does not depend on how long they are.
-const NAMES_BYTES_MAX: usize = 4 << 20;
+/// Bound on the names and paths of one batch, so that its size does not depend on how long they are.
+const NAMES_BYTES_MAX: usize = 1 << 20;
 
 impl Cutter {
     pub(crate) fn new(plan: &Plan, handles: &Handles) -> Cutter {
@@ -39,7 +39,7 @@ impl Cutter {
         // only where one entry fills a batch; and there nothing was left to cut.
         let overflows = self.batch.bytes.saturating_add(bytes) > self.bytes_max
             || (self.batch.directories() >= self.directories_max && !self.batch.ends_in(directory))
-            || self.batch.names_bytes() >= NAMES_BYTES_MAX;
+            || self.batch.names_bytes() + directory.path.len() > NAMES_BYTES_MAX;
         let full = if overflows { self.take() } else { None };
         self.batch.push(directory, name, found);
         self.batch.bytes = self.batch.bytes.saturating_add(bytes);
@@ -80,6 +80,20 @@ mod tests {
         batches.extend(cutter.take());
         let bytes = |name: &[u8]| String::from_utf8_lossy(name).parse().expect("the name is the size");
         batches.iter().map(|batch| batch.entries().map(|entry| bytes(entry.name())).collect()).collect()
+    }
+
+    #[test]
+    fn long_paths_make_short_batches() {
+        let plan = Plan::new(["."]);
+        let handles = Handles { walkers: 1, workers: 1, queue: 1, walk_stack: 1, batch_directories: 1000 };
+        let mut cutter = Cutter::new(&plan, &handles);
+        let mut batches = Vec::new();
+        for i in 0..20_u8 {
+            let directory = Directory::from_path(&vec![i; NAMES_BYTES_MAX / 3]);
+            batches.extend(cutter.push(&directory, b"file", Found::File, 0));
+        }
+        assert!(batches.iter().all(|batch| (1..=3).contains(&batch.len())));
+        assert!(batches.len() >= 6);
     }
 
     #[test]

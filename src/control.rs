@@ -9,6 +9,8 @@ pub struct Control {
     bytes: AtomicU64,
     explored: AtomicU64,
     cancelled: AtomicBool,
+    /// The sink failed: what is read from here on nobody will see.
+    abandoned: AtomicBool,
 }
 
 /// The whole tree, in the unit in which the walk says how much of it is explored.
@@ -44,6 +46,20 @@ impl Control {
     /// Whether the run was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// A run begins: what became of the last one's sink is forgotten.
+    pub(crate) fn take_up(&self) {
+        self.abandoned.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to leave everything as it is.
+    pub(crate) fn should_stop(&self) -> bool {
+        self.is_cancelled() || self.abandoned.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_done(&self, files: u64, bytes: u64) {

@@ -171,6 +171,9 @@ pub enum Error {
     /// The report could not be written.
     #[error("cannot write the report: {0}")]
     Sink(#[source] io::Error),
+    /// The system allows no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
     /// A thread of the run died outside any file's analysis: a defect of filemill.
     #[error("a thread of the run panicked: the report is not complete")]
     Panic,

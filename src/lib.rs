@@ -102,6 +102,7 @@ pub mod control;
 pub mod error;
 mod pipeline;
 pub mod plan;
+mod queue;
 pub mod record;
 pub mod report;
 pub mod sink;

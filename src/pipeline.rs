@@ -11,6 +11,7 @@ use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
 use crate::plan::Plan;
+use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
 use crate::report::{Ledger, Report, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
@@ -42,38 +43,45 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     }
     let walk = Walk::new(plan, &handles, control)?;
 
+    control.take_up();
     let started = SystemTime::now();
     let clock = Instant::now();
     sink.begin(plan, started).map_err(Error::Sink)?;
 
     let met = AtomicU64::new(0);
-    let (batches_in, batches_out) = bounded::<Batch>(handles.queue);
+    let queue = Queue::new(handles.queue, handles.walkers);
     let (results_in, results_out) = bounded::<Results>(handles.queue);
     let (tallies, times, sunk) = thread::scope(|scope| {
-        let walkers: Vec<_> = (0..handles.walkers)
-            .map(|i| {
-                let (walk, met, batches) = (&walk, &met, batches_in.clone());
-                let body = move || walker(walk, Cutter::new(plan, &handles), met, control, &batches);
-                spawn(scope, format!("filemill-walk-{i}"), body)
-            })
-            .collect();
-        let workers: Vec<_> = (0..handles.workers)
-            .map(|i| {
-                let (batches, results) = (batches_out.clone(), results_in.clone());
-                spawn(scope, format!("filemill-work-{i}"), move || worker(plan, control, &batches, &results))
-            })
-            .collect();
-        drop((batches_in, batches_out, results_in));
+        let mut workers = Vec::new();
+        for i in 0..handles.workers {
+            let (queue, results) = (&queue, results_in.clone());
+            workers.push(spawn(scope, format!("filemill-work-{i}"), move || {
+                worker(plan, control, queue, &results)
+            }));
+        }
+        drop(results_in);
+        let mut walkers = Vec::new();
+        // Without a worker nobody would take what they send.
+        let walkers_wanted = if workers.iter().any(Result::is_ok) { handles.walkers } else { 0 };
+        for i in 0..walkers_wanted {
+            let (walk, queue, met) = (&walk, &queue, &met);
+            let body = move || walker(walk, Cutter::new(plan, &handles), met, control, queue);
+            let started = spawn(scope, format!("filemill-walk-{i}"), body);
+            if started.is_err() {
+                queue.done();
+            }
+            walkers.push(started);
+        }
+        note_missing("walkers", &walkers, &mut notes);
+        note_missing("workers", &workers, &mut notes);
 
-        let sunk = drain(results_out, sink, control);
-        let tallies: Vec<_> = walkers.into_iter().map(join).collect();
-        let times: Vec<_> = workers.into_iter().map(join).collect();
-        (tallies, times, sunk)
+        let sunk = drain(&results_out, sink, control);
+        drop(results_out);
+        (join(walkers), join(workers), sunk)
     });
 
     let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
-    let tallies: Vec<(Tally, Duration)> = tallies.into_iter().collect::<Result<_, _>>()?;
-    let times: Vec<StepTimes> = times.into_iter().collect::<Result<_, _>>()?;
+    let (times, tallies) = (times?, tallies?);
     ledger.met = met.into_inner();
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
@@ -93,8 +101,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
             sink: sink_time,
             workers_waited: times.iter().map(|times| times.workers_waited).sum(),
         },
-        walkers: handles.walkers,
-        workers: handles.workers,
+        walkers: tallies.len(),
+        workers: times.len(),
         peak_memory_bytes: peak_memory_bytes(),
         notes,
         cancelled: control.is_cancelled(),
@@ -109,22 +117,18 @@ fn walker(
     mut cutter: Cutter,
     met: &AtomicU64,
     control: &Control,
-    batches: &Sender<Batch>,
+    queue: &Queue,
 ) -> (Tally, Duration) {
+    let _done = OnDrop(|| queue.done());
     let clock = Instant::now();
     let mut waited = Duration::ZERO;
     let mut send = |batch: Option<Batch>| {
         let Some(batch) = batch else { return ControlFlow::Continue(()) };
         met.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let since = Instant::now();
-        let sent = batches.send(batch);
+        queue.send(batch);
         waited += since.elapsed();
-        // Nobody takes batches any more, or nobody wants them.
-        if sent.is_err() || control.is_cancelled() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if control.should_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let tally = walk.run(&mut |what| match what {
         Met::Entry { directory, name, found, bytes } => send(cutter.push(directory, name, found, bytes)),
@@ -135,19 +139,40 @@ fn walker(
 }
 
 /// A worker thread: opens, reads and analyses the files of one batch after the other.
-fn worker(plan: &Plan, control: &Control, batches: &Receiver<Batch>, results: &Sender<Results>) -> StepTimes {
+fn worker(plan: &Plan, control: &Control, queue: &Queue, results: &Sender<Results>) -> StepTimes {
+    // However it ends, walkers must not wait forever for somebody to take their batches.
+    let _drain = OnDrop(|| {
+        if thread::panicking() {
+            control.abandon();
+        }
+        while queue.take().is_some() {
+            queue.done();
+        }
+    });
     let clock = Instant::now();
     let mut worker = Worker::new(plan);
     let mut reader = Reader::new(plan, control);
     let mut busy = Duration::ZERO;
-    for batch in batches {
-        let since = Instant::now();
-        let result = worker.work(batch, |entry, event| {
-            if control.is_cancelled() { Outcome::Unread } else { reader.read(entry, event) }
-        });
-        busy += since.elapsed();
-        if results.send(result).is_err() {
-            break;
+    while let Some(batch) = queue.take() {
+        let _done = OnDrop(|| queue.done());
+        let mut own = vec![batch];
+        while let Some(batch) = own.pop() {
+            let since = Instant::now();
+            let (result, mut rest) = worker.work(batch, |entry, event| {
+                if control.should_stop() { Outcome::Unread } else { reader.read(entry, event) }
+            });
+            busy += since.elapsed();
+            // A sink that failed takes nothing more, and has said so through `control`.
+            if results.send(result).is_err() {
+                continue;
+            }
+            if rest.len() > 1 && queue.is_empty() {
+                let half = rest.split_off(rest.len() / 2);
+                own.extend(queue.offer(half).err());
+            }
+            if !rest.is_empty() {
+                own.push(rest);
+            }
         }
     }
     StepTimes {
@@ -158,15 +183,26 @@ fn worker(plan: &Plan, control: &Control, batches: &Receiver<Batch>, results: &S
     }
 }
 
-/// Gives every record to the sink. When the sink fails, returning drops the channel, and so everyone stops.
+/// A reader of the report need not wait longer than this for what is known.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// Gives every record to the sink. When the sink fails, everyone stops.
 fn drain(
-    results: Receiver<Results>,
+    results: &Receiver<Results>,
     sink: &mut dyn Sink,
     control: &Control,
 ) -> Result<(Ledger, Duration), std::io::Error> {
+    // Whichever way this is left, by an error or a panic of the sink too; the end of the run is no harm.
+    let _abandon = OnDrop(|| control.abandon());
     let mut ledger = Ledger::default();
     let mut busy = Duration::ZERO;
-    for results in results {
+    let mut shown = Instant::now();
+    loop {
+        if results.is_empty() && shown.elapsed() > IDLE_AFTER {
+            sink.idle()?;
+            shown = Instant::now();
+        }
+        let Ok(results) = results.recv() else { return Ok((ledger, busy)) };
         let since = Instant::now();
         let (records, bytes) = (ledger.records(), ledger.bytes);
         for record in results.records() {
@@ -176,20 +212,48 @@ fn drain(
         control.add_done(ledger.records() - records, ledger.bytes - bytes);
         busy += since.elapsed();
     }
-    Ok((ledger, busy))
 }
+
+/// Does something when it goes out of scope, in a panic too.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
+type Started<'scope, T> = std::io::Result<thread::ScopedJoinHandle<'scope, T>>;
 
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: String,
     body: impl FnOnce() -> T + Send + 'scope,
-) -> std::io::Result<thread::ScopedJoinHandle<'scope, T>> {
+) -> Started<'scope, T> {
     thread::Builder::new().name(name).spawn_scoped(scope, body)
 }
 
-fn join<T>(thread: std::io::Result<thread::ScopedJoinHandle<'_, T>>) -> Result<T, Error> {
-    thread
-        .map_err(|error| Error::Plan(format!("cannot start a thread: {error}")))?
-        .join()
-        .map_err(|_| Error::Panic)
+/// Where some threads could not be started, the others do the work.
+fn note_missing<T>(what: &str, threads: &[Started<'_, T>], notes: &mut Vec<String>) {
+    let started = threads.iter().flatten().count();
+    if let Some(error) = threads.iter().find_map(|thread| thread.as_ref().err()) {
+        notes.push(format!("{started} {what} instead of {}: cannot start a thread: {error}", threads.len()));
+    }
+}
+
+/// What each thread returned.
+fn join<T>(threads: Vec<Started<'_, T>>) -> Result<Vec<T>, Error> {
+    let mut none = Error::Panic;
+    let mut joined = Vec::new();
+    for thread in threads {
+        match thread {
+            Ok(thread) => joined.push(thread.join()),
+            Err(error) => none = Error::Thread(error),
+        }
+    }
+    if joined.is_empty() {
+        Err(none)
+    } else {
+        joined.into_iter().collect::<Result<_, _>>().map_err(|_| Error::Panic)
+    }
 }

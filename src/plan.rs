@@ -29,6 +29,9 @@ pub struct Plan {
     /// A batch is cut at this many bytes of file content (one larger file is a batch of its own). It costs a stat a
     /// file in the walk.
     pub batch_bytes_max: Option<u64>,
+    /// A worker that has read this many bytes of a batch reports what it has, and shares the rest with whoever is
+    /// idle: a batch is cut by count, and its files may be large.
+    pub share_bytes: u64,
     /// Batches that wait for a worker, and results that wait for the sink.
     pub queue_batches_max: usize,
     /// Bytes read at once: large enough to spend few system calls, small enough that all analyses find them in
@@ -60,6 +63,8 @@ impl Plan {
             // ops/engine.md, "Batch size": within noise from 64 to 1024.
             batch_files_max: 256,
             batch_bytes_max: None,
+            // Several batches of a source tree, a few milliseconds: a guess, far from mattering either way.
+            share_bytes: 16 << 20,
             queue_batches_max: 2 * cores,
             // ops/engine.md, "Block size".
             block_bytes: 128 * 1024,
@@ -184,19 +189,27 @@ fn handles_allowed() -> usize {
     soft.saturating_sub(HANDLES_RESERVED)
 }
 
-/// A place to begin: where it is, and how it is shown.
+/// A place to begin, a file or directory: where it is, and how it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    /// A file or directory.
-    pub path: PathBuf,
-    /// The start of every path below it in the report; empty: none.
-    pub shown: Vec<u8>,
+    path: PathBuf,
+    shown: Vec<u8>,
 }
 
 impl Root {
     /// The current directory, with paths shown as they would be typed there: `src/main.rs`, not `./src/main.rs`.
     pub fn here() -> Root {
         Root { path: PathBuf::from("."), shown: Vec::new() }
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The start of every path below it in the report; empty: none.
+    pub fn shown(&self) -> &[u8] {
+        &self.shown
     }
 }
 

@@ -142,6 +142,8 @@ pub struct Batch {
     directories: Vec<Directory>,
     names: Vec<u8>,
     entries: Vec<Entry>,
+    /// Bytes of the paths of its directories.
+    paths_bytes: usize,
     /// Sum of the sizes of its files, where the walk was asked to find them out; bytes.
     pub bytes: u64,
 }
@@ -154,6 +156,7 @@ impl Batch {
     pub fn push(&mut self, directory: &Directory, name: &[u8], found: Found) {
         if !self.ends_in(directory) {
             self.directories.push(directory.clone());
+            self.paths_bytes += directory.path.len();
         }
         let position = |at: usize| u32::try_from(at).expect("a batch is cut long before 4 GiB of names");
         let name_start = position(self.names.len());
@@ -187,9 +190,9 @@ impl Batch {
         self.directories.len()
     }
 
-    /// Bytes taken by its names.
+    /// Bytes taken by its names and by the paths of its directories.
     pub fn names_bytes(&self) -> usize {
-        self.names.len()
+        self.names.len() + self.paths_bytes
     }
 
     /// The entries in the order in which the walk met them.
@@ -199,6 +202,19 @@ impl Batch {
             name_and_nul: &self.names[entry.name_start as usize..entry.name_end as usize],
             found: entry.found,
         })
+    }
+
+    /// Takes the entries from the `at`-th on; their directories stay open for both.
+    pub fn split_off(&mut self, at: usize) -> Batch {
+        let mut rest = Batch::default();
+        for entry in self.entries().skip(at) {
+            rest.push(entry.directory, entry.name(), entry.found);
+        }
+        if let Some(first) = self.entries.get(at) {
+            self.names.truncate(first.name_start as usize);
+        }
+        self.entries.truncate(at);
+        rest
     }
 
     /// Closes the directory handles; paths and names stay.
@@ -446,6 +462,28 @@ mod tests {
         let mut buffer = [0; 64];
         assert_eq!(Digest::new(&[0x00, 0xab, 0x10]).hex(&mut buffer), "00ab10");
         assert_eq!(Digest::new(&[0xff; 32]).hex(&mut buffer), "f".repeat(64));
+    }
+
+    #[test]
+    fn a_batch_splits_without_losing_an_entry() {
+        let (a, b) = (Directory::from_path(b"a"), Directory::from_path(b"b"));
+        let names = |batch: &Batch| -> Vec<_> {
+            batch.entries().map(|entry| (entry.directory.path.to_vec(), entry.name().to_vec())).collect()
+        };
+        let mut whole = Batch::default();
+        for (directory, name) in [(&a, "1"), (&a, "22"), (&b, "333"), (&a, "4")] {
+            whole.push(directory, name.as_bytes(), Found::File);
+        }
+        let expected = names(&whole);
+        for at in 0..=4 {
+            let mut first = Batch::default();
+            for entry in whole.entries() {
+                first.push(entry.directory, entry.name(), entry.found);
+            }
+            let rest = first.split_off(at);
+            assert_eq!((first.len(), rest.len()), (at, 4 - at));
+            assert_eq!([names(&first), names(&rest)].concat(), expected);
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn mistakes_take_one_line_code_2_and_write_nothing() {
     check(&["scan", "-g", "a["], "a[");
     check(&["scan", "--format", "yaml"], "invalid value 'yaml'");
     check(&["scna"], "a similar subcommand exists: 'scan'");
-    check(&[], "");
+    check(&[], "no command given: try `filemill scan`");
 }
 
 #[test]
@@ -309,6 +309,29 @@ mod linux {
         assert!(stderr.contains("workers instead of 32"), "{stderr}");
         check_sums(&records);
         assert_eq!(of_type(&records, "file").len(), 500);
+    }
+
+    #[test]
+    fn a_deep_tree_with_forty_handles() {
+        let tree = Tree::new();
+        // Three subdirectories a level, one of which goes on; also through a link, where `..` leads elsewhere.
+        let mut path = std::path::PathBuf::from("real/top");
+        for level in 0..100 {
+            for side in ["a", "c"] {
+                tree.file(path.join(side).join("file"), level.to_string());
+            }
+            path.push("b");
+        }
+        tree.link("linked", "real/top");
+        for (flags, expected) in [("", 200), ("-L", 400)] {
+            let binary = env!("CARGO_BIN_EXE_filemill");
+            let script = format!("ulimit -n 40 && exec {binary} scan {flags} -j 2 --format jsonl .");
+            let output = Command::new("sh").args(["-c", &script]).current_dir(tree.path()).output().unwrap();
+            let (code, stderr, records) = jsonl(&output);
+            assert_eq!((code, stderr.as_str()), (Some(0), ""));
+            check_sums(&records);
+            assert_eq!(of_type(&records, "file").len(), expected);
+        }
     }
 
     #[test]

@@ -8,8 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use filemill::analyses::{Analysis, Pass};
+use filemill::control::Control;
 use filemill::error::Cause;
 use filemill::plan::{Filter, HANDLES_RESERVED, Plan, Walker};
 use filemill::record::{Column, FileRecord, Outcome, Record, Row, SkipReason, Value, ValueKind};
@@ -457,6 +460,149 @@ fn a_directory_moved_away_while_its_handle_was_closed() {
     for path in undisturbed.keys().filter(|path| path.matches("m/").count() < 4) {
         assert_eq!(words[path.as_str()], "file", "{path}");
     }
+}
+
+#[test]
+fn depth_is_counted_from_the_root() {
+    let tree = Tree::new();
+    tree.file("1", "x");
+    tree.file("a/2", "x");
+    tree.file("a/b/3", "x");
+    for walker in [Walker::Handles, Walker::Portable] {
+        let met = |depth_max| {
+            let filter = Filter { depth_max, ..Filter::default() };
+            scan(&Plan { walker, filter, ..plan(&tree, "none") }).0.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(met(Some(0)), [""; 0]);
+        assert_eq!(met(Some(1)), ["1"]);
+        assert_eq!(met(Some(2)), ["1", "a/2"]);
+        assert_eq!(met(Some(3)), ["1", "a/2", "a/b/3"]);
+        assert_eq!(met(None), ["1", "a/2", "a/b/3"]);
+    }
+}
+
+#[test]
+fn other_file_systems_are_named_and_not_entered() {
+    let device = |path: &str| fs::metadata(path).unwrap().dev();
+    if !Path::new("/dev/shm").is_dir() || device("/dev") == device("/dev/shm") {
+        return;
+    }
+    for walker in [Walker::Handles, Walker::Portable] {
+        let filter = Filter { one_file_system: true, ..Filter::default() };
+        let (records, _) = scan(&Plan { walker, filter, ..Plan::new(["/dev"]) });
+        assert_eq!(outcomes(&records)["shm"], "other-file-system");
+        assert!(!records.keys().any(|path| path.starts_with("shm/")));
+    }
+}
+
+/// Takes its time over each file, and counts them.
+struct Slow(Arc<AtomicUsize>);
+
+impl Analysis for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn columns(&self) -> &[Column] {
+        &[Column { name: "slow", kind: ValueKind::U64, unit: "" }]
+    }
+
+    fn pass(&self) -> Box<dyn Pass> {
+        Box::new(Slow(self.0.clone()))
+    }
+}
+
+impl Pass for Slow {
+    fn begin(&mut self, _: &FileRecord<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+
+    fn block(&mut self, _: &[u8]) {}
+
+    fn finish(&mut self, row: &mut Row) {
+        row.push(Value::U64(0));
+    }
+}
+
+/// A tree of 2000 files, a slow analysis over it, and how many files it began.
+fn slow_run() -> (Tree, Plan, Arc<AtomicUsize>) {
+    let tree = Tree::new();
+    for i in 0..2000 {
+        tree.file(format!("{}/{i}", i % 40), "x");
+    }
+    let begun = Arc::new(AtomicUsize::new(0));
+    let slow: Arc<dyn Analysis> = Arc::new(Slow(begun.clone()));
+    let plan = Plan { batch_files_max: 4, workers: 2, analyses: vec![slow], ..Plan::new([tree.path()]) };
+    (tree, plan, begun)
+}
+
+/// Fails, or cancels, at the tenth record; counts the looks in between.
+struct Stop<'c> {
+    control: Option<&'c Control>,
+    records: u64,
+    idle: u64,
+}
+
+impl Sink for Stop<'_> {
+    fn record(&mut self, _: &Record<'_>) -> io::Result<()> {
+        self.records += 1;
+        match self.control {
+            None if self.records == 10 => Err(io::Error::other("full")),
+            Some(control) if self.records == 10 => {
+                control.cancel();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.idle += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_fails_stops_everyone() {
+    let (_tree, plan, begun) = slow_run();
+    let error = filemill::run(&plan, &mut Stop { control: None, records: 0, idle: 0 }).unwrap_err();
+    assert_eq!(error.to_string(), "cannot write the report: full");
+    assert!(begun.load(Ordering::Relaxed) < 200, "{begun:?} of 2000 files");
+}
+
+#[test]
+fn a_cancelled_run_tells_what_it_left_unread() {
+    let (_tree, plan, begun) = slow_run();
+    let control = Control::new();
+    let mut sink = Stop { control: Some(&control), records: 0, idle: 0 };
+    let report = filemill::run_with(&plan, &mut sink, &control).unwrap();
+    assert!(report.cancelled && !report.is_complete() && report.ledger.adds_up());
+    assert_eq!(report.ledger.done, sink.records);
+    assert!(report.ledger.unread > 0 && begun.load(Ordering::Relaxed) < 200, "{:?}", report.ledger);
+}
+
+#[test]
+fn who_reads_along_sees_records_while_the_run_goes_on() {
+    let (_tree, plan, _) = slow_run();
+    // Neither fails nor cancels: the tenth record is one of another control's run.
+    let control = Control::new();
+    let mut sink = Stop { control: Some(&control), records: 10, idle: 0 };
+    filemill::run(&plan, &mut sink).unwrap();
+    assert_eq!(sink.records, 2010);
+    assert!(sink.idle > 3, "{} looks in two seconds", sink.idle);
+}
+
+#[test]
+fn large_files_of_one_batch_are_shared_out() {
+    let (_tree, plan, _) = slow_run();
+    let whole = Plan { batch_files_max: 4000, share_bytes: 10, ..plan };
+    let since = Instant::now();
+    let mut keep = Keep::default();
+    filemill::run(&whole, &mut keep).unwrap();
+    // 2000 files of 2 ms: 4 s for one worker, though all were one batch.
+    assert_eq!(keep.records.len(), 2000);
+    assert!(since.elapsed() < Duration::from_secs_f64(3.5), "{:?}", since.elapsed());
 }
 
 #[test]

@@ -127,13 +127,14 @@ proptest! {
         batch_files_max in 1_usize..70,
         batch_bytes_max in proptest::option::of(1_u64..100_000),
         queue_batches_max in 1_usize..9,
+        share_bytes in 1_u64..50_000,
         block_bytes in 1_usize..20_000,
         handles_max in 12_usize..200,
         portable in any::<bool>(),
     ) {
         let walker = if portable { Walker::Portable } else { Walker::default() };
         let plan = Plan {
-            workers, walkers, batch_files_max, batch_bytes_max, queue_batches_max, handles_max, walker,
+            workers, walkers, batch_files_max, batch_bytes_max, queue_batches_max, share_bytes, handles_max, walker,
             // Reading 300 KB by single bytes shows nothing that 100 do not.
             block_bytes: block_bytes.max(100),
             ..full(tree())

@@ -63,7 +63,7 @@ pub(crate) struct Keep {
 
 impl Sink for Keep {
     fn begin(&mut self, plan: &Plan, _: SystemTime) -> io::Result<()> {
-        self.root.clone_from(&plan.roots[0].path);
+        self.root = plan.roots[0].path().to_path_buf();
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `kind`: what a file is, by its first 16 KiB alone. Columns `kind`, `text`, `encoding`.
 //!
-//! - `kind`: media type by magic numbers, or null where none fits (most text).
+//! - `kind`: media type by magic numbers, or null where none fits (most text). Where the bytes are plain ASCII or
+//!   UTF-8 text, the magic number of a binary format is a chance hit and does not count.
 //! - `text`: a byte-order mark, or bytes that a person could read: no NUL and no control character other than
 //!   BEL, BS, TAB, LF, VT, FF, CR and ESC, in UTF-8 or one of the legacy encodings of the web. An empty file is
 //!   text. A file whose magic number names something other than text is not.
@@ -83,12 +84,35 @@ struct Verdict {
 
 /// Judges a head. `cut`: the file may go on, so the last character may be incomplete.
 fn look(head: &[u8], cut: bool) -> Verdict {
+    let encoding = encoding(head, cut);
     let magic = infer::get(head);
-    let kind = magic.map(|magic| magic.mime_type());
-    let textual = magic.is_none_or(|magic| {
+    let is_textual = |magic: infer::Type| {
         magic.matcher_type() == infer::MatcherType::Text || magic.mime_type().starts_with("text/")
-    });
-    Verdict { kind, encoding: if textual { encoding(head, cut) } else { None } }
+    };
+    match (magic, encoding) {
+        (None, encoding) => Verdict { kind: None, encoding },
+        (Some(magic), encoding) if is_textual(magic) => Verdict { kind: Some(magic.mime_type()), encoding },
+        // Two letters make a magic number ("BM", "MZ"), and text may begin with them.
+        (Some(magic), Some(encoding)) if is_certain(encoding) && !begins_as_text(magic, head) => {
+            Verdict { kind: None, encoding: Some(encoding) }
+        }
+        (Some(magic), _) => Verdict { kind: Some(magic.mime_type()), encoding: None },
+    }
+}
+
+/// Whether this encoding is no guess from letter frequencies.
+fn is_certain(encoding: &str) -> bool {
+    matches!(encoding, "US-ASCII" | "UTF-8")
+}
+
+/// Whether a type that is no text has a head that is: documents that are written as programs.
+fn begins_as_text(magic: infer::Type, head: &[u8]) -> bool {
+    match magic.mime_type() {
+        // The library finds its magic number further inside as well, as in a text about it.
+        "application/pdf" => head.starts_with(b"%PDF-"),
+        "application/postscript" | "application/rtf" => true,
+        _ => false,
+    }
 }
 
 fn encoding(head: &[u8], cut: bool) -> Option<&'static str> {
@@ -147,6 +171,17 @@ mod tests {
         check(b"\xfe\xff\0h\0i", None, Some("UTF-16BE"));
         check(b"caf\xe9 cr\xe8me br\xfbl\xe9e, d\xe9j\xe0 vu", None, Some("windows-1252"));
         check(b"#!/bin/sh\necho\n", Some("text/x-shellscript"), Some("US-ASCII"));
+    }
+
+    #[test]
+    fn text_that_begins_like_a_binary_format() {
+        for text in ["BMW and others\n", "MZ is where it begins", "BZh", "BC,AD,year\n1,2,3\n", "FWS, CWS\n"]
+        {
+            check(text.as_bytes(), None, Some("US-ASCII"));
+        }
+        check("the magic number is %PDF-1.7, naïvely".as_bytes(), None, Some("UTF-8"));
+        check(b"%!PS-Adobe-3.0\n", Some("application/postscript"), None);
+        check(b"{\\rtf1 text}", Some("application/rtf"), None);
     }
 
     #[test]

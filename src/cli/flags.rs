@@ -103,7 +103,7 @@ pub(crate) struct ScanFlags {
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Name each path that could not be read on standard error, whatever the format
+    /// Name each path that could not be read on standard error, whatever the format, and show why an analysis panicked
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

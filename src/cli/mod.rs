@@ -64,7 +64,6 @@ impl Failure {
 
 /// Parses the arguments and runs the command they name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
-    quiet_worker_panics();
     let flags = match Flags::try_parse_from(arguments) {
         Ok(flags) => flags,
         Err(error) if !error.use_stderr() => {
@@ -86,6 +85,9 @@ pub(crate) fn complain(what: &dyn std::fmt::Display) {
 
 /// The first paragraph of a usage error, with the nearest name where one was mistyped.
 fn one_line(error: &clap::Error) -> String {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command given: try `filemill scan`, or `filemill --help`".to_owned();
+    }
     let rendered = error.render().to_string();
     let mut paragraphs = rendered.split("\n\n").map(str::trim);
     let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
@@ -97,7 +99,8 @@ fn one_line(error: &clap::Error) -> String {
     line
 }
 
-/// A panic in an analysis is one error record of the report; its text would only stand in the way.
+/// A panic in an analysis is one error record of the report; its text would only stand in the way of people who
+/// did not write the analysis.
 fn quiet_worker_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -129,6 +132,7 @@ mod tests {
             &["scan", "--formt", "jsonl"],
             "unexpected argument '--formt' found: a similar argument exists: '--format'",
         );
+        check(&[], "no command given: try `filemill scan`, or `filemill --help`");
         check(&["scn"], "unrecognized subcommand 'scn': a similar subcommand exists: 'scan'");
         check(&["scan", "-j", "0"], "invalid value '0' for '--workers <N>': 0 is not in 1..=4096");
         check(

@@ -13,10 +13,13 @@ use filemill::sink::{Jsonl, Sink, Totals};
 use super::flags::{Format, ScanFlags, When};
 use super::progress::Progress;
 use super::text::printable;
-use super::{Exit, Failure, complain, summary};
+use super::{Exit, Failure, complain, quiet_worker_panics, summary};
 
 /// Runs the command.
 pub(crate) fn run(flags: &ScanFlags) -> Result<Exit, Failure> {
+    if !flags.verbose {
+        quiet_worker_panics();
+    }
     let plan = plan(flags)?;
     set_colors(flags.color);
     let stdout_is_terminal = io::stdout().is_terminal();
@@ -79,7 +82,7 @@ fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
         one_file_system: flags.one_file_system,
         follow: flags.follow,
     };
-    plan.own_outputs.extend(stdout_identity());
+    plan.own_outputs.extend(own_outputs());
     plan.check()?;
     Ok(plan)
 }
@@ -102,16 +105,18 @@ fn stdout() -> io::Result<File> {
     Ok(File::from(stdout))
 }
 
-/// Device and inode of the file that standard output goes to, where it is one.
-fn stdout_identity() -> Option<(u64, u64)> {
+/// Device and inode of the files that standard output and standard error go to, where they are files.
+fn own_outputs() -> Vec<(u64, u64)> {
     #[cfg(unix)]
     {
+        use std::os::fd::AsFd;
         use std::os::unix::fs::MetadataExt;
-        let metadata = stdout().ok()?.metadata().ok()?;
-        metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+        let handles = [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
+        let files = handles.into_iter().flatten().filter_map(|handle| File::from(handle).metadata().ok());
+        files.filter(|file| file.is_file()).map(|file| (file.dev(), file.ino())).collect()
     }
     #[cfg(not(unix))]
-    None
+    Vec::new()
 }
 
 /// Takes as many file handles as the system allows at all; the library keeps to what it finds.
@@ -150,6 +155,10 @@ impl<S: Sink> Sink for WithErrors<'_, S> {
             self.progress.above(|| complain(&format!("{path}: {cause} (in step {step}{errno})")));
         }
         self.sink.record(record)
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.sink.idle()
     }
 
     fn end(&mut self, report: &Report) -> io::Result<()> {

@@ -141,6 +141,10 @@ impl<W: Write> Sink for Jsonl<W> {
         self.end_line()
     }
 
+    fn idle(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
     fn end(&mut self, report: &Report) -> io::Result<()> {
         self.json(&End::new(report))?;
         self.end_line()?;
@@ -192,7 +196,7 @@ impl<'a> Begin<'a> {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
             started: humantime::format_rfc3339_millis(started).to_string(),
-            roots: plan.roots.iter().map(|root| Path(root.path.as_os_str().as_encoded_bytes())).collect(),
+            roots: plan.roots.iter().map(|root| Path(root.path().as_os_str().as_encoded_bytes())).collect(),
             columns: columns.iter().map(|column| column.name).collect(),
             options_hash: blake3::hash(&serde_json::to_vec(&options)?).to_hex()[..16].to_owned(),
             options,

@@ -29,6 +29,14 @@ pub trait Sink {
     /// When it cannot be written.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()>;
 
+    /// Nothing more is at hand for the moment: whoever reads along should see what there is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn idle(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The run is over; everything must be written when this returns.
     ///
     /// # Errors

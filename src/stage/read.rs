@@ -73,13 +73,12 @@ impl<'p> Reader<'p> {
             if read == 0 || (read < wanted && read_bytes == size) {
                 break;
             }
-            if self.control.is_cancelled() {
+            if self.control.should_stop() {
                 return Ok(Outcome::Unread);
             }
         }
         let after = handle.status().map_err(file_error)?;
-        // A file may end early and be whole only where its size was made up by the kernel (/sys).
-        let is_whole = read_bytes >= size || before.has_no_blocks();
+        let is_whole = read_bytes >= size || handle.is_made_up();
         if is_whole && after.same_as(&before) {
             Ok(Outcome::Done { size: read_bytes, mtime_ns })
         } else {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::record::{Directory, EntryRef, Found, SkipReason};
 
@@ -37,8 +37,9 @@ impl Opener {
         let handle = self.open_without_trace(entry)?;
         let status = handle.status()?;
         if !self.no_atime && status.0.st_uid == self.user {
-            self.no_atime = true;
-            fcntl_setfl(&handle.0, fcntl_getfl(&handle.0)? | OFlags::NOATIME)?;
+            // Where it is refused all the same (an owner unknown in this user namespace), it is left at that.
+            self.no_atime =
+                fcntl_getfl(&handle.0).and_then(|flags| fcntl_setfl(&handle.0, flags | NO_ATIME)).is_ok();
         }
         Ok((handle, status))
     }
@@ -61,12 +62,12 @@ impl Opener {
         let Directory { path, handle } = entry.directory;
         let name = std::ffi::CStr::from_bytes_with_nul(entry.name_and_nul()).map_err(|_| Errno::INVAL)?;
         let opened = match handle {
-            Some(directory) => openat(directory, name, flags, Mode::empty()),
-            None if path.is_empty() => openat(CWD, name, flags, Mode::empty()),
+            Some(directory) => retry_on_intr(|| openat(directory, name, flags, Mode::empty())),
+            None if path.is_empty() => retry_on_intr(|| openat(CWD, name, flags, Mode::empty())),
             None => {
                 self.path.clear();
                 entry.directory.join_to(entry.name(), &mut self.path);
-                openat(CWD, self.path.as_slice(), flags, Mode::empty())
+                retry_on_intr(|| openat(CWD, self.path.as_slice(), flags, Mode::empty()))
             }
         };
         opened.map(Handle)
@@ -78,6 +79,10 @@ const NO_ATIME: OFlags = OFlags::NOATIME;
 #[cfg(not(target_os = "linux"))]
 const NO_ATIME: OFlags = OFlags::empty();
 
+/// What statfs(2) says of a sysfs.
+#[cfg(target_os = "linux")]
+const SYSFS: rustix::fs::FsWord = 0x6265_6572;
+
 impl Handle {
     pub(super) fn status(&self) -> Result<Status, Error> {
         rustix::fs::fstat(&self.0).map(Status)
@@ -85,12 +90,15 @@ impl Handle {
 
     /// Reads at most `buffer.len()` bytes; 0 at the end of the file. A signal in between is no error.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        loop {
-            match rustix::io::read(&self.0, &mut *buffer) {
-                Err(Errno::INTR) => {}
-                read => return read,
-            }
-        }
+        retry_on_intr(|| rustix::io::read(&self.0, &mut *buffer))
+    }
+
+    /// Whether the kernel makes its content up and its size means nothing, as in /sys.
+    pub(super) fn is_made_up(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return rustix::fs::fstatfs(&self.0).is_ok_and(|system| system.f_type == SYSFS);
+        #[cfg(not(target_os = "linux"))]
+        false
     }
 }
 
@@ -112,11 +120,6 @@ impl Status {
     /// Size in bytes.
     pub(super) fn size(&self) -> u64 {
         u64::try_from(self.0.st_size).unwrap_or(0)
-    }
-
-    /// Whether no block is set aside for it, as for the files that the kernel makes up.
-    pub(super) fn has_no_blocks(&self) -> bool {
-        self.0.st_blocks == 0
     }
 
     /// Time of last modification, in nanoseconds since 1970.

@@ -52,6 +52,12 @@ impl Handle {
     }
 }
 
+impl Handle {
+    pub(super) fn is_made_up(&self) -> bool {
+        false
+    }
+}
+
 impl Status {
     pub(super) fn is_file(&self) -> bool {
         self.0.is_file()
@@ -63,10 +69,6 @@ impl Status {
 
     pub(super) fn size(&self) -> u64 {
         self.0.len()
-    }
-
-    pub(super) fn has_no_blocks(&self) -> bool {
-        false
     }
 
     pub(super) fn mtime_ns(&self) -> i128 {

@@ -37,6 +37,16 @@ pub(super) struct Ancestor {
     pub(super) above: Option<Arc<Ancestor>>,
 }
 
+/// Link by link: dropped by recursion, a chain of a hundred thousand directories would take the whole stack.
+impl Drop for Ancestor {
+    fn drop(&mut self) {
+        let mut above = self.above.take();
+        while let Some(mut ancestor) = above.and_then(Arc::into_inner) {
+            above = ancestor.above.take();
+        }
+    }
+}
+
 impl Context {
     /// Whether a directory is one of those it lies in. Where it is not, it becomes the innermost of them.
     pub(super) fn leads_in_a_circle(&mut self, directory: Identity) -> bool {
@@ -66,6 +76,8 @@ pub(super) struct Frame {
     /// For each subdirectory left: `L` where it is reached through a link, else `D`; its name; NUL.
     pub(super) subdirectories: Vec<u8>,
     pub(super) context: Context,
+    /// Its listing broke off, which it has an error record for.
+    pub(super) has_failed: bool,
 }
 
 pub(super) enum Place {
@@ -88,6 +100,11 @@ impl Frame {
         Some(Child { name_and_nul, through_links })
     }
 
+    /// Whether more than one subdirectory is left.
+    pub(super) fn has_several(&self) -> bool {
+        memchr::memchr_iter(0, &self.subdirectories).nth(1).is_some()
+    }
+
     /// Puts a subdirectory back.
     pub(super) fn push_back(&mut self, child: &Child) {
         push_child(&mut self.subdirectories, child.name(), child.through_links);
@@ -108,4 +125,36 @@ pub(super) fn push_child(subdirectories: &mut Vec<u8>, name: &[u8], through_link
     subdirectories.push(if through_links { b'L' } else { b'D' });
     subdirectories.extend_from_slice(name);
     subdirectories.push(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_of_ancestors_takes_no_stack_to_drop() {
+        let mut innermost = None;
+        for inode in 0..1_000_000 {
+            innermost = Some(Arc::new(Ancestor { identity: (0, inode), above: innermost }));
+        }
+        drop(innermost);
+    }
+
+    #[test]
+    fn subdirectories_come_back_as_they_were_put_in() {
+        let directory = Directory::from_path(b"");
+        let context = Context { depth: 0, device: None, ancestors: None, share: 0 };
+        let mut frame =
+            Frame { place: Place::Open(directory), subdirectories: Vec::new(), context, has_failed: false };
+        push_child(&mut frame.subdirectories, b"one", false);
+        assert!(!frame.has_several());
+        push_child(&mut frame.subdirectories, b"L", true);
+        assert!(frame.has_several());
+        let child = frame.pop().expect("two are left");
+        assert_eq!((child.name(), child.through_links), (&b"L"[..], true));
+        frame.push_back(&child);
+        assert_eq!(frame.pop().map(|child| child.name_and_nul), Some(b"L\0".to_vec()));
+        assert_eq!(frame.pop().map(|child| child.name_and_nul), Some(b"one\0".to_vec()));
+        assert!(frame.pop().is_none());
+    }
 }

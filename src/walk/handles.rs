@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::filter::NameFilter;
 use super::frame::{Ancestor, Child, Context, Frame, Identity, Place, identity, push_child};
@@ -104,7 +104,7 @@ impl<'p> Walker<'_, 'p, '_> {
     fn walk_root(&mut self, root: &Root) -> ControlFlow<()> {
         let nowhere = Directory::from_path(b"");
         let share = WHOLE_TREE / self.walk.plan.roots.len() as u64;
-        let stat = match statat(CWD, &root.path, AtFlags::empty()) {
+        let stat = match statat(CWD, root.path(), AtFlags::empty()) {
             Ok(stat) => stat,
             Err(errno) => return self.fail(&nowhere, shown_root(root), errno),
         };
@@ -112,9 +112,9 @@ impl<'p> Walker<'_, 'p, '_> {
         if file_type != FileType::Directory {
             let size = u64::try_from(stat.st_size).unwrap_or(0);
             self.walk.control.add_explored(share);
-            return self.emit_file(&nowhere, &root.shown, file_type, Found::FileThroughLinks, size);
+            return self.emit_file(&nowhere, root.shown(), file_type, Found::FileThroughLinks, size);
         }
-        let handle = match self.open(CWD, &root.path, OFlags::empty()) {
+        let handle = match self.open(CWD, root.path(), OFlags::empty()) {
             Ok(handle) => handle,
             Err(errno) => return self.fail(&nowhere, shown_root(root), errno),
         };
@@ -122,13 +122,18 @@ impl<'p> Walker<'_, 'p, '_> {
         if filter.depth_max == Some(0) {
             return ControlFlow::Continue(());
         }
+        // What was opened decides: opening may mount what looking does not.
+        let stat = match fstat(&handle) {
+            Ok(stat) => stat,
+            Err(errno) => return self.fail(&nowhere, shown_root(root), errno),
+        };
         let context = Context {
             depth: 0,
             device: filter.one_file_system.then_some(stat.st_dev),
             ancestors: filter.follow.then(|| Arc::new(Ancestor { identity: identity(&stat), above: None })),
             share,
         };
-        let directory = Directory { path: root.shown.as_slice().into(), handle: Some(Arc::new(handle)) };
+        let directory = Directory { path: root.shown().into(), handle: Some(Arc::new(handle)) };
         self.walk_open(directory, context)
     }
 
@@ -148,13 +153,16 @@ impl<'p> Walker<'_, 'p, '_> {
         let mut first_open = 0;
         stack.extend(self.list(directory, context)?);
         while let Some(top) = stack.len().checked_sub(1) {
+            first_open = first_open.min(top);
             if let Place::Closed { path_bytes, identity } = stack[top].place {
                 first_open = top;
                 match self.reopen(&base, path_bytes, identity, stack[top].context.depth) {
                     Ok(directory) => stack[top].place = Place::Open(directory),
                     Err(error) => {
+                        if !stack[top].has_failed {
+                            self.fail_unreachable(&base, path_bytes, error)?;
+                        }
                         stack.pop();
-                        self.fail_unreachable(&base, path_bytes, error)?;
                         continue;
                     }
                 }
@@ -229,6 +237,9 @@ impl<'p> Walker<'_, 'p, '_> {
 
     /// Lists a directory: files are emitted, subdirectories become a frame.
     fn list(&mut self, directory: Directory, mut context: Context) -> ControlFlow<(), Option<Frame>> {
+        if self.walk.control.should_stop() {
+            return ControlFlow::Break(());
+        }
         let handle = directory.handle.clone().expect("a directory of this walk is open");
         let mut subdirectories = Vec::new();
         let mut subdirectories_count = 0;
@@ -265,7 +276,8 @@ impl<'p> Walker<'_, 'p, '_> {
         ControlFlow::Continue(if subdirectories.is_empty() {
             None
         } else {
-            Some(Frame { place: Place::Open(directory), subdirectories, context })
+            let place = Place::Open(directory);
+            Some(Frame { place, subdirectories, context, has_failed: !complete })
         })
     }
 
@@ -308,7 +320,7 @@ impl<'p> Walker<'_, 'p, '_> {
                 }
                 Err(errno) => {
                     let cause = match errno {
-                        Errno::NOENT | Errno::LOOP => Cause::BrokenLink,
+                        Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG => Cause::BrokenLink,
                         _ => FileError::from_errno(Step::Walk, errno).cause,
                     };
                     let error = FileError { step: Step::Walk, cause, errno: Some(errno.raw_os_error()) };
@@ -400,10 +412,10 @@ impl<'p> Walker<'_, 'p, '_> {
         links: OFlags,
     ) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
-        match openat(&beside, name, flags | self.no_atime, Mode::empty()) {
+        match retry_on_intr(|| openat(&beside, name, flags | self.no_atime, Mode::empty())) {
             Err(Errno::PERM) if !self.no_atime.is_empty() => {
                 self.no_atime = OFlags::empty();
-                openat(&beside, name, flags, Mode::empty())
+                retry_on_intr(|| openat(&beside, name, flags, Mode::empty()))
             }
             opened => opened,
         }
@@ -411,7 +423,11 @@ impl<'p> Walker<'_, 'p, '_> {
 
     /// Hands the shallowest subdirectory left to a walker that waits, unless it is all there is.
     fn hand_over(&mut self, open_frames: &mut [Frame]) {
-        let Some(frame) = open_frames.first_mut() else { return };
+        let mut with_work = open_frames.iter_mut().filter(|frame| !frame.subdirectories.is_empty());
+        let Some(frame) = with_work.next() else { return };
+        if !frame.has_several() && with_work.next().is_none() {
+            return;
+        }
         let Place::Open(parent) = &frame.place else { return };
         let parent = parent.clone();
         let Some(child) = frame.pop() else { return };
@@ -477,5 +493,5 @@ fn is(handle: &OwnedFd, expected: Identity) -> bool {
 
 /// How an error about a root itself names it.
 fn shown_root(root: &Root) -> &[u8] {
-    if root.shown.is_empty() { b"." } else { &root.shown }
+    if root.shown().is_empty() { b"." } else { root.shown() }
 }

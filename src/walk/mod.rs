@@ -57,7 +57,7 @@ impl<'p> Walk<'p> {
         Ok(match plan.walker {
             #[cfg(target_os = "linux")]
             Walker::Handles => Walk::Handles(handles::HandleWalk::new(plan, filter, handles, control)),
-            Walker::Portable => Walk::Portable(portable::PortableWalk::new(plan, filter)),
+            Walker::Portable => Walk::Portable(portable::PortableWalk::new(plan, filter, control)),
         })
     }
 

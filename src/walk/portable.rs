@@ -10,6 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::filter::NameFilter;
 use super::{Met, Tally};
+use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
 use crate::plan::{Plan, Root};
 use crate::record::{Directory, Found, SkipReason};
@@ -20,12 +21,13 @@ type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
 pub(crate) struct PortableWalk<'p> {
     plan: &'p Plan,
     filter: NameFilter,
+    control: &'p Control,
     taken: AtomicBool,
 }
 
 impl<'p> PortableWalk<'p> {
-    pub(super) fn new(plan: &'p Plan, filter: NameFilter) -> Self {
-        PortableWalk { plan, filter, taken: AtomicBool::new(false) }
+    pub(super) fn new(plan: &'p Plan, filter: NameFilter, control: &'p Control) -> Self {
+        PortableWalk { plan, filter, control, taken: AtomicBool::new(false) }
     }
 
     pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
@@ -42,13 +44,16 @@ impl<'p> PortableWalk<'p> {
 
     fn walk_root(&self, root: &Root, tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
         let filter = &self.plan.filter;
-        let mut entries = WalkDir::new(&root.path)
+        let mut entries = WalkDir::new(root.path())
             .follow_links(filter.follow)
             .max_depth(filter.depth_max.unwrap_or(usize::MAX))
             .into_iter();
-        let root_device = if filter.one_file_system { device(&root.path) } else { None };
+        let root_device = if filter.one_file_system { device(root.path()) } else { None };
         let mut directory = Directory::from_path(b"");
         while let Some(entry) = entries.next() {
+            if self.control.should_stop() {
+                return ControlFlow::Break(());
+            }
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -62,7 +67,7 @@ impl<'p> PortableWalk<'p> {
                     tally.directories += u64::from(filter.depth_max != Some(0));
                 } else {
                     let found = classify(&entry, Found::FileThroughLinks);
-                    let name = &root.shown;
+                    let name = root.shown();
                     emit(Met::Entry { directory: &directory, name, found, bytes: self.bytes(&entry) })?;
                 }
                 continue;
@@ -81,8 +86,9 @@ impl<'p> PortableWalk<'p> {
                 continue;
             }
             let found = if is_directory {
-                if root_device.is_none() || device(entry.path()) == root_device {
-                    tally.directories += u64::from(filter.depth_max.is_none_or(|max| entry.depth() < max));
+                let is_entered = filter.depth_max.is_none_or(|max| entry.depth() < max);
+                if !is_entered || root_device.is_none() || device(entry.path()) == root_device {
+                    tally.directories += u64::from(is_entered);
                     continue;
                 }
                 entries.skip_current_dir();
@@ -133,9 +139,9 @@ impl<'p> PortableWalk<'p> {
 
     /// A path below a root, as it is shown.
     fn shown(&self, root: &Root, path: &Path) -> Vec<u8> {
-        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
+        let below = path.strip_prefix(root.path()).unwrap_or(Path::new(""));
         let mut shown = Vec::new();
-        crate::record::join_path(&root.shown, bytes(below.as_os_str()), &mut shown);
+        crate::record::join_path(root.shown(), bytes(below.as_os_str()), &mut shown);
         shown
     }
 

@@ -1,52 +1,96 @@
-//! Resolves the roots of a plan: each must exist, and none may lie inside another.
+//! Resolves the roots of a plan: each must exist, and none may be met again from another.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::filter::NameFilter;
 use crate::error::Error;
 use crate::plan::{Plan, Root};
+use crate::record::join_path;
 
-/// Drops every root that lies inside another one or equals an earlier one, so that no file is met twice. Says so
-/// in `notes`.
+/// Drops every root that another one leads to, and all but the first of equal ones, so that no file is met twice.
+/// Says so in `notes`. A root that lies inside another but behind something that the filter keeps the walk from is
+/// none of these.
 ///
 /// # Errors
-/// [`Error::Root`] when one cannot be resolved.
+/// [`Error::Root`] when one cannot be resolved, [`Error::Plan`] when a pattern of the filter does not parse.
 pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Root>, Error> {
+    let names = NameFilter::new(&plan.filter)?;
     let real: Vec<PathBuf> = plan
         .roots
         .iter()
         .map(|root| {
-            std::fs::canonicalize(&root.path)
-                .map_err(|source| Error::Root { path: root.path.display().to_string(), source })
+            std::fs::canonicalize(root.path())
+                .map_err(|source| Error::Root { path: root.path().display().to_string(), source })
         })
         .collect::<Result<_, _>>()?;
-    // In the order of components a path comes right after the paths it lies in.
+    // In the order of components a path comes right after the paths it lies in: those are the stack.
     let mut order: Vec<usize> = (0..real.len()).collect();
     order.sort_by(|&a, &b| real[a].cmp(&real[b]).then(a.cmp(&b)));
-    let mut container: Vec<Option<usize>> = vec![None; real.len()];
-    let mut outer: Option<usize> = None;
+    let mut left_out: Vec<Option<usize>> = vec![None; real.len()];
+    let mut outer: Vec<usize> = Vec::new();
     for &root in &order {
-        match outer {
-            Some(outer) if real[root].starts_with(&real[outer]) => container[root] = Some(outer),
-            _ => outer = Some(root),
+        while outer.last().is_some_and(|&last| !real[root].starts_with(&real[last])) {
+            outer.pop();
+        }
+        let leads_here =
+            |outer: &&usize| leads_to(plan, &names, &plan.roots[**outer], &real[**outer], &real[root]);
+        left_out[root] = outer.iter().find(leads_here).copied();
+        if left_out[root].is_none() {
+            outer.push(root);
         }
     }
     let mut kept = Vec::new();
-    for (root, container) in plan.roots.iter().zip(container) {
+    for (root, container) in plan.roots.iter().zip(left_out) {
         match container {
             None => kept.push(root.clone()),
             Some(container) => notes.push(format!(
                 "{}: left out, it lies inside {}",
-                root.path.display(),
-                plan.roots[container].path.display()
+                root.path().display(),
+                plan.roots[container].path().display()
             )),
         }
     }
     Ok(kept)
 }
 
+/// Whether the walk from a root comes to `inner`, which lies in it or is the same.
+fn leads_to(plan: &Plan, names: &NameFilter, root: &Root, real: &Path, inner: &Path) -> bool {
+    let device = plan.filter.one_file_system.then(|| device_of(real));
+    let mut shown = root.shown().to_vec();
+    let mut here = real.to_path_buf();
+    let below = inner.strip_prefix(real).unwrap_or(Path::new(""));
+    for (depth, component) in below.components().enumerate() {
+        let name = component.as_os_str();
+        here.push(name);
+        let is_directory = here.is_dir();
+        // A file is met at the last level, a directory there is not entered.
+        let is_kept_out = plan.filter.depth_max.is_some_and(|max| depth + usize::from(is_directory) >= max)
+            || names.excludes(&shown, name.as_encoded_bytes(), is_directory)
+            || device.is_some_and(|root_device| device_of(&here) != root_device);
+        if is_kept_out {
+            return false;
+        }
+        let parent = std::mem::take(&mut shown);
+        join_path(&parent, name.as_encoded_bytes(), &mut shown);
+    }
+    true
+}
+
+#[cfg(unix)]
+fn device_of(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|metadata| metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn device_of(_: &Path) -> Option<u64> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Filter;
 
     #[test]
     fn a_root_inside_another_is_left_out_whatever_the_order() {
@@ -58,7 +102,7 @@ mod tests {
             let paths: Vec<_> = roots.iter().map(|root| top.path().join(root)).collect();
             let mut notes = Vec::new();
             let kept = resolve(&Plan::new(paths), &mut notes).expect("all exist");
-            let kept: Vec<_> = kept.into_iter().map(|root| root.path).collect();
+            let kept: Vec<_> = kept.into_iter().map(|root| root.path().to_path_buf()).collect();
             let expected: Vec<_> = expected.iter().map(|root| top.path().join(root)).collect();
             assert_eq!((kept, notes.len()), (expected, notes_expected), "{roots:?}");
         };
@@ -68,6 +112,28 @@ mod tests {
         check(&["a", "a-b"], &["a", "a-b"], 0);
         check(&["c", "a", "c", "a/../c"], &["c", "a"], 2);
         check(&["a/b", "c", "a-b"], &["a/b", "c", "a-b"], 0);
+    }
+
+    #[test]
+    fn a_root_that_the_filter_keeps_the_others_from_stays() {
+        let top = tempfile::tempdir().expect("a place for tests");
+        std::fs::create_dir_all(top.path().join("a/.hidden/b")).expect("it can be made");
+        #[track_caller]
+        fn check(filter: Filter, roots: [PathBuf; 2], expected: usize) {
+            let plan = Plan { filter, ..Plan::new(roots) };
+            assert_eq!(resolve(&plan, &mut Vec::new()).expect("all exist").len(), expected);
+        }
+        let roots = || [top.path().join("a"), top.path().join("a/.hidden/b")];
+        let globs = |glob: &str| vec![glob.to_owned()];
+        check(Filter::default(), roots(), 1);
+        check(Filter { skip_hidden: true, ..Filter::default() }, roots(), 2);
+        check(Filter { depth_max: Some(2), ..Filter::default() }, roots(), 2);
+        check(Filter { depth_max: Some(3), ..Filter::default() }, roots(), 1);
+        check(Filter { globs: globs("!b"), ..Filter::default() }, roots(), 2);
+        check(Filter { globs: globs("!c"), ..Filter::default() }, roots(), 1);
+        check(Filter { one_file_system: true, ..Filter::default() }, roots(), 1);
+        #[cfg(target_os = "linux")]
+        check(Filter { one_file_system: true, ..Filter::default() }, ["/".into(), "/proc/self".into()], 2);
     }
 
     #[test]

@@ -22,14 +22,16 @@ impl<'p> Worker<'p> {
         Worker { plan, passes: passes(plan), columns: plan.columns().len(), analysed: Duration::ZERO }
     }
 
-    /// Works off one batch. `stage` reads one entry, telling of its bytes, and says what became of it.
+    /// Works off one batch, or its start: it stops after the plan's `share_bytes` and returns the rest. `stage`
+    /// reads one entry, telling of its bytes, and says what became of it.
     pub(crate) fn work(
         &mut self,
         mut batch: Batch,
         mut stage: impl FnMut(&EntryRef<'_>, &mut dyn FnMut(Event<'_>)) -> Outcome,
-    ) -> Results {
+    ) -> (Results, Batch) {
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut rows = Row::with_capacity(batch.len() * self.columns);
+        let mut read_bytes = 0;
         for entry in batch.entries() {
             let rows_before = rows.values().len();
             // After a panic the passes are made anew and the row is cut back: nothing half-done is seen again.
@@ -41,14 +43,22 @@ impl<'p> Worker<'p> {
                 }
                 outcome
             }));
-            outcomes.push(outcome.unwrap_or_else(|_| {
+            let outcome = outcome.unwrap_or_else(|_| {
                 self.passes = passes(self.plan);
                 rows.truncate(rows_before);
                 Outcome::Failed(FileError::new(Step::Analyse, Cause::Panic))
-            }));
+            });
+            outcomes.push(outcome);
+            if let Outcome::Done { size, .. } = outcome {
+                read_bytes += size;
+            }
+            if read_bytes >= self.plan.share_bytes {
+                break;
+            }
         }
+        let rest = batch.split_off(outcomes.len());
         batch.release_handles();
-        Results::new(batch, outcomes, rows, self.columns)
+        (Results::new(batch, outcomes, rows, self.columns), rest)
     }
 
     fn take(&mut self, event: &Event<'_>) {
