@@ -39,7 +39,10 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     let handles = plan.handles()?;
     if handles.workers < plan.workers {
         let (fewer, asked, budget) = (handles.workers, plan.workers, plan.handles_max);
-        notes.push(format!("{fewer} workers instead of {asked}: more would need over {budget} file handles"));
+        let workers = if fewer == 1 { "worker" } else { "workers" };
+        notes.push(format!(
+            "{fewer} {workers} instead of {asked}: more would need over {budget} file handles"
+        ));
     }
     let walk = Walk::new(plan, &handles, control)?;
 

@@ -50,7 +50,7 @@ pub const HANDLES_RESERVED: usize = 16;
 
 impl Plan {
     /// A plan over `roots` with no analyses and the default limits: one worker per core, and as many handles as
-    /// the soft RLIMIT_NOFILE allows less [`HANDLES_RESERVED`].
+    /// the soft RLIMIT_NOFILE allows less [`HANDLES_RESERVED`], or less those that are open where they are more.
     pub fn new<R: Into<Root>>(roots: impl IntoIterator<Item = R>) -> Plan {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Plan {
@@ -144,10 +144,11 @@ impl Plan {
             }
             match (workers, walkers) {
                 (1, 1) => {
+                    let needed = fixed + batches;
                     return Err(Error::Plan(format!(
-                        "{} file handles are too few: one worker needs {} (raise `ulimit -n`)",
+                        "{} file handles are too few: one worker needs {needed} (raise `ulimit -n` by {})",
                         self.handles_max,
-                        fixed + batches
+                        needed - self.handles_max
                     )));
                 }
                 (1, _) => walkers -= 1,
@@ -186,7 +187,9 @@ fn handles_allowed() -> usize {
         .map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX));
     #[cfg(not(unix))]
     let soft = 512;
-    soft.saturating_sub(HANDLES_RESERVED)
+    // Those that are open already, in a program that embeds the library or under a shell that leaks them.
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    soft.saturating_sub(HANDLES_RESERVED.max(open + HANDLES_RESERVED / 2))
 }
 
 /// A place to begin, a file or directory: where it is, and how it is shown.
@@ -243,7 +246,7 @@ pub struct Filter {
     pub follow: bool,
 }
 
-/// How the tree is listed. Both find the same entries.
+/// How the tree is listed. Of a tree at rest both find the same entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walker {
     /// Over directory handles (Linux): in parallel, never led out of a root, no limit on the length of a path.
@@ -292,7 +295,7 @@ mod tests {
         );
         check(
             |plan| plan.handles_max = 10,
-            "10 file handles are too few: one worker needs 12 (raise `ulimit -n`)",
+            "10 file handles are too few: one worker needs 12 (raise `ulimit -n` by 2)",
         );
     }
 

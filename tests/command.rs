@@ -106,10 +106,10 @@ fn mistakes_take_one_line_code_2_and_write_nothing() {
     check(&["scan", "--min-size", "2", "--max-size", "1"], "at least 2 and at most 1 bytes");
     check(&["scan", "--quiet", "--verbose"], "cannot be used with");
     check(&["scan", "-a", "none,lines"], "\"none\" cannot be combined");
-    check(&["scan", "-j", "0"], "0 is not in 1..=4096");
+    check(&["scan", "-j", "0"], "not \"auto\" or a number from 1 to 4096");
     check(&["scan", "-j", "many"], "invalid value 'many'");
     check(&["scan", "--batch-files", "0"], "0 is not in");
-    check(&["scan", "--batch-bytes", "0"], "batch_bytes_max must be at least 1");
+    check(&["scan", "--batch-bytes", "0"], "must be at least 1 byte");
     check(&["scan", "-g", "a["], "a[");
     check(&["scan", "--format", "yaml"], "invalid value 'yaml'");
     check(&["scna"], "a similar subcommand exists: 'scan'");
@@ -239,8 +239,8 @@ mod linux {
         set_mode(&tree.at("closed"), 0o755);
         assert_eq!(summary.status.code(), Some(3));
         let stderr = text(&summary.stderr);
-        assert!(stderr.contains("filemill: ./closed: denied (in step walk, EACCES)\n"), "{stderr}");
-        assert!(stderr.contains("filemill: ./open/secret: denied (in step stage, EACCES)\n"), "{stderr}");
+        assert!(stderr.contains("filemill: ./closed: cannot be listed: denied (EACCES)\n"), "{stderr}");
+        assert!(stderr.contains("filemill: ./open/secret: cannot be read: denied (EACCES)\n"), "{stderr}");
         assert!(text(&summary.stdout).contains("2 failed (2 denied)"));
     }
 
@@ -309,6 +309,75 @@ mod linux {
         assert!(stderr.contains("workers instead of 32"), "{stderr}");
         check_sums(&records);
         assert_eq!(of_type(&records, "file").len(), 500);
+    }
+
+    #[test]
+    fn roots_that_have_no_real_path() {
+        // A pipe has a path in /dev/fd and no real one.
+        let script = format!("echo x | {} scan --format jsonl /dev/stdin", env!("CARGO_BIN_EXE_filemill"));
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let (code, stderr, records) = jsonl(&output);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert_eq!(of_type(&records, "skipped")[0]["reason"], "fifo");
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        // A relative path in a directory that was entered before the one above it was closed.
+        let tree = Tree::new();
+        tree.file("closed/open/below/file", "x");
+        let mode =
+            |path: &str, mode| fs::set_permissions(tree.at(path), fs::Permissions::from_mode(mode)).unwrap();
+        mode("", 0o755);
+        mode("closed", 0o700);
+        fs::copy(env!("CARGO_BIN_EXE_filemill"), tree.at("closed/open/filemill")).unwrap();
+        let script = "exec setpriv --reuid=65534 --regid=65534 --clear-groups                       ./filemill scan --format jsonl below";
+        let output =
+            Command::new("sh").args(["-c", script]).current_dir(tree.at("closed/open")).output().unwrap();
+        let (code, stderr, records) = jsonl(&output);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert_eq!(of_type(&records, "file")[0]["path"], "below/file");
+    }
+
+    #[test]
+    fn names_of_roots_reach_a_terminal_escaped() {
+        let output = filemill(&["scan", "no\u{1b}[31msuch"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("no\\u{1b}[31msuch: No such file"), "{output:?}");
+    }
+
+    #[test]
+    fn the_last_of_repeated_flags_counts_and_globs_add_up() {
+        let tree = Tree::new();
+        for name in ["a.rs", "b.rs", "c.md", "d.txt"] {
+            tree.file(name, "x");
+        }
+        let flags =
+            ["scan", "--format", "jsonl", "-j", "1", "-j", "2", "-a", "full", "-a", "none", "-x", "-x"];
+        let globs = ["-g", "*.rs", "-g", "*.md", "-g", "!b.rs"];
+        let output = filemill(&[&flags[..], &globs].concat()).current_dir(tree.path()).output().unwrap();
+        let (code, stderr, records) = jsonl(&output);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert_eq!(records[0]["columns"], serde_json::json!([]));
+        let mut paths: Vec<_> =
+            of_type(&records, "file").iter().map(|file| file["path"].as_str().unwrap()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["a.rs", "c.md"]);
+    }
+
+    #[test]
+    fn colours_are_as_the_variables_say() {
+        let tree = Tree::new();
+        tree.file("a", "x");
+        let coloured = |variables: &[(&str, &str)]| {
+            let mut command = filemill(&["scan"]);
+            command.current_dir(tree.path()).envs(variables.iter().copied());
+            command.output().unwrap().stdout.contains(&0x1b)
+        };
+        assert!(!coloured(&[]));
+        assert!(coloured(&[("CLICOLOR_FORCE", "1"), ("TERM", "xterm")]));
+        assert!(!coloured(&[("CLICOLOR_FORCE", "0")]));
+        assert!(!coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+        assert!(coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")]));
     }
 
     #[test]

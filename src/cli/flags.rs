@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::size::parse_size;
+use super::size::{parse_size, parse_size_above_zero};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -30,6 +30,7 @@ pub(crate) enum Command {
 /// The flags of `filemill scan`.
 #[derive(Debug, Args)]
 #[command(
+    args_override_self = true,
     after_help = "Exit codes: 0 done; 2 usage or a fatal error; 3 finished, but something could not be read.
 
 Examples:
@@ -51,16 +52,16 @@ pub(crate) struct ScanFlags {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
 
-    /// Threads that open, read and analyse [default: one per core]
-    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) workers: Option<u16>,
+    /// Threads that open, read and analyse, or auto: one per core [default: auto]
+    #[arg(short = 'j', long, value_name = "N", value_parser = parse_workers, default_value = "auto", hide_default_value = true)]
+    pub(crate) workers: Workers,
 
     /// Hand files to the workers in batches of at most this many [default: 256]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) batch_files: Option<u32>,
 
     /// Hand files to the workers in batches of at most this size (costs one more system call a file)
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero)]
     pub(crate) batch_bytes: Option<u64>,
 
     /// Include only paths that match; with a leading '!', leave them out. Repeatable, the last match decides
@@ -108,6 +109,23 @@ pub(crate) struct ScanFlags {
     pub(crate) verbose: bool,
 }
 
+/// How many workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// As many as suit the machine.
+    Auto,
+    /// This many.
+    Number(usize),
+}
+
+fn parse_workers(typed: &str) -> Result<Workers, String> {
+    match typed.parse() {
+        Ok(number @ 1..=4096) => Ok(Workers::Number(number)),
+        _ if typed == "auto" => Ok(Workers::Auto),
+        _ => Err("not \"auto\" or a number from 1 to 4096".to_owned()),
+    }
+}
+
 /// An output format for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -118,7 +136,7 @@ pub(crate) enum Format {
 /// When to do something that only makes sense on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set; elsewhere where CLICOLOR_FORCE is set
+    /// On a terminal, unless NO_COLOR says no; elsewhere where CLICOLOR_FORCE says so
     Auto,
     /// Always
     Always,

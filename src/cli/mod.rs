@@ -77,10 +77,11 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit,
     }
 }
 
-/// Says on standard error what went wrong.
+/// Says on standard error what went wrong, in one line that moves no cursor.
 pub(crate) fn complain(what: &dyn std::fmt::Display) {
     // Where standard error is closed too, the exit code is all that is left to say it with.
-    drop(writeln!(io::stderr(), "filemill: {what}"));
+    let line = text::printable(what.to_string().as_bytes());
+    drop(writeln!(io::stderr(), "filemill: {line}"));
 }
 
 /// The first paragraph of a usage error, with the nearest name where one was mistyped.
@@ -92,7 +93,9 @@ fn one_line(error: &clap::Error) -> String {
     let mut paragraphs = rendered.split("\n\n").map(str::trim);
     let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some(tip) = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
+    // A number with a minus sign is a mistake here, never a path that needs `--`.
+    let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: "));
+    if let Some(tip) = tip.filter(|tip| !tip.starts_with("to pass ")) {
         line.push_str(": ");
         line.push_str(tip.lines().next().unwrap_or_default());
     }
@@ -134,10 +137,18 @@ mod tests {
         );
         check(&[], "no command given: try `filemill scan`, or `filemill --help`");
         check(&["scn"], "unrecognized subcommand 'scn': a similar subcommand exists: 'scan'");
-        check(&["scan", "-j", "0"], "invalid value '0' for '--workers <N>': 0 is not in 1..=4096");
+        check(
+            &["scan", "-j", "0"],
+            "invalid value '0' for '--workers <N>': not \"auto\" or a number from 1 to 4096",
+        );
         check(
             &["scan", "--min-size", "1.5 XB"],
             "invalid value '1.5 XB' for '--min-size <SIZE>': unknown unit \"XB\": use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB",
+        );
+        check(&["scan", "-j", "-1"], "unexpected argument '-1' found");
+        check(
+            &["scan", "--batch-bytes", "0"],
+            "invalid value '0' for '--batch-bytes <SIZE>': must be at least 1 byte",
         );
         check(&["scan", "-q", "-v"], "the argument '--quiet' cannot be used with '--verbose'");
         check(&["scan", "-a", "blake"], "unknown analysis \"blake\": did you mean \"blake3\"?");

@@ -5,12 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::time::SystemTime;
 
 use filemill::control::Control;
+use filemill::error::Step;
 use filemill::plan::{Filter, Plan, Root};
 use filemill::record::{Outcome, Record};
 use filemill::report::Report;
 use filemill::sink::{Jsonl, Sink, Totals};
 
-use super::flags::{Format, ScanFlags, When};
+use super::flags::{Format, ScanFlags, When, Workers};
 use super::progress::Progress;
 use super::text::printable;
 use super::{Exit, Failure, complain, quiet_worker_panics, summary};
@@ -65,9 +66,9 @@ fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
     let mut plan = Plan::new(roots);
     plan.analyses =
         filemill::analyses::parse(&flags.analyses).map_err(|error| Failure::Usage(error.to_string()))?;
-    if let Some(workers) = flags.workers {
-        plan.workers = usize::from(workers);
-        plan.queue_batches_max = 2 * plan.workers;
+    if let Workers::Number(workers) = flags.workers {
+        plan.workers = workers;
+        plan.queue_batches_max = 2 * workers;
     }
     if let Some(files) = flags.batch_files {
         plan.batch_files_max = files as usize;
@@ -87,13 +88,17 @@ fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
+/// The variables as their authors mean them (no-color.org, bixense.com/clicolors): empty is not set, and "no" wins.
 fn set_colors(when: When) {
-    match when {
-        When::Always => console::set_colors_enabled(true),
-        When::Never => console::set_colors_enabled(false),
-        // console itself asks NO_COLOR, CLICOLOR_FORCE and the terminal.
-        When::Auto => {}
-    }
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_forced =
+        is_set("CLICOLOR_FORCE") && std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    console::set_colors_enabled(match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => !is_set("NO_COLOR") && (is_forced || (io::stdout().is_terminal() && !is_dumb)),
+    });
 }
 
 /// Standard output without the line buffer of the standard library: sinks write in large pieces.
@@ -150,9 +155,14 @@ impl<S: Sink> Sink for WithErrors<'_, S> {
         {
             let mut path = Vec::new();
             record.path_to(&mut path);
-            let (path, cause, step) = (printable(&path), error.cause.name(), error.step.name());
-            let errno = error.errno_name().map_or(String::new(), |name| format!(", {name}"));
-            self.progress.above(|| complain(&format!("{path}: {cause} (in step {step}{errno})")));
+            let doing = match error.step {
+                Step::Walk => "listed",
+                Step::Stage => "read",
+                Step::Analyse => "analysed",
+            };
+            let errno = error.errno_name().map_or(String::new(), |name| format!(" ({name})"));
+            let line = format!("{}: cannot be {doing}: {}{errno}", printable(&path), error.cause.name());
+            self.progress.above(|| complain(&line));
         }
         self.sink.record(record)
     }

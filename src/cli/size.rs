@@ -40,6 +40,14 @@ pub(crate) fn parse_size(typed: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// The same, for a limit that must leave room for something.
+pub(crate) fn parse_size_above_zero(typed: &str) -> Result<u64, String> {
+    match parse_size(typed)? {
+        0 => Err("must be at least 1 byte".to_owned()),
+        size => Ok(size),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

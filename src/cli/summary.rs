@@ -149,6 +149,9 @@ fn text(out: &mut impl Write, plan: &Plan, totals: &Totals) -> io::Result<()> {
 }
 
 fn time(out: &mut impl Write, report: &Report, layout: Layout) -> io::Result<()> {
+    if report.ledger.done == 0 {
+        return Ok(());
+    }
     let steps = &report.steps;
     let parts = [
         ("walk", steps.walk),
@@ -159,7 +162,7 @@ fn time(out: &mut impl Write, report: &Report, layout: Layout) -> io::Result<()>
     ];
     let total: Duration = parts.iter().map(|(_, time)| *time).sum();
     let (walkers, workers) = (count(report.walkers as u64, "walker"), count(report.workers as u64, "worker"));
-    writeln!(out, "\n  {}", style(format!("time, over {walkers} and {workers}")).dim())?;
+    writeln!(out, "\n  {}", style(format!("thread time, summed over {walkers} and {workers}")).dim())?;
     for (name, time) in parts {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let bar = bar(micros(time), micros(total), layout.bar);
@@ -185,8 +188,8 @@ fn ledger(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let failed = if ledger.failed_total() > 0 { style(failed).red().bold() } else { style(failed) };
     write!(
         out,
-        "\n  {} paths met = {} done + {skipped} skipped{skipped_reasons} + {failed}",
-        HumanCount(ledger.met),
+        "\n  {} met = {} done + {skipped} skipped{skipped_reasons} + {failed}",
+        count(ledger.met, "path"),
         HumanCount(ledger.done),
     )?;
     if ledger.unread > 0 {

@@ -7,7 +7,7 @@ pub(crate) fn printable(path: &[u8]) -> String {
     let mut shown = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() {
+            if c.is_control() || reorders(c) {
                 shown.extend(c.escape_default());
             } else {
                 shown.push(c);
@@ -18,6 +18,11 @@ pub(crate) fn printable(path: &[u8]) -> String {
         }
     }
     shown
+}
+
+/// Characters that change the order or the lines of what stands around them.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -35,5 +40,6 @@ mod tests {
         check(b"a\nb\x1b[31m", "a\\nb\\u{1b}[31m");
         check(b"\xff\xc3x", "\\xff\\xc3x");
         check("\u{9b}31m".as_bytes(), "\\u{9b}31m");
+        check("\u{202e}txt.exe".as_bytes(), "\\u{202e}txt.exe");
     }
 }

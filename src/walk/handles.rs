@@ -250,6 +250,7 @@ impl<'p> Walker<'_, 'p, '_> {
         while let Some(entry) = listing.next() {
             let entry = match entry {
                 Ok(entry) => entry,
+                Err(Errno::INTR) => continue,
                 Err(errno) => {
                     complete = false;
                     self.fail_directory(&directory, errno)?;

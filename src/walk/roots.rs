@@ -15,14 +15,7 @@ use crate::record::join_path;
 /// [`Error::Root`] when one cannot be resolved, [`Error::Plan`] when a pattern of the filter does not parse.
 pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Root>, Error> {
     let names = NameFilter::new(&plan.filter)?;
-    let real: Vec<PathBuf> = plan
-        .roots
-        .iter()
-        .map(|root| {
-            std::fs::canonicalize(root.path())
-                .map_err(|source| Error::Root { path: root.path().display().to_string(), source })
-        })
-        .collect::<Result<_, _>>()?;
+    let real: Vec<PathBuf> = plan.roots.iter().map(real_path).collect::<Result<_, _>>()?;
     // In the order of components a path comes right after the paths it lies in: those are the stack.
     let mut order: Vec<usize> = (0..real.len()).collect();
     order.sort_by(|&a, &b| real[a].cmp(&real[b]).then(a.cmp(&b)));
@@ -51,6 +44,16 @@ pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Root>,
         }
     }
     Ok(kept)
+}
+
+/// The path by which roots are compared. Where it cannot be had but the root can be reached all the same (a pipe in
+/// /dev/fd, a place below a directory that may not be searched, a path too long), the root stands for itself.
+fn real_path(root: &Root) -> Result<PathBuf, Error> {
+    match std::fs::canonicalize(root.path()) {
+        Ok(real) => Ok(real),
+        Err(_) if std::fs::metadata(root.path()).is_ok() => Ok(root.path().to_path_buf()),
+        Err(source) => Err(Error::Root { path: root.path().display().to_string(), source }),
+    }
 }
 
 /// Whether the walk from a root comes to `inner`, which lies in it or is the same.
