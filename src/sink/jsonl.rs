@@ -106,8 +106,7 @@ impl<W: Write> Sink for Jsonl<W> {
         self.end_line()
     }
 
-    /// Written piece by piece: a map of serde took twice the time, and this is the one thing done per file on a
-    /// single thread.
+    /// Written piece by piece, as this is the one thing done per file on a single thread.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match &record.outcome {
             Outcome::Done { size, mtime_ns } => {
