@@ -82,6 +82,8 @@ fn what_is_kept_in_one_place_stays_there() {
     check("thread::scope", &["pipeline.rs", "cli/progress.rs"]);
     check("thread::spawn", &[]);
     check(".unwrap()", &[]);
+    // What the test of the layers could not read.
+    check("use crate::{", &[]);
 }
 
 #[test]

@@ -102,6 +102,13 @@ pub(crate) fn outcomes(records: &Records) -> BTreeMap<&str, &'static str> {
     records.iter().map(|(path, (outcome, _))| (path.as_str(), word(outcome))).collect()
 }
 
+/// Makes a named pipe.
+#[cfg(target_os = "linux")]
+pub(crate) fn fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode};
+    rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+}
+
 pub(crate) fn analyses(list: &str) -> Vec<std::sync::Arc<dyn filemill::analyses::Analysis>> {
     filemill::analyses::parse(list).unwrap()
 }

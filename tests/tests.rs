@@ -2,8 +2,9 @@
 //!
 //! - `command`: the binary from outside: exit codes, messages, full disks, few handles.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
-//! - `hostile`: trees that nobody would make on purpose, and files that change while they are read.
+//! - `hostile`: trees that nobody would make on purpose.
 //! - `layers`: who may know whom.
+//! - `mid_run`: what happens while a run goes on: files and directories change, sinks fail, somebody cancels.
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
 //! - `support`: trees to test on, and a sink that keeps what it is given.
 
@@ -19,5 +20,7 @@ mod goldens;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod layers;
+#[cfg(target_os = "linux")]
+mod mid_run;
 mod same_answers;
 mod support;

@@ -70,3 +70,15 @@ impl<'p> Walk<'p> {
         }
     }
 }
+
+/// The device that a path lies on, through links.
+#[cfg(unix)]
+fn device_of(path: &std::path::Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|metadata| metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn device_of(_: &std::path::Path) -> Option<u64> {
+    None
+}

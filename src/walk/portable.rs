@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use walkdir::{DirEntry, WalkDir};
 
 use super::filter::NameFilter;
-use super::{Met, Tally};
+use super::{Met, Tally, device_of};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
 use crate::plan::{Plan, Root};
@@ -48,7 +48,7 @@ impl<'p> PortableWalk<'p> {
             .follow_links(filter.follow)
             .max_depth(filter.depth_max.unwrap_or(usize::MAX))
             .into_iter();
-        let root_device = if filter.one_file_system { device(root.path()) } else { None };
+        let root_device = if filter.one_file_system { device_of(root.path()) } else { None };
         let mut directory = Directory::from_path(b"");
         while let Some(entry) = entries.next() {
             if self.control.should_stop() {
@@ -87,7 +87,7 @@ impl<'p> PortableWalk<'p> {
             }
             let found = if is_directory {
                 let is_entered = filter.depth_max.is_none_or(|max| entry.depth() < max);
-                if !is_entered || root_device.is_none() || device(entry.path()) == root_device {
+                if !is_entered || root_device.is_none() || device_of(entry.path()) == root_device {
                     tally.directories += u64::from(is_entered);
                     continue;
                 }
@@ -177,15 +177,4 @@ fn classify(entry: &DirEntry, file: Found) -> Found {
 
 fn bytes(name: &OsStr) -> &[u8] {
     name.as_encoded_bytes()
-}
-
-#[cfg(unix)]
-fn device(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|metadata| metadata.dev())
-}
-
-#[cfg(not(unix))]
-fn device(_: &Path) -> Option<u64> {
-    None
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::device_of;
 use super::filter::NameFilter;
 use crate::error::Error;
 use crate::plan::{Plan, Root};
@@ -77,17 +78,6 @@ fn leads_to(plan: &Plan, names: &NameFilter, root: &Root, real: &Path, inner: &P
         join_path(&parent, name.as_encoded_bytes(), &mut shown);
     }
     true
-}
-
-#[cfg(unix)]
-fn device_of(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|metadata| metadata.dev())
-}
-
-#[cfg(not(unix))]
-fn device_of(_: &Path) -> Option<u64> {
-    None
 }
 
 #[cfg(test)]
