@@ -40,3 +40,24 @@ impl Pass for Hash {
         row.push(Value::Digest(Digest::new(&self.0.finish_128().to_be_bytes())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyses::answer;
+
+    /// What `xxh128sum` 0.8.1 prints.
+    #[test]
+    fn digests_of_the_reference_program() {
+        #[track_caller]
+        fn check(input: &[u8], expected: &str) {
+            let mut pass = Xxh3.pass();
+            let [Value::Digest(digest)] = answer(&mut *pass, [input])[..] else { panic!("one digest") };
+            assert_eq!(digest.hex(&mut [0; 64]), expected);
+        }
+        check(b"", "99aa06d3014798d86001c324468d497f");
+        check(b"abc", "06b05ab6733a618578af5f94892f3950");
+        let counting: Vec<u8> = (0..251).cycle().take(102_400).collect();
+        check(&counting, "ecd387d36185351b1428e17f1cac2837");
+    }
+}
