@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Shared between a run and whoever watches it. Counters only grow; they are for display, the report is exact.
+/// Shared between a run and whoever watches it. The counters are for display, the report is exact.
 #[derive(Debug, Default)]
 pub struct Control {
-    files: AtomicU64,
+    records: AtomicU64,
     bytes: AtomicU64,
     explored: AtomicU64,
     cancelled: AtomicBool,
@@ -22,12 +22,12 @@ impl Control {
         Control::default()
     }
 
-    /// Records that have been written.
-    pub fn files(&self) -> u64 {
-        self.files.load(Ordering::Relaxed)
+    /// Records that have been written, one a path.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the files that are done.
+    /// Bytes of the files that are done, and of large ones as far as they are read.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -62,9 +62,17 @@ impl Control {
         self.is_cancelled() || self.abandoned.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_done(&self, files: u64, bytes: u64) {
-        self.files.fetch_add(files, Ordering::Relaxed);
+    pub(crate) fn add_done(&self, records: u64, bytes: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_under_way(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn forget_under_way(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn add_explored(&self, share: u64) {

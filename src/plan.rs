@@ -146,7 +146,7 @@ impl Plan {
                 (1, 1) => {
                     let needed = fixed + batches;
                     return Err(Error::Plan(format!(
-                        "{} file handles are too few: one worker needs {needed} (raise `ulimit -n` by {})",
+                        "{} file handles are too few: one worker needs {needed} (raise `ulimit -n` by {} at least)",
                         self.handles_max,
                         needed - self.handles_max
                     )));
@@ -295,7 +295,7 @@ mod tests {
         );
         check(
             |plan| plan.handles_max = 10,
-            "10 file handles are too few: one worker needs 12 (raise `ulimit -n` by 2)",
+            "10 file handles are too few: one worker needs 12 (raise `ulimit -n` by 2 at least)",
         );
     }
 

@@ -1,6 +1,7 @@
 //! One file per question. Analyses are pure: no files, threads, clocks or devices.
 //!
-//! To add one: a file here, a line in [`REGISTRY`], a golden file in `fixtures/golden`.
+//! To add one: a file here with its `mod` and `pub use` below, and an entry in [`REGISTRY`], which the command line's
+//! help is made from. `FILEMILL_BLESS=1 cargo test goldens` writes its golden file.
 
 mod blake3;
 mod entropy;

@@ -31,20 +31,14 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(
     args_override_self = true,
-    after_help = "Exit codes: 0 done; 2 usage or a fatal error; 3 finished, but something could not be read.
-
-Examples:
-  filemill scan ~/src
-  filemill scan -a blake3 --format jsonl /data > data.jsonl
-  filemill scan -g '*.rs' -g '!target' ."
+    after_help = after_scan_help()
 )]
 pub(crate) struct ScanFlags {
     /// Files and directories to read [default: the current directory]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Questions to answer, comma-separated: kind, lines, words, entropy, xxh3, sha256, blake3, or a preset: none
-    /// (size and times alone), light (kind, lines, words), full (all)
+    /// Questions to answer, comma-separated: names and presets as below
     #[arg(short, long, value_name = "LIST", default_value = "light")]
     pub(crate) analyses: String,
 
@@ -107,6 +101,25 @@ pub(crate) struct ScanFlags {
     /// Name each path that could not be read on standard error, whatever the format, and show why an analysis panicked
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// What stands below the flags: the analyses as they are registered, exit codes, examples.
+fn after_scan_help() -> String {
+    let mut help = "Analyses:\n".to_owned();
+    for registered in filemill::analyses::REGISTRY {
+        help.push_str(&format!("  {:<8} {}\n", registered.name, registered.about));
+    }
+    help.push_str(
+        "Presets: none (size and time of last change alone), light (kind, lines, words), full (all)
+
+Exit codes: 0 done; 2 usage or a fatal error; 3 finished, but something could not be read
+
+Examples:
+  filemill scan ~/src
+  filemill scan -a blake3 --format jsonl /data > data.jsonl
+  filemill scan -g '*.rs' -g '!target' .",
+    );
+    help
 }
 
 /// How many workers.

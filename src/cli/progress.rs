@@ -1,4 +1,4 @@
-//! Progress on a terminal: files, bytes, files/s, and a guess at the time left.
+//! Progress on a terminal: paths, bytes, paths/s, and a guess at the time left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,6 +12,8 @@ const QUIET: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(100);
 /// Before this much of the tree is seen, a guess at the time left is worth nothing.
 const EXPLORED_MIN: f64 = 0.02;
+/// Beyond this the walk is over, and says nothing of the files that are still read.
+const EXPLORED_MAX: f64 = 0.999;
 
 /// The line on standard error.
 pub(crate) struct Progress {
@@ -68,18 +70,18 @@ impl Drop for Stop<'_> {
 }
 
 fn line(control: &Control, elapsed: Duration) -> String {
-    let files = control.files();
-    let rate = files as f64 / elapsed.as_secs_f64();
+    let paths = control.records();
+    let rate = paths as f64 / elapsed.as_secs_f64();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for display")]
-    let (files, bytes, rate) = (HumanCount(files), DecimalBytes(control.bytes()), HumanCount(rate as u64));
+    let (paths, bytes, rate) = (HumanCount(paths), DecimalBytes(control.bytes()), HumanCount(rate as u64));
     let explored = control.explored();
-    let left = if explored >= EXPLORED_MIN {
+    let left = if (EXPLORED_MIN..EXPLORED_MAX).contains(&explored) {
         let left = elapsed.mul_f64((1.0 - explored).max(0.0) / explored);
         format!(", about {} left", humantime::format_duration(Duration::from_secs(left.as_secs() + 1)))
     } else {
         String::new()
     };
-    format!("{files} files, {bytes}, {rate} files/s{left}")
+    format!("{paths} paths, {bytes}, {rate} paths/s{left}")
 }
 
 #[cfg(test)]
@@ -89,6 +91,6 @@ mod tests {
     #[test]
     fn nothing_is_said_of_the_time_left_before_much_is_known() {
         let control = Control::new();
-        assert_eq!(line(&control, Duration::from_secs(1)), "0 files, 0 B, 0 files/s");
+        assert_eq!(line(&control, Duration::from_secs(1)), "0 paths, 0 B, 0 paths/s");
     }
 }

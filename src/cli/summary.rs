@@ -16,7 +16,7 @@ const ROWS_MAX: usize = 8;
 const BAR_CELLS: usize = 24;
 const NAME_CELLS_MAX: usize = 52;
 /// Narrower than this is treated as this.
-const WIDTH_MIN: usize = 60;
+const WIDTH_MIN: usize = 40;
 
 /// Writes the summary of a run.
 pub(crate) fn write(out: &mut impl Write, plan: &Plan, totals: &Totals, report: &Report) -> io::Result<()> {

@@ -54,6 +54,7 @@ impl<'p> Reader<'p> {
         // One byte past the expected end shows whether there is more.
         let limit = if size == 0 { self.plan.unbounded_bytes_max } else { size };
         let mut read_bytes = 0;
+        let mut under_way = UnderWay { control: self.control, bytes: 0 };
         loop {
             let wanted = usize::try_from(limit - read_bytes)
                 .map_or(self.buffer.len(), |left| left.saturating_add(1).min(self.buffer.len()));
@@ -73,6 +74,7 @@ impl<'p> Reader<'p> {
             if read == 0 || (read < wanted && read_bytes == size) {
                 break;
             }
+            under_way.add(read as u64);
             if self.control.should_stop() {
                 return Ok(Outcome::Unread);
             }
@@ -96,6 +98,27 @@ impl<'p> Reader<'p> {
             return Some(SkipReason::OwnOutput);
         }
         None
+    }
+}
+
+/// What is read of a file that takes more than one block, for the progress display, until the whole is counted.
+struct UnderWay<'c> {
+    control: &'c Control,
+    bytes: u64,
+}
+
+impl UnderWay<'_> {
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.control.add_under_way(bytes);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.control.forget_under_way(self.bytes);
+        }
     }
 }
 
