@@ -1,13 +1,15 @@
 //! What happens while a run goes on: files and directories change, sinks fail, somebody cancels.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
+use std::time::Duration;
 
 use filemill::analyses::{Analysis, Pass};
 use filemill::control::Control;
@@ -318,11 +320,18 @@ fn who_reads_along_sees_records_while_the_run_goes_on() {
 #[test]
 fn large_files_of_one_batch_are_shared_out() {
     let (_tree, plan, _) = slow_run();
-    let whole = Plan { batch_files_max: 4000, share_bytes: 10, ..plan };
-    let since = Instant::now();
+    let by_thread: Arc<Mutex<HashMap<ThreadId, u64>>> = Arc::default();
+    let count = by_thread.clone();
+    let who = probe(move |_, blocks| {
+        *count.lock().unwrap().entry(std::thread::current().id()).or_default() += 1 - blocks;
+        std::thread::sleep(Duration::from_millis(1));
+    });
+    // All 2000 files are one batch; after each the rest is shared with whoever is idle.
+    let whole = Plan { batch_files_max: 4000, share_bytes: 1, walkers: 1, analyses: vec![who], ..plan };
     let mut keep = Keep::default();
     filemill::run(&whole, &mut keep).unwrap();
-    // 2000 files of 2 ms: 4 s for one worker, though all were one batch.
     assert_eq!(keep.records.len(), 2000);
-    assert!(since.elapsed() < Duration::from_secs_f64(3.5), "{:?}", since.elapsed());
+    let by_thread = by_thread.lock().unwrap();
+    assert_eq!(by_thread.values().sum::<u64>(), 2000);
+    assert!(by_thread.len() == 2 && by_thread.values().all(|files| *files > 500), "{by_thread:?}");
 }
