@@ -104,6 +104,7 @@ mod pipeline;
 pub mod plan;
 mod queue;
 pub mod record;
+mod reorder;
 pub mod report;
 pub mod sink;
 mod stage;

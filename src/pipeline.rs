@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::batch::Cutter;
 use crate::control::Control;
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
+use crate::reorder::{self, Intake, Reorder};
 use crate::report::{Ledger, Report, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
 use crate::stage::read::Reader;
@@ -54,6 +55,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     let met = AtomicU64::new(0);
     let queue = Queue::new(handles.queue, handles.walkers);
     let (results_in, results_out) = bounded::<Results>(handles.queue);
+    let (intake, reorder) = reorder::window(plan);
     let (tallies, times, sunk) = thread::scope(|scope| {
         let mut workers = Vec::new();
         for i in 0..handles.workers {
@@ -67,8 +69,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         // Without a worker nobody would take what they send.
         let walkers_wanted = if workers.iter().any(Result::is_ok) { handles.walkers } else { 0 };
         for i in 0..walkers_wanted {
-            let (walk, queue, met) = (&walk, &queue, &met);
-            let body = move || walker(walk, Cutter::new(plan, &handles), met, control, queue);
+            let (walk, queue, intake, met) = (&walk, &queue, &intake, &met);
+            let body = move || walker(walk, Cutter::new(plan, &handles), met, control, intake, queue);
             let started = spawn(scope, format!("filemill-walk-{i}"), body);
             if started.is_err() {
                 queue.done();
@@ -78,7 +80,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         note_missing("walkers", &walkers, &mut notes);
         note_missing("workers", &workers, &mut notes);
 
-        let sunk = drain(&results_out, sink, control);
+        let sunk = drain(&results_out, reorder, sink, control);
         drop(results_out);
         (join(walkers), join(workers), sunk)
     });
@@ -120,15 +122,19 @@ fn walker(
     mut cutter: Cutter,
     met: &AtomicU64,
     control: &Control,
+    intake: &Intake,
     queue: &Queue,
 ) -> (Tally, Duration) {
     let _done = OnDrop(|| queue.done());
     let clock = Instant::now();
     let mut waited = Duration::ZERO;
     let mut send = |batch: Option<Batch>| {
-        let Some(batch) = batch else { return ControlFlow::Continue(()) };
-        met.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let Some(mut batch) = batch else { return ControlFlow::Continue(()) };
+        batch.first = met.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let since = Instant::now();
+        if !intake.admit(&batch, control) {
+            return ControlFlow::Break(());
+        }
         queue.send(batch);
         waited += since.elapsed();
         if control.should_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -192,6 +198,7 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// Gives every record to the sink. When the sink fails, everyone stops.
 fn drain(
     results: &Receiver<Results>,
+    mut reorder: Reorder,
     sink: &mut dyn Sink,
     control: &Control,
 ) -> Result<(Ledger, Duration), std::io::Error> {
@@ -199,20 +206,36 @@ fn drain(
     let _abandon = OnDrop(|| control.abandon());
     let mut ledger = Ledger::default();
     let mut busy = Duration::ZERO;
-    let mut shown = Instant::now();
+    // When the sink last showed everything, and whether it was given more since.
+    let mut shown = (Instant::now(), true);
     loop {
-        if results.is_empty() && shown.elapsed() > IDLE_AFTER {
-            sink.idle()?;
-            shown = Instant::now();
-        }
-        let Ok(results) = results.recv() else { return Ok((ledger, busy)) };
+        let arrived = match shown {
+            (_, true) => results.recv().map_err(RecvTimeoutError::from),
+            (at, false) => results.recv_deadline(at + IDLE_AFTER),
+        };
+        let results = match arrived {
+            Ok(results) => results,
+            Err(RecvTimeoutError::Disconnected) => return Ok((ledger, busy)),
+            Err(RecvTimeoutError::Timeout) => {
+                sink.idle()?;
+                shown = (Instant::now(), true);
+                continue;
+            }
+        };
         let since = Instant::now();
         let (records, bytes) = (ledger.records(), ledger.bytes);
-        for record in results.records() {
-            ledger.count(&record.outcome);
-            sink.record(&record)?;
+        let mut next = reorder.push(results);
+        while let Some(results) = next {
+            for record in results.records() {
+                ledger.count(&record.outcome);
+                sink.record(&record)?;
+            }
+            next = reorder.pop();
         }
         control.add_done(ledger.records() - records, ledger.bytes - bytes);
+        if shown.1 {
+            shown = (since, false);
+        }
         busy += since.elapsed();
     }
 }

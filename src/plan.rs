@@ -1,6 +1,6 @@
 //! Every choice and every limit of a run, in one plain struct.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::analyses::{self, Analysis};
@@ -39,6 +39,10 @@ pub struct Plan {
     pub block_bytes: usize,
     /// File handles that the run may hold open, over walk, batches and workers.
     pub handles_max: usize,
+    /// In which order records reach the sink.
+    pub sort: Sort,
+    /// With [`Sort::Path`], files that may be done before their turn has come: beyond this the walk waits.
+    pub sort_window_files_max: usize,
     /// How far a file is read that says its size is 0, as those of /proc do.
     pub unbounded_bytes_max: u64,
     /// Files not to read because this run writes them, by device and inode.
@@ -69,6 +73,9 @@ impl Plan {
             // ops/engine.md, "Block size".
             block_bytes: 128 * 1024,
             handles_max: handles_allowed(),
+            sort: Sort::None,
+            // Seconds of work for the others while one worker reads a large file, in some 15 MiB.
+            sort_window_files_max: 1 << 16,
             unbounded_bytes_max: 1024 * 1024,
             own_outputs: Vec::new(),
         }
@@ -85,14 +92,12 @@ impl Plan {
     /// [`Error::Plan`], which says what and why.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: String| Err(Error::Plan(why));
-        if self.roots.is_empty() {
-            return refuse("no root to scan".to_owned());
-        }
         for (name, value) in [
             ("workers", self.workers),
             ("walkers", self.walkers),
             ("batch_files_max", self.batch_files_max),
             ("queue_batches_max", self.queue_batches_max),
+            ("sort_window_files_max", self.sort_window_files_max),
             ("block_bytes", self.block_bytes),
         ] {
             if value == 0 {
@@ -122,7 +127,8 @@ impl Plan {
     /// # Errors
     /// [`Error::Plan`] when it does not suffice for one worker and one walker.
     pub(crate) fn handles(&self) -> Result<Handles, Error> {
-        let mut walkers = self.walkers;
+        // One walker meets the paths in one order.
+        let mut walkers = if self.sort == Sort::Path { 1 } else { self.walkers };
         let mut workers = self.workers;
         loop {
             let queue = self.queue_batches_max.min(2 * workers);
@@ -195,14 +201,32 @@ fn handles_allowed() -> usize {
 /// A place to begin, a file or directory: where it is, and how it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    path: PathBuf,
-    shown: Vec<u8>,
+    path: Arc<Path>,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Given,
+    Here,
+    Listed,
 }
 
 impl Root {
     /// The current directory, with paths shown as they would be typed there: `src/main.rs`, not `./src/main.rs`.
     pub fn here() -> Root {
-        Root { path: PathBuf::from("."), shown: Vec::new() }
+        Root { path: Path::new(".").into(), origin: Origin::Here }
+    }
+
+    /// An entry of a list, of which there may be many: one that is not there is an error record, where a root that
+    /// was given by itself ends the run.
+    pub fn listed(path: impl AsRef<Path>) -> Root {
+        Root { path: path.as_ref().into(), origin: Origin::Listed }
+    }
+
+    /// Whether it comes from a list.
+    pub fn is_listed(&self) -> bool {
+        self.origin == Origin::Listed
     }
 
     /// The path as it was given.
@@ -212,17 +236,26 @@ impl Root {
 
     /// The start of every path below it in the report; empty: none.
     pub fn shown(&self) -> &[u8] {
-        &self.shown
+        if self.origin == Origin::Here { b"" } else { self.path.as_os_str().as_encoded_bytes() }
     }
 }
 
 impl<P: AsRef<Path>> From<P> for Root {
     /// A root that is shown as it was given.
     fn from(path: P) -> Root {
-        let path = path.as_ref().to_path_buf();
-        let shown = path.as_os_str().as_encoded_bytes().to_vec();
-        Root { path, shown }
+        Root { path: path.as_ref().into(), origin: Origin::Given }
     }
+}
+
+/// In which order records reach the sink.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// As they are done.
+    #[default]
+    None,
+    /// Root by root as given, and below a root by the components of the path, compared as bytes. Costs a walk by one
+    /// thread, and a window of records that wait for their turn.
+    Path,
 }
 
 /// Which entries of the tree count. An engine that hashes and counts skips nothing unless told to. Roots
@@ -232,6 +265,9 @@ pub struct Filter {
     /// Patterns of paths, relative to the current directory, to include; with a leading `!`, to exclude. The last
     /// that matches decides, in the syntax of .gitignore.
     pub globs: Vec<String>,
+    /// Leave out what git would by its patterns: those of .gitignore files, in the tree and above it up to the top of
+    /// the repository, of .git/info/exclude and of the user's core.excludesFile; and `.git` itself.
+    pub gitignore: bool,
     /// Leave out names that begin with a dot.
     pub skip_hidden: bool,
     /// Smallest size to read, in bytes.
@@ -281,7 +317,6 @@ mod tests {
             change(&mut plan);
             assert_eq!(plan.check().map_err(|error| error.to_string()), Err(expected.to_owned()));
         }
-        check(|plan| plan.roots.clear(), "no root to scan");
         check(|plan| plan.workers = 0, "workers must be at least 1");
         check(|plan| plan.batch_files_max = 0, "batch_files_max must be at least 1");
         check(|plan| plan.batch_bytes_max = Some(0), "batch_bytes_max must be at least 1");

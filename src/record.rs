@@ -144,6 +144,8 @@ pub struct Batch {
     entries: Vec<Entry>,
     /// Bytes of the paths of its directories.
     paths_bytes: usize,
+    /// How many entries of the walk come before its first.
+    pub first: u64,
     /// Sum of the sizes of its files, where the walk was asked to find them out; bytes.
     pub bytes: u64,
 }
@@ -206,7 +208,7 @@ impl Batch {
 
     /// Takes the entries from the `at`-th on; their directories stay open for both.
     pub fn split_off(&mut self, at: usize) -> Batch {
-        let mut rest = Batch::default();
+        let mut rest = Batch { first: self.first + at as u64, ..Batch::default() };
         for entry in self.entries().skip(at) {
             rest.push(entry.directory, entry.name(), entry.found);
         }
@@ -395,6 +397,16 @@ impl Results {
     pub fn new(batch: Batch, outcomes: Vec<Outcome>, rows: Row, columns: usize) -> Results {
         debug_assert_eq!(batch.len(), outcomes.len());
         Results { batch, outcomes, rows, columns }
+    }
+
+    /// How many entries of the walk come before its first.
+    pub fn first(&self) -> u64 {
+        self.batch.first
+    }
+
+    /// How many entries of the walk come before the one after its last.
+    pub fn end(&self) -> u64 {
+        self.batch.first + self.batch.len() as u64
     }
 
     /// One record an entry that was not left unread, in the order of the batch.

@@ -7,7 +7,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["main"], false),
     (&["cli"], false),
     (&["pipeline"], false),
-    (&["walk", "batch", "queue", "stage", "workers", "sink"], false),
+    (&["walk", "batch", "queue", "reorder", "stage", "workers", "sink"], false),
     (&["plan"], false),
     (&["analyses"], false),
     (&["record", "error", "report", "control"], true),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use filemill::analyses::{Analysis, REGISTRY};
-use filemill::plan::{Filter, Plan, Walker};
+use filemill::plan::{Filter, Plan, Root, Sort, Walker};
 use filemill::record::{Digest, Directory, FileRecord, Outcome, Row, Value};
 use proptest::prelude::*;
 
-use crate::support::{Records, Tree, analyses, scan};
+use crate::support::{InOrder, Records, Tree, analyses, outcomes, scan};
 
 /// Bytes that look random and are the same every time.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
@@ -145,6 +145,24 @@ proptest! {
     }
 
     #[test]
+    fn sorted_rows_come_in_one_order(
+        workers in 1_usize..9,
+        batch_files_max in 1_usize..70,
+        queue_batches_max in 1_usize..9,
+        share_bytes in 1_u64..50_000,
+        sort_window_files_max in 1_usize..300,
+        handles_max in 12_usize..200,
+        portable in any::<bool>(),
+    ) {
+        let walker = if portable { Walker::Portable } else { Walker::default() };
+        let plan = Plan {
+            workers, batch_files_max, queue_batches_max, share_bytes, sort_window_files_max, handles_max, walker,
+            ..full(tree())
+        };
+        prop_assert_eq!(&in_order(&plan), expected_order());
+    }
+
+    #[test]
     fn no_cut_of_the_bytes_changes_an_answer(
         seed in any::<u64>(),
         length in 0_usize..40_000,
@@ -172,13 +190,131 @@ proptest! {
     ) {
         let filter = Filter {
             globs: glob.into_iter().map(str::to_owned).collect(),
-            skip_hidden, depth_max, follow, one_file_system, size_min, size_max: None,
+            gitignore: false, skip_hidden, depth_max, follow, one_file_system, size_min, size_max: None,
         };
         let run = |walker| scan(&Plan { walker, filter: filter.clone(), analyses: analyses("lines"), ..Plan::new([tree().path()]) });
         let ((records, report), (oracle, oracle_report)) = (run(Walker::default()), run(Walker::Portable));
-        prop_assert_eq!(crate::support::outcomes(&records), crate::support::outcomes(&oracle));
+        prop_assert_eq!(outcomes(&records), outcomes(&oracle));
         prop_assert_eq!(report.filtered, oracle_report.filtered);
     }
+}
+
+fn in_order(plan: &Plan) -> Vec<(Vec<u8>, Outcome, Vec<Value>)> {
+    let mut sink = InOrder::default();
+    filemill::run(&Plan { sort: Sort::Path, ..plan.clone() }, &mut sink).unwrap();
+    sink.0
+}
+
+/// The rows of [`expected`], by the components of their paths.
+fn expected_order() -> &'static Vec<(Vec<u8>, Outcome, Vec<Value>)> {
+    static EXPECTED: OnceLock<Vec<(Vec<u8>, Outcome, Vec<Value>)>> = OnceLock::new();
+    EXPECTED.get_or_init(|| {
+        let root = tree().path().to_str().unwrap();
+        let rows = expected().iter().map(|(path, (outcome, values))| {
+            (format!("{root}/{path}").into_bytes(), *outcome, values.clone())
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by(|a, b| a.0.split(|&byte| byte == b'/').cmp(b.0.split(|&byte| byte == b'/')));
+        rows
+    })
+}
+
+#[test]
+fn roots_are_sorted_as_given_and_links_as_names() {
+    let tree = Tree::new();
+    for name in ["b/2", "b/1/x", "b/1-x", "a", "c/z"] {
+        tree.file(name, "x");
+    }
+    #[cfg(unix)]
+    tree.link("b/1a", "../c");
+    for walker in [Walker::default(), Walker::Portable] {
+        let roots = ["c", "b", "a"].map(|name| Root::from(tree.at(name)));
+        let filter = Filter { follow: cfg!(unix), ..Filter::default() };
+        let rows = in_order(&Plan { walker, filter, ..Plan::new(roots) });
+        let prefix = tree.path().to_str().unwrap().len() + 1;
+        let paths: Vec<_> = rows.iter().map(|(path, ..)| String::from_utf8_lossy(&path[prefix..])).collect();
+        let linked: &[&str] = if cfg!(unix) { &["b/1a/z"] } else { &[] };
+        assert_eq!(paths, [&["c/z", "b/1/x", "b/1-x"], linked, &["b/2", "a"]].concat());
+    }
+}
+
+/// What another walker leaves out by the same patterns.
+fn by_ignore(root: &std::path::Path) -> Vec<String> {
+    let mut walk = ignore::WalkBuilder::new(root);
+    walk.standard_filters(false).git_ignore(true).git_exclude(true).parents(true).require_git(false);
+    walk.filter_entry(|entry| entry.file_name() != ".git");
+    let entries = walk.build().map(|entry| entry.unwrap());
+    let files = entries.filter(|entry| !entry.file_type().is_some_and(|file_type| file_type.is_dir()));
+    let below = |path: &std::path::Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    let mut files: Vec<_> = files.map(|entry| below(entry.path())).collect();
+    files.sort_unstable();
+    files
+}
+
+#[test]
+fn what_git_would_leave_out_is_left_out() {
+    let tree = Tree::new();
+    tree.directory("repository/.git/info");
+    tree.file("repository/.git/config", "x");
+    tree.file("repository/.git/info/exclude", "*.bak\n");
+    tree.file(
+        "repository/.gitignore",
+        "\u{feff}*.o\n/build/\n!keep.o\nlogs/*.txt\n# no.c\n\\#odd\ntrailing   \n",
+    );
+    tree.file("repository/src/.gitignore", "!special.o\n/generated\n**/deep/x\n");
+    tree.file("repository/src/sub/.gitignore", "*\n!.gitignore\n!*/\n!*.md\n");
+    tree.file("repository/module/.git", "gitdir: elsewhere");
+    for name in [
+        "a.o",
+        "keep.o",
+        "a.c",
+        "no.c",
+        "#odd",
+        "trailing",
+        "a.bak",
+        "build/x",
+        "src/build/x",
+        "logs/a.txt",
+        "logs/a.md",
+        "src/logs/a.txt",
+        "src/special.o",
+        "src/other.o",
+        "src/generated",
+        "src/a/generated",
+        "src/a/deep/x",
+        "src/sub/a",
+        "src/sub/a.md",
+        "src/sub/b/c.md",
+        "src/sub/b/c",
+        "module/a.o",
+        "module/a.c",
+    ] {
+        tree.file(format!("repository/{name}"), "x");
+    }
+    for (root, expected_min) in [("repository", 13), ("repository/src", 6), ("repository/src/sub", 3)] {
+        let root = tree.at(root);
+        for (walker, sort) in
+            [(Walker::default(), Sort::None), (Walker::default(), Sort::Path), (Walker::Portable, Sort::None)]
+        {
+            let filter = Filter { gitignore: true, ..Filter::default() };
+            let (records, report) = scan(&Plan { walker, sort, filter, ..Plan::new([&root]) });
+            // A repository within another answers for itself.
+            let (met, expected): (Vec<_>, Vec<_>) = (
+                records.into_keys().filter(|path| !path.starts_with("module/")).collect(),
+                by_ignore(&root).into_iter().filter(|path| !path.starts_with("module/")).collect(),
+            );
+            assert_eq!(met, expected, "{root:?} {walker:?}");
+            assert!(met.len() >= expected_min && report.filtered > 0, "{met:?}");
+        }
+    }
+    let filter = Filter { gitignore: true, ..Filter::default() };
+    let module = scan(&Plan { filter, ..Plan::new([tree.at("repository")]) }).0;
+    assert!(module.contains_key("module/a.o") && module.contains_key("module/a.c"));
+    // A root that git would leave out is read all the same, and is no part of the other.
+    let filter = Filter { gitignore: true, ..Filter::default() };
+    let roots = [tree.at("repository"), tree.at("repository/build")];
+    let both = scan(&Plan { filter, ..Plan::new(roots) }).0;
+    assert!(both.contains_key("build/x") && both.contains_key("a.c"), "{both:?}");
 }
 
 fn answer(analysis: &dyn Analysis, blocks: &[&[u8]]) -> Vec<Value> {

@@ -79,6 +79,19 @@ impl Sink for Keep {
     }
 }
 
+/// Keeps paths and what became of them in the order in which they come.
+#[derive(Default)]
+pub(crate) struct InOrder(pub(crate) Vec<(Vec<u8>, Outcome, Vec<Value>)>);
+
+impl Sink for InOrder {
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let mut path = Vec::new();
+        record.path_to(&mut path);
+        self.0.push((path, record.outcome, record.values.to_vec()));
+        Ok(())
+    }
+}
+
 /// Runs a plan and checks what holds for every run.
 #[track_caller]
 pub(crate) fn scan(plan: &Plan) -> (Records, Report) {

@@ -76,6 +76,7 @@ fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
     plan.batch_bytes_max = flags.batch_bytes;
     plan.filter = Filter {
         globs: flags.glob.clone(),
+        gitignore: false,
         skip_hidden: flags.skip_hidden,
         size_min: flags.min_size,
         size_max: flags.max_size,

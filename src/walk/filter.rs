@@ -1,17 +1,21 @@
 //! Leaves entries out by name.
 
+#[cfg(unix)]
 use std::path::Path;
+use std::sync::Arc;
 
 use ignore::overrides::{Override, OverrideBuilder};
 
+use super::ignores::{GitPatterns, Ignores, Place};
 use crate::error::Error;
-use crate::plan::Filter;
+use crate::plan::{Filter, Root};
 use crate::record::join_path;
 
 /// The filter of a plan, ready to be asked.
 pub(super) struct NameFilter {
     skip_hidden: bool,
     globs: Option<Override>,
+    git: Option<GitPatterns>,
 }
 
 impl NameFilter {
@@ -26,35 +30,60 @@ impl NameFilter {
             }
             Some(builder.build().map_err(|error| Error::Plan(format!("{error}")))?)
         };
-        Ok(NameFilter { skip_hidden: filter.skip_hidden, globs })
+        let git = filter.gitignore.then(GitPatterns::new);
+        Ok(NameFilter { skip_hidden: filter.skip_hidden, globs, git })
     }
 
-    /// Whether the entry `name` of `directory` does not count.
-    pub(super) fn excludes(&self, directory: &[u8], name: &[u8], is_directory: bool) -> bool {
-        if self.skip_hidden && name.starts_with(b".") {
+    /// The patterns of git that hold in the directory a root lies in, where they are asked for.
+    pub(super) fn ignores_above(&self, root: &Root) -> Option<Arc<Ignores>> {
+        self.git.as_ref()?.above(root)
+    }
+
+    /// The patterns of git that hold in a directory, where they are asked for.
+    pub(super) fn ignores_within(
+        &self,
+        place: &Place<'_>,
+        shown: &[u8],
+        above: Option<Arc<Ignores>>,
+    ) -> Option<Arc<Ignores>> {
+        self.git.as_ref()?.within(place, shown, above)
+    }
+
+    /// Whether the entry `name` of `directory`, where `ignores` holds, does not count.
+    pub(super) fn excludes(
+        &self,
+        directory: &[u8],
+        name: &[u8],
+        is_directory: bool,
+        ignores: Option<&Ignores>,
+    ) -> bool {
+        if (self.skip_hidden && name.starts_with(b".")) || (self.git.is_some() && name == b".git") {
+            return true;
+        }
+        if self.globs.is_none() && ignores.is_none() {
+            return false;
+        }
+        let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+        join_path(directory, name, &mut path);
+        if ignores.is_some_and(|ignores| ignores.leave_out(&path, is_directory)) {
             return true;
         }
         let Some(globs) = &self.globs else { return false };
-        let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
-        join_path(directory, name, &mut path);
         // A leading "./" is how a root was typed, not part of the name that a pattern is about.
         let path = path.strip_prefix(b"./").unwrap_or(&path);
-        globs.matched(bytes_to_path(path).as_ref(), is_directory).is_ignore()
+        globs.matched(bytes_to_path(path), is_directory).is_ignore()
     }
 }
 
 #[cfg(unix)]
-fn bytes_to_path(path: &[u8]) -> std::borrow::Cow<'_, Path> {
+pub(super) fn bytes_to_path(path: &[u8]) -> &Path {
     use std::os::unix::ffi::OsStrExt;
-    std::borrow::Cow::Borrowed(Path::new(std::ffi::OsStr::from_bytes(path)))
+    Path::new(std::ffi::OsStr::from_bytes(path))
 }
 
 #[cfg(not(unix))]
-fn bytes_to_path(path: &[u8]) -> std::borrow::Cow<'_, Path> {
-    match String::from_utf8_lossy(path) {
-        std::borrow::Cow::Borrowed(path) => std::borrow::Cow::Borrowed(Path::new(path)),
-        std::borrow::Cow::Owned(path) => std::borrow::Cow::Owned(path.into()),
-    }
+pub(super) fn bytes_to_path(path: &[u8]) -> std::path::PathBuf {
+    String::from_utf8_lossy(path).into_owned().into()
 }
 
 #[cfg(test)]
@@ -69,7 +98,7 @@ mod tests {
             let filter =
                 NameFilter::new(&Filter { globs, skip_hidden, ..Filter::default() }).expect("it parses");
             let (directory, name, is_directory) = entry;
-            assert_eq!(filter.excludes(directory.as_bytes(), name.as_bytes(), is_directory), expected);
+            assert_eq!(filter.excludes(directory.as_bytes(), name.as_bytes(), is_directory, None), expected);
         }
         check(&[], false, ("a", ".git", true), false);
         check(&[], true, ("a", ".git", true), true);

@@ -4,11 +4,8 @@
 
 mod filter;
 #[cfg(target_os = "linux")]
-mod frame;
-#[cfg(target_os = "linux")]
 mod handles;
-#[cfg(target_os = "linux")]
-mod parts;
+mod ignores;
 mod portable;
 pub(crate) mod roots;
 

@@ -4,15 +4,17 @@
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use walkdir::{DirEntry, WalkDir};
 
 use super::filter::NameFilter;
+use super::ignores::{Ignores, Place};
 use super::{Met, Tally, device_of};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
-use crate::plan::{Plan, Root};
+use crate::plan::{Plan, Root, Sort};
 use crate::record::{Directory, Found, SkipReason};
 
 type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
@@ -46,8 +48,13 @@ impl<'p> PortableWalk<'p> {
         let filter = &self.plan.filter;
         let mut entries = WalkDir::new(root.path())
             .follow_links(filter.follow)
-            .max_depth(filter.depth_max.unwrap_or(usize::MAX))
-            .into_iter();
+            .max_depth(filter.depth_max.unwrap_or(usize::MAX));
+        if self.plan.sort == Sort::Path {
+            entries = entries.sort_by(|a, b| bytes(a.file_name()).cmp(bytes(b.file_name())));
+        }
+        let mut entries = entries.into_iter();
+        // What git would leave out, of each directory on the way to the entry.
+        let mut ignores: Vec<Option<Arc<Ignores>>> = Vec::new();
         let root_device = if filter.one_file_system { device_of(root.path()) } else { None };
         let mut directory = Directory::from_path(b"");
         while let Some(entry) = entries.next() {
@@ -57,13 +64,17 @@ impl<'p> PortableWalk<'p> {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    self.fail(root, &error, tally, emit)?;
+                    let depth = error.depth();
+                    let ignores = ignores.get(depth.saturating_sub(1)).and_then(|at| at.as_deref());
+                    self.fail(root, &error, ignores, tally, emit)?;
                     continue;
                 }
             };
             if entry.depth() == 0 {
                 // A root is resolved through links this once.
                 if entry.path().is_dir() {
+                    let above = self.filter.ignores_above(root);
+                    ignores.push(self.filter.ignores_within(&Place::Path(entry.path()), root.shown(), above));
                     tally.directories += u64::from(filter.depth_max != Some(0));
                 } else {
                     let found = classify(&entry, Found::FileThroughLinks);
@@ -78,7 +89,10 @@ impl<'p> PortableWalk<'p> {
             }
             let name = bytes(entry.file_name());
             let is_directory = entry.file_type().is_dir();
-            if self.filter.excludes(&directory.path, name, is_directory && !entry.path_is_symlink()) {
+            ignores.truncate(entry.depth());
+            let above = ignores.last().cloned().flatten();
+            let is_own_directory = is_directory && !entry.path_is_symlink();
+            if self.filter.excludes(&directory.path, name, is_own_directory, above.as_deref()) {
                 tally.filtered += 1;
                 if is_directory {
                     entries.skip_current_dir();
@@ -89,6 +103,8 @@ impl<'p> PortableWalk<'p> {
                 let is_entered = filter.depth_max.is_none_or(|max| entry.depth() < max);
                 if !is_entered || root_device.is_none() || device_of(entry.path()) == root_device {
                     tally.directories += u64::from(is_entered);
+                    let shown = self.shown(root, entry.path());
+                    ignores.push(self.filter.ignores_within(&Place::Path(entry.path()), &shown, above));
                     continue;
                 }
                 entries.skip_current_dir();
@@ -107,6 +123,7 @@ impl<'p> PortableWalk<'p> {
         &self,
         root: &Root,
         error: &walkdir::Error,
+        ignores: Option<&Ignores>,
         tally: &mut Tally,
         emit: Emit<'_>,
     ) -> ControlFlow<()> {
@@ -117,7 +134,7 @@ impl<'p> PortableWalk<'p> {
             None => (&b""[..], name),
         };
         // The filter was not asked yet about a link that leads nowhere.
-        if error.depth() > 0 && self.filter.excludes(parent, leaf, false) {
+        if error.depth() > 0 && self.filter.excludes(parent, leaf, false, ignores) {
             tally.filtered += 1;
             return ControlFlow::Continue(());
         }

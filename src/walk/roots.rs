@@ -1,9 +1,12 @@
-//! Resolves the roots of a plan: each must exist, and none may be met again from another.
+//! Resolves the roots of a plan: each must exist, unless it comes from a list, and none may be met again from another.
 
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::device_of;
 use super::filter::NameFilter;
+use super::ignores::Place;
 use crate::error::Error;
 use crate::plan::{Plan, Root};
 use crate::record::join_path;
@@ -16,7 +19,7 @@ use crate::record::join_path;
 /// [`Error::Root`] when one cannot be resolved, [`Error::Plan`] when a pattern of the filter does not parse.
 pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Root>, Error> {
     let names = NameFilter::new(&plan.filter)?;
-    let real: Vec<PathBuf> = plan.roots.iter().map(real_path).collect::<Result<_, _>>()?;
+    let real = real_paths(&plan.roots)?;
     // In the order of components a path comes right after the paths it lies in: those are the stack.
     let mut order: Vec<usize> = (0..real.len()).collect();
     order.sort_by(|&a, &b| real[a].cmp(&real[b]).then(a.cmp(&b)));
@@ -33,43 +36,75 @@ pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Root>,
             outer.push(root);
         }
     }
-    let mut kept = Vec::new();
+    let mut listed_left_out = 0_u64;
+    let mut kept = Vec::with_capacity(plan.roots.len());
     for (root, container) in plan.roots.iter().zip(left_out) {
-        match container {
-            None => kept.push(root.clone()),
-            Some(container) => notes.push(format!(
-                "{}: left out, it lies inside {}",
-                root.path().display(),
-                plan.roots[container].path().display()
-            )),
+        let Some(container) = container else {
+            kept.push(root.clone());
+            continue;
+        };
+        let container = plan.roots[container].path().display();
+        // Of a list there may be very many: the first stands for all.
+        if !root.is_listed() || listed_left_out == 0 {
+            notes.push(format!("{}: left out, it lies inside {container}", root.path().display()));
         }
+        listed_left_out += u64::from(root.is_listed());
+    }
+    if listed_left_out > 1 {
+        notes.push(format!("{listed_left_out} entries of the list left out, they lie inside others"));
     }
     Ok(kept)
 }
 
-/// The path by which roots are compared. Where it cannot be had but the root can be reached all the same (a pipe in
-/// /dev/fd, a place below a directory that may not be searched, a path too long), the root stands for itself.
-fn real_path(root: &Root) -> Result<PathBuf, Error> {
-    match std::fs::canonicalize(root.path()) {
+/// The paths by which roots are compared.
+fn real_paths(roots: &[Root]) -> Result<Vec<PathBuf>, Error> {
+    let mut parent = Parent::default();
+    let real = |root: &Root| match parent.real_path(root.path()) {
         Ok(real) => Ok(real),
-        Err(_) if std::fs::metadata(root.path()).is_ok() => Ok(root.path().to_path_buf()),
+        // Where it cannot be had but the root can be reached all the same (a pipe in /dev/fd, a place below a
+        // directory that may not be searched, a path too long), the root stands for itself; in a list always.
+        Err(_) if root.is_listed() || std::fs::metadata(root.path()).is_ok() => Ok(root.path().to_path_buf()),
         Err(source) => Err(Error::Root { path: root.path().display().to_string(), source }),
+    };
+    roots.iter().map(real).collect()
+}
+
+/// The real path of the parent of the last path: the paths of a list often lie beside each other.
+#[derive(Default)]
+struct Parent {
+    given: PathBuf,
+    real: PathBuf,
+}
+
+impl Parent {
+    fn real_path(&mut self, path: &Path) -> io::Result<PathBuf> {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let name = path.file_name().filter(|name| bytes.ends_with(name.as_encoded_bytes()));
+        let (Some(name), Some(parent)) = (name, path.parent()) else { return std::fs::canonicalize(path) };
+        if self.real.as_os_str().is_empty() || self.given != parent {
+            self.real = std::fs::canonicalize(if parent == Path::new("") { Path::new(".") } else { parent })?;
+            self.given = parent.to_path_buf();
+        }
+        let real = self.real.join(name);
+        if real.symlink_metadata()?.is_symlink() { std::fs::canonicalize(path) } else { Ok(real) }
     }
 }
 
 /// Whether the walk from a root comes to `inner`, which lies in it or is the same.
 fn leads_to(plan: &Plan, names: &NameFilter, root: &Root, real: &Path, inner: &Path) -> bool {
+    let below = inner.strip_prefix(real).unwrap_or(Path::new(""));
     let device = plan.filter.one_file_system.then(|| device_of(real));
     let mut shown = root.shown().to_vec();
     let mut here = real.to_path_buf();
-    let below = inner.strip_prefix(real).unwrap_or(Path::new(""));
+    let mut ignores = names.ignores_above(root);
     for (depth, component) in below.components().enumerate() {
-        let name = component.as_os_str();
+        let name: &OsStr = component.as_os_str();
+        ignores = names.ignores_within(&Place::Path(&here), &shown, ignores);
         here.push(name);
         let is_directory = here.is_dir();
         // A file is met at the last level, a directory there is not entered.
         let is_kept_out = plan.filter.depth_max.is_some_and(|max| depth + usize::from(is_directory) >= max)
-            || names.excludes(&shown, name.as_encoded_bytes(), is_directory)
+            || names.excludes(&shown, name.as_encoded_bytes(), is_directory, ignores.as_deref())
             || device.is_some_and(|root_device| device_of(&here) != root_device);
         if is_kept_out {
             return false;

@@ -7,24 +7,29 @@
 //! Names are only ever resolved beside an open directory, one component at a time and not through links, so a
 //! directory that becomes a link in mid-run is an error and not a way out, and a path may have any length. Only the
 //! top of a stack stays open; what lies below is reopened through `..` and must be the directory it was.
+//!
+//! In a sorted walk one walker does all, and keeps every entry of a directory on its stack until its turn comes.
 
-use std::ffi::CStr;
+mod entries;
+mod frame;
+mod parts;
+mod reach;
+
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, RawDir, fstat, statat};
+use rustix::io::Errno;
 
+use self::frame::{Ancestor, Child, Context, Frame, Is, Listing, Place, identity, push_child};
+use self::parts::{AtHand, Part, Parts, Work};
 use super::filter::NameFilter;
-use super::frame::{Ancestor, Child, Context, Frame, Identity, Place, identity, push_child};
-use super::parts::{AtHand, Part, Parts, Work};
+use super::ignores;
 use super::{Met, Tally};
 use crate::control::{Control, WHOLE_TREE};
-use crate::error::{Cause, FileError, Step};
-use crate::plan::{Handles, Plan, Root};
+use crate::plan::{Handles, Plan, Root, Sort};
 use crate::record::{Directory, Found, SkipReason};
 
 type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
@@ -106,7 +111,7 @@ impl<'p> Walker<'_, 'p, '_> {
         let share = WHOLE_TREE / self.walk.plan.roots.len() as u64;
         let stat = match statat(CWD, root.path(), AtFlags::empty()) {
             Ok(stat) => stat,
-            Err(errno) => return self.fail(&nowhere, shown_root(root), errno),
+            Err(errno) => return self.fail_root(root, errno),
         };
         let file_type = FileType::from_raw_mode(stat.st_mode);
         if file_type != FileType::Directory {
@@ -131,6 +136,7 @@ impl<'p> Walker<'_, 'p, '_> {
             depth: 0,
             device: filter.one_file_system.then_some(stat.st_dev),
             ancestors: filter.follow.then(|| Arc::new(Ancestor { identity: identity(&stat), above: None })),
+            ignores: self.walk.filter.ignores_above(root),
             share,
         };
         let directory = Directory { path: root.shown().into(), handle: Some(Arc::new(handle)) };
@@ -171,7 +177,7 @@ impl<'p> Walker<'_, 'p, '_> {
                 self.hand_over(&mut stack[first_open..]);
             }
             let frame = &mut stack[top];
-            let Some(child) = frame.pop() else {
+            let Some(mut child) = frame.pop() else {
                 stack.pop();
                 continue;
             };
@@ -179,8 +185,14 @@ impl<'p> Walker<'_, 'p, '_> {
             let parent = parent.clone();
             let context = frame.context.clone();
             // The last one to visit: its parent is not needed again. A chain of directories keeps the stack flat.
-            if frame.subdirectories.is_empty() {
+            if frame.left.is_empty() {
                 stack.pop();
+            }
+            if let Is::Listed(file_type) = child.is {
+                match self.meet(&parent, child.name_c(), file_type, &context)? {
+                    Some(is) if self.descends_from(&context) => child.is = is,
+                    _ => continue,
+                }
             }
             let Some((directory, context)) = self.enter(&parent, &child, context)? else {
                 continue;
@@ -194,6 +206,11 @@ impl<'p> Walker<'_, 'p, '_> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the directories in a directory are visited.
+    fn descends_from(&self, directory: &Context) -> bool {
+        self.walk.plan.filter.depth_max.is_none_or(|max| directory.depth + 1 < max)
     }
 
     /// Opens a subdirectory. `context` is its parent's with the child's share; the child's is returned.
@@ -235,15 +252,19 @@ impl<'p> Walker<'_, 'p, '_> {
         ControlFlow::Continue(Some((directory, context)))
     }
 
-    /// Lists a directory: files are emitted, subdirectories become a frame.
+    /// Lists a directory: files are emitted, subdirectories become a frame; in a sorted walk both do.
     fn list(&mut self, directory: Directory, mut context: Context) -> ControlFlow<(), Option<Frame>> {
         if self.walk.control.should_stop() {
             return ControlFlow::Break(());
         }
         let handle = directory.handle.clone().expect("a directory of this walk is open");
-        let mut subdirectories = Vec::new();
-        let mut subdirectories_count = 0;
-        let descend = self.walk.plan.filter.depth_max.is_none_or(|max| context.depth + 1 < max);
+        let above = context.ignores.take();
+        context.ignores =
+            self.walk.filter.ignores_within(&ignores::Place::Handle(&handle), &directory.path, above);
+        let mut left = Vec::new();
+        let mut sorted = (self.walk.plan.sort == Sort::Path).then(Listing::default);
+        let mut subdirectories = 0;
+        let descends = self.descends_from(&context);
         let mut entries = std::mem::take(&mut self.entries);
         let mut listing = RawDir::new(&*handle, &mut entries);
         let mut complete = true;
@@ -261,170 +282,33 @@ impl<'p> Walker<'_, 'p, '_> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            if let Some(through_links) = self.meet(&directory, &handle, name, entry.file_type())?
-                && descend
+            if let Some(sorted) = &mut sorted {
+                sorted.push(name.to_bytes(), entry.file_type());
+                subdirectories += u64::from(entry.file_type() == FileType::Directory && descends);
+            } else if let Some(is) = self.meet(&directory, name, entry.file_type(), &context)?
+                && descends
             {
-                push_child(&mut subdirectories, name.to_bytes(), through_links);
-                subdirectories_count += 1;
+                push_child(&mut left, name.to_bytes(), is);
+                subdirectories += 1;
             }
         }
         self.entries = entries;
         self.tally.directories += u64::from(complete);
         self.last = Some((directory.clone(), context.depth));
-        let child_share = context.share / (subdirectories_count + 1);
-        self.walk.control.add_explored(context.share - child_share * subdirectories_count);
+        let child_share = context.share / (subdirectories + 1);
+        self.walk.control.add_explored(context.share - child_share * subdirectories);
         context.share = child_share;
-        ControlFlow::Continue(if subdirectories.is_empty() {
-            None
-        } else {
-            let place = Place::Open(directory);
-            Some(Frame { place, subdirectories, context, has_failed: !complete })
-        })
-    }
-
-    /// An entry of a directory. Returns, for a subdirectory to visit, whether it is reached through a link.
-    fn meet(
-        &mut self,
-        directory: &Directory,
-        handle: &OwnedFd,
-        name: &CStr,
-        listed_type: FileType,
-    ) -> ControlFlow<(), Option<bool>> {
-        let mut file_type = listed_type;
-        let mut found = Found::File;
-        let mut size = None;
-        if file_type == FileType::Unknown {
-            match statat(handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => {
-                    file_type = FileType::from_raw_mode(stat.st_mode);
-                    size = u64::try_from(stat.st_size).ok();
-                }
-                Err(errno) => {
-                    return self.fail_entry(
-                        directory,
-                        name.to_bytes(),
-                        FileError::from_errno(Step::Walk, errno),
-                    );
-                }
-            }
+        if let Some(sorted) = sorted {
+            left = sorted.into_left();
         }
-        if self.walk.filter.excludes(&directory.path, name.to_bytes(), file_type == FileType::Directory) {
-            self.tally.filtered += 1;
-            return ControlFlow::Continue(None);
-        }
-        if file_type == FileType::Symlink && self.walk.plan.filter.follow {
-            match statat(handle, name, AtFlags::empty()) {
-                Ok(stat) => {
-                    file_type = FileType::from_raw_mode(stat.st_mode);
-                    size = u64::try_from(stat.st_size).ok();
-                    found = Found::FileThroughLinks;
-                }
-                Err(errno) => {
-                    let cause = match errno {
-                        Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG => Cause::BrokenLink,
-                        _ => FileError::from_errno(Step::Walk, errno).cause,
-                    };
-                    let error = FileError { step: Step::Walk, cause, errno: Some(errno.raw_os_error()) };
-                    return self.fail_entry(directory, name.to_bytes(), error);
-                }
-            }
-        }
-        if file_type == FileType::Directory {
-            return ControlFlow::Continue(Some(found == Found::FileThroughLinks));
-        }
-        if file_type == FileType::RegularFile && self.walk.plan.batch_bytes_max.is_some() && size.is_none() {
-            // Where this fails, so does opening, which then says why.
-            size = statat(handle, name, AtFlags::SYMLINK_NOFOLLOW)
-                .ok()
-                .and_then(|stat| u64::try_from(stat.st_size).ok());
-        }
-        self.emit_file(directory, name.to_bytes(), file_type, found, size.unwrap_or(0))?;
-        ControlFlow::Continue(None)
-    }
-
-    fn emit_file(
-        &mut self,
-        directory: &Directory,
-        name: &[u8],
-        file_type: FileType,
-        file: Found,
-        size: u64,
-    ) -> ControlFlow<()> {
-        let found = match file_type {
-            FileType::RegularFile => file,
-            FileType::Symlink => Found::Skipped(SkipReason::Symlink),
-            FileType::Fifo => Found::Skipped(SkipReason::Fifo),
-            FileType::Socket => Found::Skipped(SkipReason::Socket),
-            FileType::CharacterDevice | FileType::BlockDevice => Found::Skipped(SkipReason::Device),
-            FileType::Directory | FileType::Unknown => {
-                Found::Failed(FileError::new(Step::Walk, Cause::Changed))
-            }
-        };
-        let bytes = if self.walk.plan.batch_bytes_max.is_some() { size } else { 0 };
-        (self.emit)(Met::Entry { directory, name, found, bytes })
-    }
-
-    fn skip(&mut self, directory: &Directory, name: &[u8], reason: SkipReason) -> ControlFlow<()> {
-        (self.emit)(Met::Entry { directory, name, found: Found::Skipped(reason), bytes: 0 })
-    }
-
-    fn fail_entry(
-        &mut self,
-        directory: &Directory,
-        name: &[u8],
-        error: FileError,
-    ) -> ControlFlow<(), Option<bool>> {
-        (self.emit)(Met::Entry { directory, name, found: Found::Failed(error), bytes: 0 })?;
-        ControlFlow::Continue(None)
-    }
-
-    /// A directory that cannot be opened.
-    fn fail(&mut self, directory: &Directory, name: &[u8], errno: Errno) -> ControlFlow<()> {
-        self.tally.directories_failed += 1;
-        let found = Found::Failed(FileError::from_errno(Step::Walk, errno));
-        (self.emit)(Met::Entry { directory, name, found, bytes: 0 })
-    }
-
-    /// A directory whose listing broke off.
-    fn fail_directory(&mut self, directory: &Directory, errno: Errno) -> ControlFlow<()> {
-        let shown: &[u8] = if directory.path.is_empty() { b"." } else { &directory.path };
-        self.fail(&Directory::from_path(b""), shown, errno)
-    }
-
-    /// A directory below `base` that is not where it was when its subdirectories were listed.
-    fn fail_unreachable(&mut self, base: &Directory, path_bytes: usize, error: FileError) -> ControlFlow<()> {
-        self.tally.directories_failed += 1;
-        let path = self.last.as_ref().map_or(&base.path, |(last, _)| &last.path);
-        let path: Arc<[u8]> = path[..path_bytes].into();
-        let found = Found::Failed(error);
-        (self.emit)(Met::Entry { directory: &Directory::from_path(b""), name: &path, found, bytes: 0 })
-    }
-
-    fn open_child(&mut self, parent: &Directory, child: &Child) -> Result<OwnedFd, Errno> {
-        let handle = parent.handle.clone().expect("a directory of this walk is open");
-        let name = CStr::from_bytes_with_nul(&child.name_and_nul).expect("names end in their only NUL");
-        self.open(&*handle, name, if child.through_links { OFlags::empty() } else { OFlags::NOFOLLOW })
-    }
-
-    fn open(
-        &mut self,
-        beside: impl std::os::fd::AsFd,
-        name: impl rustix::path::Arg + Copy,
-        links: OFlags,
-    ) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
-        match retry_on_intr(|| openat(&beside, name, flags | self.no_atime, Mode::empty())) {
-            Err(Errno::PERM) if !self.no_atime.is_empty() => {
-                self.no_atime = OFlags::empty();
-                retry_on_intr(|| openat(&beside, name, flags, Mode::empty()))
-            }
-            opened => opened,
-        }
+        let place = Place::Open(directory);
+        let frame = Frame { place, left, context, has_failed: !complete };
+        ControlFlow::Continue((!frame.left.is_empty()).then_some(frame))
     }
 
     /// Hands the shallowest subdirectory left to a walker that waits, unless it is all there is.
     fn hand_over(&mut self, open_frames: &mut [Frame]) {
-        let mut with_work = open_frames.iter_mut().filter(|frame| !frame.subdirectories.is_empty());
+        let mut with_work = open_frames.iter_mut().filter(|frame| !frame.left.is_empty());
         let Some(frame) = with_work.next() else { return };
         if !frame.has_several() && with_work.next().is_none() {
             return;
@@ -437,59 +321,6 @@ impl<'p> Walker<'_, 'p, '_> {
             frame.push_back(&part.child);
         }
     }
-
-    /// Opens again a directory above the one listed last: upwards through `..`, or where that leads elsewhere
-    /// (something was moved, or reached through a link), downwards from the base of this part.
-    fn reopen(
-        &mut self,
-        base: &Directory,
-        path_bytes: usize,
-        expected: Identity,
-        depth: usize,
-    ) -> Result<Directory, FileError> {
-        let (last, last_depth) = self.last.clone().expect("a frame is closed after others were listed");
-        let upwards = self.open_above(&last, last_depth - depth);
-        let path = &last.path[..path_bytes];
-        let handle = match upwards {
-            Ok(handle) if is(&handle, expected) => handle,
-            _ => match self.open_below(base, &path[base.path.len()..]) {
-                Ok(handle) if is(&handle, expected) => handle,
-                Ok(_) => return Err(FileError::new(Step::Walk, Cause::Changed)),
-                Err(errno) => return Err(FileError::from_errno(Step::Walk, errno)),
-            },
-        };
-        let directory = Directory { path: path.into(), handle: Some(Arc::new(handle)) };
-        self.last = Some((directory.clone(), depth));
-        Ok(directory)
-    }
-
-    fn open_above(&mut self, from: &Directory, levels: usize) -> Result<OwnedFd, Errno> {
-        /// Three bytes a level, far below PATH_MAX.
-        const LEVELS_AT_ONCE: usize = 1000;
-        let start = from.handle.clone().expect("the directory listed last is open");
-        let mut handle = self.open(&*start, c".", OFlags::NOFOLLOW)?;
-        let mut left = levels;
-        while left > 0 {
-            let now = left.min(LEVELS_AT_ONCE);
-            handle = self.open(&handle, &*"../".repeat(now), OFlags::empty())?;
-            left -= now;
-        }
-        Ok(handle)
-    }
-
-    fn open_below(&mut self, base: &Directory, relative: &[u8]) -> Result<OwnedFd, Errno> {
-        let links = if self.walk.plan.filter.follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-        let start = base.handle.clone().expect("the base stays open");
-        let mut handle = self.open(&*start, c".", OFlags::NOFOLLOW)?;
-        for component in relative.split(|&byte| byte == b'/').filter(|component| !component.is_empty()) {
-            handle = self.open(&handle, component, links)?;
-        }
-        Ok(handle)
-    }
-}
-
-fn is(handle: &OwnedFd, expected: Identity) -> bool {
-    fstat(handle).is_ok_and(|stat| identity(&stat) == expected)
 }
 
 /// How an error about a root itself names it.
