@@ -106,12 +106,14 @@ mod queue;
 pub mod record;
 mod reorder;
 pub mod report;
+mod rows;
 pub mod sink;
 mod stage;
 mod walk;
 mod workers;
 
 pub use pipeline::{run, run_with};
+pub use rows::{Rows, rows};
 
 /// The README's Rust blocks, as tests.
 #[cfg(doctest)]

@@ -448,6 +448,25 @@ impl Record<'_> {
     }
 }
 
+/// A record that stands by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedRecord {
+    /// The whole path, as it is reported.
+    pub path: Vec<u8>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The answers, in the order of the plan's columns; empty unless done.
+    pub values: Vec<Value>,
+}
+
+impl From<&Record<'_>> for OwnedRecord {
+    fn from(record: &Record<'_>) -> OwnedRecord {
+        let mut path = Vec::with_capacity(record.directory.len() + 1 + record.name.len());
+        record.path_to(&mut path);
+        OwnedRecord { path, outcome: record.outcome, values: record.values.to_vec() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&[&str], bool)] = &[
     (&["main"], false),
     (&["cli"], false),
+    (&["rows"], false),
     (&["pipeline"], false),
     (&["walk", "batch", "queue", "reorder", "stage", "workers", "sink"], false),
     (&["plan"], false),
@@ -81,6 +82,7 @@ fn what_is_kept_in_one_place_stays_there() {
     check("unsafe {", &["analyses/words.rs", "analyses/histogram/bit_planes.rs"]);
     check("thread::scope", &["pipeline.rs", "cli/progress.rs"]);
     check("thread::spawn", &[]);
+    check("thread::Builder", &["pipeline.rs", "cli/signals.rs", "rows.rs"]);
     check(".unwrap()", &[]);
     // What the test of the layers could not read.
     check("use crate::{", &[]);

@@ -9,7 +9,7 @@ use filemill::plan::{Filter, Plan, Root, Sort, Walker};
 use filemill::record::{Digest, Directory, FileRecord, Outcome, Row, Value};
 use proptest::prelude::*;
 
-use crate::support::{InOrder, Records, Tree, analyses, outcomes, scan};
+use crate::support::{InOrder, Records, Rows, Tree, analyses, outcomes, scan};
 
 /// Bytes that look random and are the same every time.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
@@ -199,15 +199,15 @@ proptest! {
     }
 }
 
-fn in_order(plan: &Plan) -> Vec<(Vec<u8>, Outcome, Vec<Value>)> {
+fn in_order(plan: &Plan) -> Rows {
     let mut sink = InOrder::default();
     filemill::run(&Plan { sort: Sort::Path, ..plan.clone() }, &mut sink).unwrap();
     sink.0
 }
 
 /// The rows of [`expected`], by the components of their paths.
-fn expected_order() -> &'static Vec<(Vec<u8>, Outcome, Vec<Value>)> {
-    static EXPECTED: OnceLock<Vec<(Vec<u8>, Outcome, Vec<Value>)>> = OnceLock::new();
+fn expected_order() -> &'static Rows {
+    static EXPECTED: OnceLock<Rows> = OnceLock::new();
     EXPECTED.get_or_init(|| {
         let root = tree().path().to_str().unwrap();
         let rows = expected().iter().map(|(path, (outcome, values))| {

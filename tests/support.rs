@@ -79,9 +79,12 @@ impl Sink for Keep {
     }
 }
 
-/// Keeps paths and what became of them in the order in which they come.
+/// Paths and what became of them.
+pub(crate) type Rows = Vec<(Vec<u8>, Outcome, Vec<Value>)>;
+
+/// Keeps everything in the order in which it comes.
 #[derive(Default)]
-pub(crate) struct InOrder(pub(crate) Vec<(Vec<u8>, Outcome, Vec<Value>)>);
+pub(crate) struct InOrder(pub(crate) Rows);
 
 impl Sink for InOrder {
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! - `hostile`: trees that nobody would make on purpose.
 //! - `layers`: who may know whom.
 //! - `mid_run`: what happens while a run goes on: files and directories change, sinks fail, somebody cancels.
+//! - `rows`: a run as an iterator.
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
 //! - `support`: trees to test on, and a sink that keeps what it is given.
 
@@ -22,5 +23,6 @@ mod hostile;
 mod layers;
 #[cfg(target_os = "linux")]
 mod mid_run;
+mod rows;
 mod same_answers;
 mod support;

@@ -1,18 +1,24 @@
 //! The command line: flags (what was typed) become a plan (what it means). The only user of clap and indicatif.
 
 mod flags;
+mod lists;
+mod manual;
+mod outputs;
 mod progress;
 mod scan;
+mod settings;
+mod signals;
 mod size;
 mod summary;
-mod text;
+mod toml_settings;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use filemill::error::Error;
+use filemill::sink::printable;
 
 use self::flags::{Command, Flags};
 
@@ -25,6 +31,8 @@ pub(crate) enum Exit {
     Fatal,
     /// Finished, but at least one input could not be read.
     Incomplete,
+    /// Ended by a signal, with the code that stands for it.
+    Interrupted(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -33,6 +41,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Fatal => 2,
             Exit::Incomplete => 3,
+            Exit::Interrupted(code) => code,
         })
     }
 }
@@ -46,6 +55,9 @@ pub(crate) enum Failure {
     /// The run ended early.
     #[error(transparent)]
     Run(#[from] Error),
+    /// A report other than that on standard output cannot be written.
+    #[error("{0}")]
+    Report(String),
     /// The terminal or the file behind standard output takes nothing more.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
@@ -55,7 +67,7 @@ impl Failure {
     /// Whether the reader of standard output went away.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         match self {
-            Failure::Usage(_) => false,
+            Failure::Usage(_) | Failure::Report(_) => false,
             Failure::Run(error) => error.is_broken_pipe(),
             Failure::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
         }
@@ -64,28 +76,51 @@ impl Failure {
 
 /// Parses the arguments and runs the command they name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
-    let flags = match Flags::try_parse_from(arguments) {
-        Ok(flags) => flags,
-        Err(error) if !error.use_stderr() => {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (flags, sources) = match parse(&arguments) {
+        Ok(parsed) => parsed,
+        Err(Unparsed::Failure(failure)) => return Err(failure),
+        Err(Unparsed::Clap(error)) if !error.use_stderr() => {
             error.print()?;
             return Ok(Exit::Done);
         }
-        Err(error) => return Err(Failure::Usage(one_line(&error))),
+        Err(Unparsed::Clap(error)) => {
+            let command = arguments.get(1).filter(|name| Flags::command().find_subcommand(name).is_some());
+            return Err(Failure::Usage(one_line(&error, command.and_then(|name| name.to_str()))));
+        }
     };
     match flags.command {
-        Command::Scan(flags) => scan::run(&flags),
+        Command::Scan(flags) => scan::run(&flags, &sources),
+        Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Done),
+        Command::Man { directory } => manual::write(&directory).map(|()| Exit::Done),
     }
+}
+
+/// Why arguments have no meaning; or they ask for help.
+enum Unparsed {
+    Clap(clap::Error),
+    Failure(Failure),
+}
+
+/// The flags, with the settings from elsewhere put in, and where these came from.
+fn parse(arguments: &[OsString]) -> Result<(Flags, Vec<String>), Unparsed> {
+    let command = Flags::command();
+    let matches = command.clone().try_get_matches_from(arguments).map_err(Unparsed::Clap)?;
+    let settled = settings::settle(&command, &matches, arguments).map_err(Unparsed::Failure)?;
+    let matches = command.try_get_matches_from(&settled.arguments).map_err(Unparsed::Clap)?;
+    let flags = Flags::from_arg_matches(&matches).map_err(Unparsed::Clap)?;
+    Ok((flags, settled.sources))
 }
 
 /// Says on standard error what went wrong, in one line that moves no cursor.
 pub(crate) fn complain(what: &dyn std::fmt::Display) {
     // Where standard error is closed too, the exit code is all that is left to say it with.
-    let line = text::printable(what.to_string().as_bytes());
+    let line = printable(what.to_string().as_bytes());
     drop(writeln!(io::stderr(), "filemill: {line}"));
 }
 
-/// The first paragraph of a usage error, with the nearest name where one was mistyped.
-fn one_line(error: &clap::Error) -> String {
+/// The first paragraph of a usage error, with the nearest name where one was mistyped, or where to look.
+fn one_line(error: &clap::Error, command: Option<&str>) -> String {
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command given: try `filemill scan`, or `filemill --help`".to_owned();
     }
@@ -98,6 +133,8 @@ fn one_line(error: &clap::Error) -> String {
     if let Some(tip) = tip.filter(|tip| !tip.starts_with("to pass ")) {
         line.push_str(": ");
         line.push_str(tip.lines().next().unwrap_or_default());
+    } else if let Some(command) = command {
+        line.push_str(&format!(": see `filemill {command} --help`"));
     }
     line
 }
@@ -115,6 +152,8 @@ fn quiet_worker_panics() {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -139,18 +178,26 @@ mod tests {
         check(&["scn"], "unrecognized subcommand 'scn': a similar subcommand exists: 'scan'");
         check(
             &["scan", "-j", "0"],
-            "invalid value '0' for '--workers <N>': not \"auto\" or a number from 1 to 4096",
+            "invalid value '0' for '--workers <N>': not \"auto\" or a number from 1 to 4096: see `filemill scan --help`",
         );
         check(
             &["scan", "--min-size", "1.5 XB"],
-            "invalid value '1.5 XB' for '--min-size <SIZE>': unknown unit \"XB\": use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB",
+            "invalid value '1.5 XB' for '--min-size <SIZE>': unknown unit \"XB\": use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB: see `filemill scan --help`",
         );
-        check(&["scan", "-j", "-1"], "unexpected argument '-1' found");
+        check(&["scan", "-j", "-1"], "unexpected argument '-1' found: see `filemill scan --help`");
         check(
             &["scan", "--batch-bytes", "0"],
-            "invalid value '0' for '--batch-bytes <SIZE>': must be at least 1 byte",
+            "invalid value '0' for '--batch-bytes <SIZE>': must be at least 1 byte: see `filemill scan --help`",
         );
-        check(&["scan", "-q", "-v"], "the argument '--quiet' cannot be used with '--verbose'");
+        check(&["scan", "--out", "x"], "invalid value 'x' for '--out <FORMAT=FILE>': it has no '='");
+        check(&["scan", "--out", "csv="], "invalid value 'csv=' for '--out <FORMAT=FILE>': it names no file");
+        check(
+            &["scan", "--out", "cvs=x"],
+            "invalid value 'cvs=x' for '--out <FORMAT=FILE>': no format is named 'cvs': known are jsonl, csv, csv-raw, table, paths, b3sum, sha256sum",
+        );
+        check(&["scan", "-o", "csv=a", "-o", "jsonl=a"], "two reports cannot both go to a");
+        check(&["scan", "--format", "csv", "-o", "jsonl=-"], "two reports cannot both go to standard output");
+        check(&["scan", "-0"], "--null is for the format paths alone");
         check(&["scan", "-a", "blake"], "unknown analysis \"blake\": did you mean \"blake3\"?");
         check(
             &["scan", "--min-size", "2KiB", "--max-size", "1KiB", "."],
@@ -160,20 +207,22 @@ mod tests {
 
     /// Splits a line as a shell would, as far as the README goes: words, single quotes, comments.
     fn words(line: &str) -> Vec<OsString> {
-        let line = line.split(" #").next().unwrap_or_default();
+        let line =
+            [" #", " |", " >"].iter().fold(line, |line, end| line.split(end).next().unwrap_or_default());
         line.split_whitespace().map(|word| word.trim_matches('\'').into()).collect()
     }
 
     #[test]
     fn every_command_of_the_readme_parses() {
         let readme = include_str!("../../README.md").lines().map(str::trim);
-        let commands = readme.map(|line| line.replace("cargo run --release --", "filemill"));
+        let commands =
+            readme.map(|line| line.trim_start_matches("$ ").replace("cargo run --release --", "filemill"));
         let mut parsed = 0;
-        for command in commands.filter(|line| line.starts_with("filemill scan")) {
+        for command in commands.filter(|line| line.starts_with("filemill ")) {
             let flags = Flags::try_parse_from(words(&command));
-            assert!(flags.is_ok(), "{command}: {:?}", flags.err().map(|error| one_line(&error)));
+            assert!(flags.is_ok(), "{command}: {:?}", flags.err().map(|error| one_line(&error, None)));
             parsed += 1;
         }
-        assert!(parsed >= 7, "only {parsed} commands found in the README");
+        assert!(parsed >= 15, "only {parsed} commands found in the README");
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use filemill::control::Control;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
+use super::summary::whole_seconds;
+
 /// Runs shorter than this show nothing.
 const QUIET: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(100);
@@ -77,7 +79,7 @@ fn line(control: &Control, elapsed: Duration) -> String {
     let explored = control.explored();
     let left = if (EXPLORED_MIN..EXPLORED_MAX).contains(&explored) {
         let left = elapsed.mul_f64((1.0 - explored).max(0.0) / explored);
-        format!(", about {} left", humantime::format_duration(Duration::from_secs(left.as_secs() + 1)))
+        format!(", about {} left", whole_seconds(left + Duration::from_secs(1)))
     } else {
         String::new()
     };

@@ -1,71 +1,94 @@
 //! `filemill scan`: makes the plan, runs it into the sink that was asked for, says what could not be read.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use filemill::control::Control;
 use filemill::error::Step;
-use filemill::plan::{Filter, Plan, Root};
+use filemill::plan::{Filter, Plan, Root, Sort};
 use filemill::record::{Outcome, Record};
 use filemill::report::Report;
-use filemill::sink::{Jsonl, Sink, Totals};
+use filemill::sink::{Sink, Totals, printable};
 
-use super::flags::{Format, ScanFlags, When, Workers};
+use super::flags::{ScanFlags, SortBy, When, Workers};
+use super::outputs::{Outputs, Stdout, tell_of_partials};
 use super::progress::Progress;
-use super::text::printable;
-use super::{Exit, Failure, complain, quiet_worker_panics, summary};
+use super::{Exit, Failure, complain, lists, quiet_worker_panics, signals, summary};
 
-/// Runs the command.
-pub(crate) fn run(flags: &ScanFlags) -> Result<Exit, Failure> {
-    if !flags.verbose {
+/// Runs the command; `sources` are where settings came from that were not typed.
+pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure> {
+    if flags.verbose {
+        sources.iter().for_each(|source| complain(&format!("settings from {source}")));
+    } else {
         quiet_worker_panics();
     }
-    let plan = plan(flags)?;
+    let mut outputs = Outputs::new(flags)?;
+    let mut plan = plan(flags, &outputs)?;
     set_colors(flags.color);
-    let stdout_is_terminal = io::stdout().is_terminal();
-    // Records that scroll by on the same terminal are progress enough.
-    let hidden = flags.no_progress || flags.quiet || (flags.format.is_some() && stdout_is_terminal);
-    let progress = Progress::new(io::stderr().is_terminal() && !hidden);
-    let control = Control::new();
-    let errors_shown = flags.verbose || (flags.format.is_none() && !flags.quiet);
+    outputs.open()?;
+    plan.own_outputs = outputs.own_files();
 
-    let report = match flags.format {
-        Some(Format::Jsonl) => {
-            let mut sink = WithErrors { sink: Jsonl::new(stdout()?), progress: &progress, errors_shown };
-            progress.during(&control, || filemill::run_with(&plan, &mut sink, &control))?
+    let control = Arc::new(Control::new());
+    let received = signals::watch(control.clone(), outputs.partials())
+        .map_err(|error| Failure::Report(format!("cannot watch for signals: {error}")))?;
+    let done = scan(flags, &plan, &mut outputs, &control);
+    if received.exit_code().is_some() || done.is_err() {
+        tell_of_partials(&outputs.partials());
+    }
+    match (received.exit_code(), done) {
+        (Some(code), Err(failure)) if !failure.is_broken_pipe() => {
+            complain(&failure);
+            Ok(Exit::Interrupted(code))
         }
-        None => {
-            let mut sink = WithErrors { sink: Totals::default(), progress: &progress, errors_shown };
-            let report = progress.during(&control, || filemill::run_with(&plan, &mut sink, &control))?;
-            let mut out = io::BufWriter::new(stdout()?);
-            summary::write(&mut out, &plan, &sink.sink, &report)?;
-            out.flush()?;
-            report
-        }
-    };
+        (Some(code), _) => Ok(Exit::Interrupted(code)),
+        (None, done) => done,
+    }
+}
+
+fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control) -> Result<Exit, Failure> {
+    // Records that scroll by on the same terminal are progress enough.
+    let prints_rows = outputs.printed.is_some() && io::stdout().is_terminal();
+    let is_watched = io::stderr().is_terminal() && !flags.no_progress && !flags.quiet && !prints_rows;
+    let progress = Progress::new(is_watched);
+    let errors_shown = flags.verbose || (!outputs.prints_errors() && !flags.quiet);
+
+    let totals = outputs.printed.is_none().then(Totals::default);
+    let mut sink = WithErrors { sinks: outputs.sinks()?, totals, progress: &progress, errors_shown };
+    let report = progress.during(control, || filemill::run_with(plan, &mut sink, control))?;
+    let totals = sink.totals.take();
+    drop(sink);
+    // An interrupted report is not complete, and does not replace one that is.
+    if !report.cancelled {
+        outputs.complete()?;
+    }
+    if let Some(totals) = totals {
+        let mut out = io::BufWriter::new(Stdout::new()?);
+        summary::write(&mut out, plan, &totals, &report)?;
+        out.flush()?;
+    }
     if !flags.quiet {
         report.notes.iter().for_each(|note| complain(note));
-        let failed = report.ledger.failed_total();
-        if failed > 0 {
-            let paths = if failed == 1 { "path" } else { "paths" };
-            complain(&format!("{failed} {paths} could not be read"));
-        }
+        let count = |number: u64, what: &str| {
+            let paths = if number == 1 { "path" } else { "paths" };
+            if number > 0 {
+                complain(&format!("{number} {paths} could not be {what}"));
+            }
+        };
+        count(report.ledger.failed_total(), "read");
+        count(outputs.refused(), "expressed in a report");
     }
-    Ok(if report.is_complete() { Exit::Done } else { Exit::Incomplete })
+    let is_complete = report.is_complete() && outputs.refused() == 0;
+    Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
 }
 
 /// What the flags mean.
-fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
+fn plan(flags: &ScanFlags, outputs: &Outputs) -> Result<Plan, Failure> {
     raise_handle_limit();
-    let roots: Vec<Root> = if flags.paths.is_empty() {
-        vec![Root::here()]
-    } else {
-        flags.paths.iter().map(Root::from).collect()
-    };
-    let mut plan = Plan::new(roots);
+    let mut plan = Plan::new(roots(flags)?);
+    let analyses = analyses(flags, outputs);
     plan.analyses =
-        filemill::analyses::parse(&flags.analyses).map_err(|error| Failure::Usage(error.to_string()))?;
+        filemill::analyses::parse(&analyses).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Workers::Number(workers) = flags.workers {
         plan.workers = workers;
         plan.queue_batches_max = 2 * workers;
@@ -74,9 +97,13 @@ fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
         plan.batch_files_max = files as usize;
     }
     plan.batch_bytes_max = flags.batch_bytes;
+    plan.sort = match flags.sort {
+        SortBy::Path => Sort::Path,
+        SortBy::None => Sort::None,
+    };
     plan.filter = Filter {
         globs: flags.glob.clone(),
-        gitignore: false,
+        gitignore: flags.gitignore,
         skip_hidden: flags.skip_hidden,
         size_min: flags.min_size,
         size_max: flags.max_size,
@@ -84,9 +111,35 @@ fn plan(flags: &ScanFlags) -> Result<Plan, Failure> {
         one_file_system: flags.one_file_system,
         follow: flags.follow,
     };
-    plan.own_outputs.extend(own_outputs());
     plan.check()?;
     Ok(plan)
+}
+
+/// The paths that were typed, then those of the lists; the current directory where there is neither.
+fn roots(flags: &ScanFlags) -> Result<Vec<Root>, Failure> {
+    let mut roots: Vec<Root> = flags.paths.iter().map(Root::from).collect();
+    let has_lists = !flags.files_from.is_empty() || !flags.files0_from.is_empty();
+    if roots.is_empty() && !has_lists {
+        return Ok(vec![Root::here()]);
+    }
+    let lines = flags.files_from.iter().map(|list| (list, b'\n'));
+    let nuls = flags.files0_from.iter().map(|list| (list, 0));
+    for (list, separator) in lines.chain(nuls) {
+        let paths = lists::read(list, separator).map_err(Failure::Report)?;
+        roots.extend(paths.into_iter().map(Root::listed));
+    }
+    Ok(roots)
+}
+
+/// The list of analyses: as typed, or as the formats suggest; and what they cannot do without.
+fn analyses(flags: &ScanFlags, outputs: &Outputs) -> String {
+    let typed = flags.analyses.as_deref().unwrap_or_else(|| outputs.default_analyses());
+    let needed: Vec<_> = outputs.needed_analyses().collect();
+    match typed.trim() {
+        _ if needed.is_empty() => typed.to_owned(),
+        "none" => needed.join(","),
+        typed => format!("{typed},{}", needed.join(",")),
+    }
 }
 
 /// The variables as their authors mean them (no-color.org, bixense.com/clicolors): empty is not set, and "no" wins.
@@ -99,29 +152,6 @@ fn set_colors(when: When) {
         When::Never => false,
         When::Auto => !is_set("NO_COLOR") && (is_forced || (io::stdout().is_terminal() && !is_dumb)),
     });
-}
-
-/// Standard output without the line buffer of the standard library: sinks write in large pieces.
-fn stdout() -> io::Result<File> {
-    #[cfg(unix)]
-    let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
-    #[cfg(windows)]
-    let stdout = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned()?;
-    Ok(File::from(stdout))
-}
-
-/// Device and inode of the files that standard output and standard error go to, where they are files.
-fn own_outputs() -> Vec<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsFd;
-        use std::os::unix::fs::MetadataExt;
-        let handles = [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
-        let files = handles.into_iter().flatten().filter_map(|handle| File::from(handle).metadata().ok());
-        files.filter(|file| file.is_file()).map(|file| (file.dev(), file.ino())).collect()
-    }
-    #[cfg(not(unix))]
-    Vec::new()
 }
 
 /// Takes as many file handles as the system allows at all; the library keeps to what it finds.
@@ -137,16 +167,20 @@ fn raise_handle_limit() {
     }
 }
 
-/// A sink that also names each path that could not be read on standard error.
-struct WithErrors<'p, S> {
-    sink: S,
-    progress: &'p Progress,
+/// The reports of a run, the totals for the summary, and each path that could not be read on standard error.
+struct WithErrors<'s> {
+    sinks: Vec<Box<dyn Sink + 's>>,
+    totals: Option<Totals>,
+    progress: &'s Progress,
     errors_shown: bool,
 }
 
-impl<S: Sink> Sink for WithErrors<'_, S> {
+impl Sink for WithErrors<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        self.sink.begin(plan, started)
+        if let Some(totals) = &mut self.totals {
+            totals.begin(plan, started)?;
+        }
+        self.sinks.begin(plan, started)
     }
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
@@ -164,14 +198,17 @@ impl<S: Sink> Sink for WithErrors<'_, S> {
             let line = format!("{}: cannot be {doing}: {}{errno}", printable(&path), error.cause.name());
             self.progress.above(|| complain(&line));
         }
-        self.sink.record(record)
+        if let Some(totals) = &mut self.totals {
+            totals.record(record)?;
+        }
+        self.sinks.record(record)
     }
 
     fn idle(&mut self) -> io::Result<()> {
-        self.sink.idle()
+        self.sinks.idle()
     }
 
     fn end(&mut self, report: &Report) -> io::Result<()> {
-        self.sink.end(report)
+        self.sinks.end(report)
     }
 }

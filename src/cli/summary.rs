@@ -6,10 +6,8 @@ use std::time::Duration;
 use console::{Alignment, measure_text_width, pad_str, style};
 use filemill::plan::Plan;
 use filemill::report::Report;
-use filemill::sink::{Extension, Group, Kind, Totals};
+use filemill::sink::{Extension, Group, Kind, Totals, printable};
 use indicatif::{DecimalBytes, HumanCount};
-
-use super::text::printable;
 
 /// Lines of each table; what does not fit is summed up in one more.
 const ROWS_MAX: usize = 8;
@@ -227,11 +225,17 @@ fn count(number: u64, noun: &str) -> String {
     format!("{} {plural}", HumanCount(number))
 }
 
+/// A time in hours, minutes and whole seconds.
+pub(super) fn whole_seconds(time: Duration) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    format!("{:#}", jiff::SignedDuration::from_secs(seconds))
+}
+
 /// A time with three digits or so.
 fn short(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
-        _ if seconds >= 120.0 => humantime::format_duration(Duration::from_secs(time.as_secs())).to_string(),
+        _ if seconds >= 120.0 => whole_seconds(time),
         _ if seconds >= 1.0 => format!("{seconds:.2} s"),
         _ if seconds >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
         _ => format!("{:.0} µs", seconds * 1e6),

@@ -19,6 +19,9 @@ use crate::report::Report;
 /// The name of the schema, and its version.
 const SCHEMA: &str = "filemill.scan/1";
 
+/// The JSON Schema (draft 2020-12) of a record.
+pub const JSONL_SCHEMA: &str = include_str!("../../schemas/filemill.scan.1.schema.json");
+
 /// Writes JSON lines to `W` in large pieces.
 #[derive(Debug)]
 pub struct Jsonl<W> {
@@ -159,6 +162,7 @@ struct Begin<'a> {
     version: &'static str,
     started: String,
     roots: Vec<Path<'a>>,
+    roots_listed: usize,
     columns: Vec<&'static str>,
     options: Options<'a>,
     options_hash: String,
@@ -169,6 +173,7 @@ struct Begin<'a> {
 struct Options<'a> {
     analyses: Vec<&'static str>,
     globs: &'a [String],
+    gitignore: bool,
     skip_hidden: bool,
     min_size: Option<u64>,
     max_size: Option<u64>,
@@ -183,6 +188,7 @@ impl<'a> Begin<'a> {
         let options = Options {
             analyses: plan.analyses.iter().map(|analysis| analysis.name()).collect(),
             globs: &filter.globs,
+            gitignore: filter.gitignore,
             skip_hidden: filter.skip_hidden,
             min_size: filter.size_min,
             max_size: filter.size_max,
@@ -190,12 +196,15 @@ impl<'a> Begin<'a> {
             one_file_system: filter.one_file_system,
             follow: filter.follow,
         };
+        // A list may be very long: it is counted.
+        let given = plan.roots.iter().filter(|root| !root.is_listed());
         Ok(Begin {
             r#type: "begin",
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
-            started: humantime::format_rfc3339_millis(started).to_string(),
-            roots: plan.roots.iter().map(|root| Path(root.path().as_os_str().as_encoded_bytes())).collect(),
+            started: rfc3339(started),
+            roots: given.map(|root| Path(root.path().as_os_str().as_encoded_bytes())).collect(),
+            roots_listed: plan.roots.iter().filter(|root| root.is_listed()).count(),
             columns: columns.iter().map(|column| column.name).collect(),
             options_hash: blake3::hash(&serde_json::to_vec(&options)?).to_hex()[..16].to_owned(),
             options,
@@ -286,6 +295,13 @@ impl<'a> End<'a> {
             notes: &report.notes,
         }
     }
+}
+
+/// A time in UTC, to the millisecond.
+fn rfc3339(time: SystemTime) -> String {
+    // A clock that no calendar has is as good as none.
+    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{timestamp:.3}")
 }
 
 /// `,"name":`

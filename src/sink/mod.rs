@@ -1,12 +1,24 @@
 //! Where records go: one file per output format.
 
+mod csv;
+mod file;
 mod jsonl;
+mod manifest;
+mod paths;
+mod printable;
+mod table;
 mod totals;
 
 use std::io;
 use std::time::SystemTime;
 
-pub use self::jsonl::Jsonl;
+pub use self::csv::Csv;
+pub use self::file::ReportFile;
+pub use self::jsonl::{JSONL_SCHEMA, Jsonl};
+pub use self::manifest::{Manifest, Tool};
+pub use self::paths::Paths;
+pub use self::printable::printable;
+pub use self::table::Table;
 pub use self::totals::{Extension, Group, Kind, Largest, Text, Totals};
 
 use crate::plan::Plan;
@@ -43,5 +55,45 @@ pub trait Sink {
     /// When it cannot be written.
     fn end(&mut self, _report: &Report) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Is given a path that a format cannot express, and why: it is left out of the report, never mangled.
+pub type Refuse<'r> = Box<dyn FnMut(&[u8], &str) + 'r>;
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
+        (**self).begin(plan, started)
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        (**self).record(record)
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        (**self).idle()
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        (**self).end(report)
+    }
+}
+
+/// One pass, many reports.
+impl<S: Sink> Sink for Vec<S> {
+    fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
+        self.iter_mut().try_for_each(|sink| sink.begin(plan, started))
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.iter_mut().try_for_each(|sink| sink.record(record))
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.iter_mut().try_for_each(Sink::idle)
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        self.iter_mut().try_for_each(|sink| sink.end(report))
     }
 }

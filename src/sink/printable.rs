@@ -1,9 +1,9 @@
-//! Text for a terminal.
+//! Paths for a terminal.
 
 use std::fmt::Write;
 
 /// A path with everything escaped that could move the cursor, change colours or is no text.
-pub(crate) fn printable(path: &[u8]) -> String {
+pub fn printable(path: &[u8]) -> String {
     let mut shown = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for c in chunk.valid().chars() {

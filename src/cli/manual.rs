@@ -1,0 +1,143 @@
+//! `filemill completions` and `filemill man`: made from the definition of the flags.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::{Command, CommandFactory};
+use roff::{Roff, bold, roman};
+
+use super::Failure;
+use super::flags::{Flags, analyses_help};
+use super::outputs::Stdout;
+
+/// Prints the completions for a shell.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Flags::command(), "filemill", &mut script);
+    Stdout::new()?.write_all(&script)?;
+    Ok(())
+}
+
+/// Writes a page a command, and the JSON Schema of the records, into `directory`.
+pub(crate) fn write(directory: &Path) -> Result<(), Failure> {
+    let write = |name: &str, content: &[u8]| {
+        let path = directory.join(name);
+        std::fs::write(&path, content)
+            .map_err(|error| Failure::Report(format!("cannot write {}: {error}", path.display())))
+    };
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Failure::Report(format!("cannot make {}: {error}", directory.display())))?;
+    // The help that stands below the flags is told by the sections of the page.
+    let mut command = Flags::command().mut_subcommand("scan", |scan| scan.after_help(None::<&str>));
+    command.build();
+    for subcommand in command.get_subcommands() {
+        let name = format!("filemill-{}", subcommand.get_name());
+        let sections: &[Section] = if subcommand.get_name() == "scan" { SCAN } else { &[] };
+        write(&format!("{name}.1"), &page(subcommand.clone().display_name(&name), sections)?)?;
+    }
+    write("filemill.1", &page(command, MAIN)?)?;
+    write("filemill.scan.1.schema.json", filemill::sink::JSONL_SCHEMA.as_bytes())
+}
+
+fn page(command: Command, sections: &[Section]) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.disable_help_flag(true)).manual("User Commands").render(&mut page)?;
+    let mut roff = Roff::new();
+    for (title, entries) in sections {
+        roff.control("SH", [*title]);
+        for (term, text) in *entries {
+            if term.is_empty() {
+                roff.control("PP", []);
+            } else {
+                roff.control("TP", []);
+                roff.text([bold(*term)]);
+            }
+            let text = text.replace("{analyses}", &analyses_help());
+            for line in text.lines() {
+                roff.text([roman(line.trim_start())]);
+                if line.starts_with("  ") {
+                    roff.control("br", []);
+                }
+            }
+        }
+    }
+    roff.to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// A title, and terms with what they mean; without a term, a paragraph.
+type Section = (&'static str, &'static [(&'static str, &'static str)]);
+
+const MAIN: &[Section] =
+    &[("SEE ALSO", &[("", "filemill-scan(1), filemill-completions(1), filemill-man(1)")])];
+
+const SCAN: &[Section] = &[
+    ("ANALYSES", &[("", "{analyses}")]),
+    (
+        "FORMATS",
+        &[
+            (
+                "summary",
+                "For people, on standard output where no --format is given: totals by kind and extension, the largest files, the sum of what became of every path.",
+            ),
+            (
+                "jsonl",
+                "One JSON record a line, schema filemill.scan/1: begin; then file, skipped or error for each path met; then end with the sums. A report without end was cut short. A path that is not UTF-8 is {\"bytes\": BASE64}. `filemill man` writes the JSON Schema.",
+            ),
+            (
+                "csv",
+                "RFC 4180 with a header: path, size, mtime_ns, status (ok, skipped:REASON, error:CAUSE), then a field a column. Text that begins with = + - @ TAB or CR gets a ' in front; csv-raw leaves it as it is.",
+            ),
+            ("table", "For people, a row a path. Sizes are bytes, times UTC."),
+            ("paths", "The names of the files that were read, one a line, or ended by NUL with -0."),
+            ("b3sum, sha256sum", "Manifests for the --check of these tools. Runs the analysis they need."),
+            (
+                "",
+                "A path that a format cannot express (a line feed in paths without -0, a name that is not UTF-8 in b3sum) is left out of that report with a message, and the exit code is 3.",
+            ),
+        ],
+    ),
+    (
+        "REPORT FILES",
+        &[(
+            "",
+            "--out FORMAT=FILE writes FILE.partial and gives it its name once it is complete and safe on the disk; whatever stood there before stays until then. After an interrupt or a full disk FILE.partial holds what was written. A FILE that is a pipe or a device is written to as it is. A run leaves out the files it writes (own-output).",
+        )],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            ("0", "Done. An empty tree, and a reader of standard output that goes away, are no errors."),
+            ("2", "A mistake on the command line, or the report is not usable."),
+            (
+                "3",
+                "Finished, but at least one path could not be read, or could not be expressed in a report. Each has an error record, or a line on standard error.",
+            ),
+            (
+                "129, 130, 143",
+                "Interrupted by HUP, INT or TERM. What was read by then is reported. A run that does not come to its end within 1.5 s is ended; a second signal ends it at once.",
+            ),
+            ("", "When several apply, a signal goes first, then 2, then 3."),
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &[
+            (
+                "FILEMILL_NAME",
+                "The value of the long flag --name, with dashes as underscores: FILEMILL_BATCH_FILES=500, FILEMILL_FOLLOW=true. Empty is not set.",
+            ),
+            (
+                "NO_COLOR, CLICOLOR_FORCE",
+                "Whether to use colours, as no-color.org and bixense.com/clicolors have it.",
+            ),
+        ],
+    ),
+    (
+        "FILES",
+        &[(
+            "./filemill.toml, $XDG_CONFIG_HOME/filemill/filemill.toml",
+            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down. --out, --files-from and --files0-from can be given on the command line alone.",
+        )],
+    ),
+];

@@ -1,0 +1,325 @@
+//! Where reports go: standard output and files, one sink each.
+
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::ValueEnum;
+use filemill::plan::Plan;
+use filemill::record::Record;
+use filemill::report::Report;
+use filemill::sink::{Csv, Jsonl, Manifest, Paths, Refuse, ReportFile, Sink, Table, Tool, printable};
+
+use super::flags::{Format, ScanFlags};
+use super::{Failure, complain};
+
+/// The reports of one run.
+pub(crate) struct Outputs {
+    /// What is printed; a summary where it is `None`.
+    pub(crate) printed: Option<Format>,
+    files: Vec<(Format, PathBuf)>,
+    open: Vec<ReportFile>,
+    is_nul_separated: bool,
+    refusals_shown: bool,
+    /// Paths that some format could not express.
+    refused: Cell<u64>,
+}
+
+impl Outputs {
+    /// What was asked for. Opens nothing.
+    pub(crate) fn new(flags: &ScanFlags) -> Result<Outputs, Failure> {
+        let mut outputs = Outputs {
+            printed: flags.format,
+            files: Vec::new(),
+            open: Vec::new(),
+            is_nul_separated: flags.null,
+            refusals_shown: !flags.quiet,
+            refused: Cell::new(0),
+        };
+        for typed in &flags.out {
+            let (format, place) = parse(typed)?;
+            if place == OsStr::new("-") {
+                if outputs.printed.replace(format).is_some() {
+                    return Err(Failure::Usage("two reports cannot both go to standard output".to_owned()));
+                }
+            } else if outputs.files.iter().any(|(_, other)| other == Path::new(place)) {
+                let place = Path::new(place).display();
+                return Err(Failure::Usage(format!("two reports cannot both go to {place}")));
+            } else {
+                outputs.files.push((format, PathBuf::from(place)));
+            }
+        }
+        if flags.null && !outputs.formats().any(|format| format == Format::Paths) {
+            return Err(Failure::Usage("--null is for the format paths alone".to_owned()));
+        }
+        Ok(outputs)
+    }
+
+    fn formats(&self) -> impl Iterator<Item = Format> {
+        self.printed.into_iter().chain(self.files.iter().map(|(format, _)| *format))
+    }
+
+    /// The analyses to run where none were chosen: `light`, where a report shows it.
+    pub(crate) fn default_analyses(&self) -> &'static str {
+        let shows_rows = |format| !matches!(format, Format::Paths | Format::B3sum | Format::Sha256sum);
+        let all = self.printed.is_none() || self.formats().any(shows_rows);
+        if all { "light" } else { "none" }
+    }
+
+    /// The analyses that the formats cannot do without.
+    pub(crate) fn needed_analyses(&self) -> impl Iterator<Item = &'static str> {
+        self.formats().filter_map(|format| tool(format).map(Tool::analysis))
+    }
+
+    /// Whether the printed report has a record for what could not be read.
+    pub(crate) fn prints_errors(&self) -> bool {
+        matches!(self.printed, Some(Format::Jsonl | Format::Csv | Format::CsvRaw | Format::Table))
+    }
+
+    /// Creates the files.
+    pub(crate) fn open(&mut self) -> Result<(), Failure> {
+        for (_, name) in &self.files {
+            let file = ReportFile::create(name).map_err(|error| cannot_write(name, &error))?;
+            self.open.push(file);
+        }
+        Ok(())
+    }
+
+    /// Device and inode of the files that this run writes: those of the reports, and those that standard output and
+    /// standard error go to.
+    pub(crate) fn own_files(&self) -> Vec<(u64, u64)> {
+        #[cfg(unix)]
+        {
+            use std::os::fd::AsFd;
+            use std::os::unix::fs::MetadataExt;
+            let streams =
+                [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
+            let files = streams.into_iter().flatten().filter_map(|stream| File::from(stream).metadata().ok());
+            let streams = files.filter(|file| file.is_file()).map(|file| (file.dev(), file.ino()));
+            streams.chain(self.open.iter().flat_map(ReportFile::identities)).collect()
+        }
+        #[cfg(not(unix))]
+        Vec::new()
+    }
+
+    /// A sink for each report.
+    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink + '_>>, Failure> {
+        let mut sinks: Vec<Box<dyn Sink + '_>> = Vec::new();
+        if let Some(format) = self.printed {
+            let sink = self.sink(format, Stdout::new()?);
+            sinks.push(Box::new(Printed { sink, is_alone: self.files.is_empty(), is_closed: false }));
+        }
+        for ((format, name), file) in self.files.iter().zip(&self.open) {
+            sinks.push(Box::new(Named { sink: self.sink(*format, file), name }));
+        }
+        Ok(sinks)
+    }
+
+    fn sink<'o>(&'o self, format: Format, writer: impl Write + 'o) -> Box<dyn Sink + 'o> {
+        match format {
+            Format::Jsonl => Box::new(Jsonl::new(writer)),
+            Format::Csv => Box::new(Csv::new(writer)),
+            Format::CsvRaw => Box::new(Csv::unguarded(writer)),
+            Format::Table => Box::new(Table::new(writer)),
+            Format::Paths if self.is_nul_separated => Box::new(Paths::nul_separated(writer)),
+            Format::Paths => Box::new(Paths::lines(writer, self.refuse(format))),
+            Format::B3sum => Box::new(Manifest::new(writer, Tool::B3sum, self.refuse(format))),
+            Format::Sha256sum => Box::new(Manifest::new(writer, Tool::Sha256sum, self.refuse(format))),
+        }
+    }
+
+    fn refuse(&self, format: Format) -> Refuse<'_> {
+        Box::new(move |path, why| {
+            self.refused.set(self.refused.get() + 1);
+            if self.refusals_shown {
+                let (path, format) = (printable(path), format.name());
+                complain(&format!("{path}: left out of the report {format}: it has {why}"));
+            }
+        })
+    }
+
+    /// How often a format could not express a path.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
+    /// The run is complete: gives every file its name.
+    pub(crate) fn complete(&mut self) -> Result<(), Failure> {
+        for ((_, name), file) in self.files.iter().zip(&mut self.open) {
+            file.complete().map_err(|error| cannot_write(name, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Where reports lie that are not complete.
+    pub(crate) fn partials(&self) -> Vec<PathBuf> {
+        self.open.iter().filter_map(ReportFile::partial).map(Path::to_path_buf).collect()
+    }
+}
+
+/// Names the reports that are not complete, where they hold something.
+pub(crate) fn tell_of_partials(partials: &[PathBuf]) {
+    for partial in partials {
+        if partial.metadata().is_ok_and(|file| file.len() > 0) {
+            complain(&format!("{} holds what was written by then", partial.display()));
+        }
+    }
+}
+
+fn tool(format: Format) -> Option<Tool> {
+    match format {
+        Format::B3sum => Some(Tool::B3sum),
+        Format::Sha256sum => Some(Tool::Sha256sum),
+        _ => None,
+    }
+}
+
+fn cannot_write(name: &Path, error: &io::Error) -> Failure {
+    Failure::Report(format!("cannot write the report {}: {error}", name.display()))
+}
+
+/// Takes `FORMAT=FILE` apart.
+fn parse(typed: &OsString) -> Result<(Format, &OsStr), Failure> {
+    let shown = || printable(typed.as_encoded_bytes());
+    let mistake =
+        |why: String| Failure::Usage(format!("invalid value '{}' for '--out <FORMAT=FILE>': {why}", shown()));
+    let known = || Format::value_variants().iter().map(|format| format.name()).collect::<Vec<_>>().join(", ");
+    let equals = typed.as_encoded_bytes().iter().position(|&byte| byte == b'=');
+    let Some(equals) = equals else { return Err(mistake("it has no '='".to_owned())) };
+    let format = typed.as_encoded_bytes()[..equals].escape_ascii().to_string();
+    let Ok(format) = Format::from_str(&format, false) else {
+        return Err(mistake(format!("no format is named '{format}': known are {}", known())));
+    };
+    let place = after(typed, equals + 1);
+    if place.is_empty() {
+        return Err(mistake("it names no file".to_owned()));
+    }
+    Ok((format, place))
+}
+
+/// What follows the first bytes of `text`, which are ASCII.
+#[cfg(unix)]
+fn after(text: &OsStr, bytes: usize) -> &OsStr {
+    use std::os::unix::ffi::OsStrExt;
+    OsStr::from_bytes(&text.as_bytes()[bytes..])
+}
+
+#[cfg(not(unix))]
+fn after(text: &OsStr, bytes: usize) -> &OsStr {
+    text.to_str().and_then(|text| text.get(bytes..)).map_or(OsStr::new(""), OsStr::new)
+}
+
+/// Standard output without the line buffer of the standard library: sinks write in large pieces.
+pub(crate) struct Stdout(File);
+
+impl Stdout {
+    pub(crate) fn new() -> io::Result<Stdout> {
+        #[cfg(unix)]
+        let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
+        #[cfg(windows)]
+        let stdout = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned()?;
+        Ok(Stdout(File::from(stdout)))
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                // Whoever shares it has made it non-blocking: that it is full is no error.
+                #[cfg(unix)]
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    use rustix::event::{PollFd, PollFlags, poll};
+                    let mut stdout = [PollFd::new(&self.0, PollFlags::OUT)];
+                    match poll(&mut stdout, None) {
+                        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The report on standard output. When its reader goes away (`| head`) that is the end of it, but other reports go on.
+struct Printed<S> {
+    sink: S,
+    is_alone: bool,
+    is_closed: bool,
+}
+
+impl<S: Sink> Printed<S> {
+    fn unless_closed(&mut self, act: impl FnOnce(&mut S) -> io::Result<()>) -> io::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        match act(&mut self.sink) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !self.is_alone => {
+                self.is_closed = true;
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}
+
+impl<S: Sink> Sink for Printed<S> {
+    fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
+        self.unless_closed(|sink| sink.begin(plan, started))
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.unless_closed(|sink| sink.record(record))
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.unless_closed(Sink::idle)
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        self.unless_closed(|sink| sink.end(report))
+    }
+}
+
+/// A report whose errors tell which one it is.
+struct Named<'n, S> {
+    sink: S,
+    name: &'n Path,
+}
+
+impl<S> Named<'_, S> {
+    /// The reader of a pipe that was named is missed, other than that of standard output.
+    fn name(&self, done: io::Result<()>) -> io::Result<()> {
+        done.map_err(|error| io::Error::other(format!("{}: {error}", self.name.display())))
+    }
+}
+
+impl<S: Sink> Sink for Named<'_, S> {
+    fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
+        let done = self.sink.begin(plan, started);
+        self.name(done)
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let done = self.sink.record(record);
+        self.name(done)
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        let done = self.sink.idle();
+        self.name(done)
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        let done = self.sink.end(report);
+        self.name(done)
+    }
+}

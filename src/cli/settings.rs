@@ -1,0 +1,177 @@
+//! Settings from elsewhere than the command line: FILEMILL_* variables, ./filemill.toml, the user's filemill.toml.
+//!
+//! They become arguments that stand before those that were typed. A setting that was made further up (what is typed,
+//! then in the order above) replaces one from further down.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{Failure, one_line, toml_settings};
+use toml_settings::{Setting, Value};
+
+/// What a run reads and writes is said on the command line alone: a filemill.toml that lies in a tree of somebody else
+/// must not choose files of ours.
+const TYPED_ALONE: [&str; 6] = ["out", "files-from", "files0-from", "no-config", "help", "version"];
+const FILE_NAME: &str = "filemill.toml";
+/// A file longer than this holds no settings.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Arguments with the settings put in, and where settings came from.
+pub(crate) struct Settled {
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) sources: Vec<String>,
+}
+
+/// Puts the settings for the subcommand that was typed into `arguments`, of which `matches` was made.
+pub(crate) fn settle(
+    command: &Command,
+    matches: &ArgMatches,
+    arguments: &[OsString],
+) -> Result<Settled, Failure> {
+    let mut settled = Settled { arguments: arguments.to_vec(), sources: Vec::new() };
+    let Some((name, typed)) = matches.subcommand() else { return Ok(settled) };
+    let Some(subcommand) = command.find_subcommand(name) else { return Ok(settled) };
+    if !subcommand.get_arguments().any(|arg| arg.get_long() == Some("no-config")) {
+        return Ok(settled);
+    }
+    let mut taken: HashSet<String> = subcommand
+        .get_arguments()
+        .filter(|arg| typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
+        .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .collect();
+    let mut put_in: Vec<OsString> = Vec::new();
+    let mut take = |source: &str, settings: Vec<(String, Vec<OsString>)>| {
+        let parser = command.clone();
+        for (key, pieces) in settings {
+            let whole = arguments.iter().take(2).chain(&pieces);
+            parser
+                .clone()
+                .try_get_matches_from(whole)
+                .map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error, None))))?;
+            if taken.insert(key) {
+                if !pieces.is_empty() && settled.sources.last().is_none_or(|last| last != source) {
+                    settled.sources.push(source.to_owned());
+                }
+                put_in.extend(pieces);
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    for arg in subcommand.get_arguments() {
+        if let Some((variable, setting)) = from_variable(arg)? {
+            take(&variable, vec![setting])?;
+        }
+    }
+    if !typed.get_flag("no_config") && !is_set_true("FILEMILL_NO_CONFIG")? {
+        for path in files() {
+            let Some(settings) = read(&path)? else { continue };
+            let shown = path.display().to_string();
+            let pieces = of_subcommand(command, subcommand, settings)
+                .map_err(|why| Failure::Usage(format!("{shown}: {why}")))?;
+            take(&shown, pieces)?;
+        }
+    }
+    settled.arguments.splice(2..2, put_in);
+    Ok(settled)
+}
+
+/// The name of the variable that stands for a flag.
+pub(crate) fn variable(long: &str) -> String {
+    format!("FILEMILL_{}", long.to_uppercase().replace('-', "_"))
+}
+
+type Pieces = (String, Vec<OsString>);
+
+fn from_variable(arg: &Arg) -> Result<Option<(String, Pieces)>, Failure> {
+    let Some(long) = arg.get_long().filter(|long| !TYPED_ALONE.contains(long)) else { return Ok(None) };
+    let variable = variable(long);
+    // As with NO_COLOR, empty is not set.
+    let Some(value) = std::env::var_os(&variable).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let pieces = if matches!(arg.get_action(), ArgAction::SetTrue) {
+        if is_set_true(&variable)? { vec![format!("--{long}").into()] } else { Vec::new() }
+    } else {
+        let mut piece = OsString::from(format!("--{long}="));
+        piece.push(value);
+        vec![piece]
+    };
+    Ok(Some((variable, (long.to_owned(), pieces))))
+}
+
+fn is_set_true(variable: &str) -> Result<bool, Failure> {
+    let value = std::env::var_os(variable).unwrap_or_default();
+    match value.to_string_lossy().to_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        other => Err(Failure::Usage(format!("{variable}: {other:?} is neither \"true\" nor \"false\""))),
+    }
+}
+
+/// Where settings are looked for, those that go first first.
+fn files() -> impl Iterator<Item = PathBuf> {
+    let absolute =
+        |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let of_user = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let of_user = of_user.map(|directory| directory.join("filemill").join(FILE_NAME));
+    [Some(PathBuf::from(FILE_NAME)), of_user].into_iter().flatten()
+}
+
+/// What a file says; `None` where there is none.
+fn read(path: &Path) -> Result<Option<Vec<Setting>>, Failure> {
+    let refuse = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
+    let found = match path.metadata() {
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(refuse(&error)),
+        Ok(found) => found,
+    };
+    if !found.is_file() || found.len() > FILE_BYTES_MAX {
+        return Err(refuse(&"it is no file of settings"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
+    toml_settings::parse(&text).map(Some).map_err(|why| refuse(&why))
+}
+
+/// The settings of one subcommand as arguments.
+fn of_subcommand(
+    command: &Command,
+    subcommand: &Command,
+    settings: Vec<Setting>,
+) -> Result<Vec<Pieces>, String> {
+    let mut pieces = Vec::new();
+    for setting in settings {
+        if command.find_subcommand(&setting.command).is_none() {
+            return Err(format!("[{}] is no command of filemill", setting.command));
+        }
+        if setting.command != subcommand.get_name() {
+            continue;
+        }
+        let key = setting.key;
+        if TYPED_ALONE.contains(&key.as_str()) {
+            return Err(format!("{key}: can be given on the command line alone"));
+        }
+        let arg = subcommand.get_arguments().find(|arg| arg.get_long() == Some(&key));
+        let action = arg.map_or(&ArgAction::Set, Arg::get_action);
+        let valued = |value: &String| OsString::from(format!("--{key}={value}"));
+        let of_key = match (setting.value, action) {
+            (Value::Truth(false), ArgAction::SetTrue) => Vec::new(),
+            (Value::Truth(true), ArgAction::SetTrue) => vec![OsString::from(format!("--{key}"))],
+            (_, ArgAction::SetTrue) => return Err(format!("{key}: neither true nor false")),
+            (Value::Truth(_), _) if arg.is_some() => {
+                return Err(format!("{key}: takes a value, not true or false"));
+            }
+            (Value::Truth(_), _) => vec![OsString::from(format!("--{key}"))],
+            (Value::One(value), _) => vec![valued(&value)],
+            (Value::Many(values), ArgAction::Append) => values.iter().map(valued).collect(),
+            (Value::Many(values), _) => vec![valued(&values.join(","))],
+        };
+        pieces.push((key, of_key));
+    }
+    Ok(pieces)
+}

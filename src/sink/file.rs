@@ -1,0 +1,225 @@
+//! A report file that appears under its name only when it is complete.
+//!
+//! It is written beside its place as `NAME.partial`, and moved there at the end. Whatever cuts a run short, an
+//! interrupt, a full disk or the loss of power, the report that stood there before stands there still. Where the name is
+//! no regular file (a pipe, a device), it is written to as it is.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A report on its way to its name. `&ReportFile` can be written to.
+#[derive(Debug)]
+pub struct ReportFile {
+    file: File,
+    /// Where it goes, and where it lies until then; none where it is written in place.
+    places: Option<Places>,
+    is_complete: bool,
+}
+
+#[derive(Debug)]
+struct Places {
+    end: PathBuf,
+    partial: PathBuf,
+}
+
+impl ReportFile {
+    /// Begins a report that will be named `name`. A `NAME.partial` that an earlier run left behind is replaced.
+    ///
+    /// # Errors
+    /// When it cannot be created there; and when another run is writing the same report ([`io::ErrorKind::WouldBlock`]).
+    pub fn create(name: &Path) -> io::Result<ReportFile> {
+        let Some(end) = place_of(name)? else {
+            let file = OpenOptions::new().write(true).open(name)?;
+            return Ok(ReportFile { file, places: None, is_complete: true });
+        };
+        let mut partial = OsString::from(&end);
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = create_alone(&partial)?;
+        // A report is no more open to others than the one it replaces.
+        if let Ok(before) = std::fs::metadata(&end) {
+            file.set_permissions(before.permissions())?;
+        }
+        Ok(ReportFile { file, places: Some(Places { end, partial }), is_complete: false })
+    }
+
+    /// Where it lies until it is complete; `None` where it is written in place.
+    pub fn partial(&self) -> Option<&Path> {
+        self.places.as_ref().map(|places| places.partial.as_path())
+    }
+
+    /// Device and inode of what this report writes and replaces: files that are no part of any tree.
+    #[cfg(unix)]
+    pub fn identities(&self) -> Vec<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let before = self.places.as_ref().map(|places| std::fs::metadata(&places.end));
+        let files = [Some(self.file.metadata()), before].into_iter().flatten().flatten();
+        files.filter(|file| file.is_file()).map(|file| (file.dev(), file.ino())).collect()
+    }
+
+    /// The report is complete: makes it safe against a loss of power, and gives it its name.
+    ///
+    /// # Errors
+    /// When that fails; what was written then lies in [`ReportFile::partial`].
+    pub fn complete(&mut self) -> io::Result<()> {
+        let Some(Places { end, partial }) = &self.places else { return Ok(()) };
+        self.file.sync_all()?;
+        std::fs::rename(partial, end)?;
+        self.is_complete = true;
+        // The new name is safe once its directory is. Not every file system can do that, or needs it.
+        #[cfg(unix)]
+        if let Ok(directory) = File::open(end.parent().unwrap_or(Path::new("."))) {
+            drop(directory.sync_all());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ReportFile {
+    /// What was begun and holds nothing leaves nothing behind.
+    fn drop(&mut self) {
+        if let Some(Places { partial, .. }) = &self.places
+            && !self.is_complete
+            && self.file.metadata().is_ok_and(|file| file.len() == 0)
+        {
+            drop(std::fs::remove_file(partial));
+        }
+    }
+}
+
+impl Write for &ReportFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.file).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&self.file).flush()
+    }
+}
+
+/// Where a regular file of this name lies, through links; `None` where the name is something else.
+fn place_of(name: &Path) -> io::Result<Option<PathBuf>> {
+    if name.file_name().is_none() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let end = match name.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(name.to_path_buf())),
+        Err(error) => return Err(error),
+        Ok(found) if found.is_symlink() => std::fs::canonicalize(name)?,
+        Ok(_) => name.to_path_buf(),
+    };
+    let found = std::fs::metadata(&end)?;
+    if found.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    Ok(found.is_file().then_some(end))
+}
+
+/// Creates an empty file that no other run writes to. One that is there already was left by a run that is over.
+fn create_alone(partial: &Path) -> io::Result<File> {
+    match partial.symlink_metadata() {
+        Ok(found) if !found.is_file() => {
+            let message = format!("{} is in the way, and no file", partial.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(partial)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another run is writing it"));
+        }
+        // Not every file system has locks.
+        Err(TryLockError::Error(_)) => {}
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a place for tests")
+    }
+
+    fn read(path: &Path) -> Option<String> {
+        std::fs::read_to_string(path).ok()
+    }
+
+    #[test]
+    fn a_report_has_its_name_only_when_it_is_complete() {
+        let place = place();
+        let (name, partial) = (place.path().join("report"), place.path().join("report.partial"));
+        std::fs::write(&name, "old").expect("it can be written");
+        let mut report = ReportFile::create(&name).expect("it can be created");
+        (&report).write_all(b"new").expect("it can be written");
+        assert_eq!((read(&name).as_deref(), read(&partial).as_deref()), (Some("old"), Some("new")));
+        report.complete().expect("it can be renamed");
+        assert_eq!((read(&name).as_deref(), read(&partial)), (Some("new"), None));
+    }
+
+    #[test]
+    fn what_was_written_of_an_incomplete_report_stays() {
+        let place = place();
+        let (name, partial) = (place.path().join("report"), place.path().join("report.partial"));
+        drop(ReportFile::create(&name).expect("it can be created"));
+        assert_eq!((read(&name), read(&partial)), (None, None));
+        let report = ReportFile::create(&name).expect("it can be created");
+        (&report).write_all(b"half").expect("it can be written");
+        drop(report);
+        assert_eq!((read(&name), read(&partial).as_deref()), (None, Some("half")));
+        // The next run begins anew.
+        let mut report = ReportFile::create(&name).expect("it can be created");
+        (&report).write_all(b"x").expect("it can be written");
+        report.complete().expect("it can be renamed");
+        assert_eq!((read(&name).as_deref(), read(&partial)), (Some("x"), None));
+    }
+
+    #[test]
+    fn two_runs_do_not_write_one_report() {
+        let place = place();
+        let name = place.path().join("report");
+        let _first = ReportFile::create(&name).expect("it can be created");
+        let error = ReportFile::create(&name).expect_err("it is being written");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn names_that_are_no_files() {
+        let place = place();
+        assert!(ReportFile::create(place.path()).is_err());
+        assert!(ReportFile::create(&place.path().join("no/such/directory")).is_err());
+        assert!(ReportFile::create(Path::new("/")).is_err());
+        std::fs::create_dir(place.path().join("report.partial")).expect("it can be made");
+        let error = ReportFile::create(&place.path().join("report")).expect_err("something is in the way");
+        assert!(error.to_string().ends_with("report.partial is in the way, and no file"), "{error}");
+        #[cfg(unix)]
+        {
+            let null = ReportFile::create(Path::new("/dev/null")).expect("a device can be written to");
+            assert_eq!(null.partial(), None);
+            (&null).write_all(b"x").expect("it takes all");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_secret_a_secret() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = place();
+        let (link, target) = (place.path().join("link"), place.path().join("target"));
+        std::fs::write(&target, "old").expect("it can be written");
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+        std::os::unix::fs::symlink("target", &link).expect("it can be made");
+        let mut report = ReportFile::create(&link).expect("it can be created");
+        (&report).write_all(b"new").expect("it can be written");
+        report.complete().expect("it can be renamed");
+        assert_eq!(read(&target).as_deref(), Some("new"));
+        assert!(link.symlink_metadata().expect("it is there").is_symlink());
+        assert_eq!(target.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
+    }
+}
