@@ -100,6 +100,7 @@ pub mod analyses;
 mod batch;
 pub mod control;
 pub mod error;
+pub mod faults;
 mod pipeline;
 pub mod plan;
 mod queue;

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
+use crate::faults::{Faults, Operation};
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
@@ -60,9 +61,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         let mut workers = Vec::new();
         for i in 0..handles.workers {
             let (queue, results) = (&queue, results_in.clone());
-            workers.push(spawn(scope, format!("filemill-work-{i}"), move || {
-                worker(plan, control, queue, &results)
-            }));
+            let body = move || worker(plan, control, queue, &results);
+            workers.push(spawn(scope, format!("filemill-work-{i}"), &plan.faults, body));
         }
         drop(results_in);
         let mut walkers = Vec::new();
@@ -71,7 +71,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         for i in 0..walkers_wanted {
             let (walk, queue, intake, met) = (&walk, &queue, &intake, &met);
             let body = move || walker(walk, Cutter::new(plan, &handles), met, control, intake, queue);
-            let started = spawn(scope, format!("filemill-walk-{i}"), body);
+            let started = spawn(scope, format!("filemill-walk-{i}"), &plan.faults, body);
             if started.is_err() {
                 queue.done();
             }
@@ -254,8 +254,10 @@ type Started<'scope, T> = std::io::Result<thread::ScopedJoinHandle<'scope, T>>;
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: String,
+    faults: &Faults,
     body: impl FnOnce() -> T + Send + 'scope,
 ) -> Started<'scope, T> {
+    faults.strike(Operation::Spawn)?;
     thread::Builder::new().name(name).spawn_scoped(scope, body)
 }
 

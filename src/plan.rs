@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::analyses::{self, Analysis};
 use crate::error::Error;
+use crate::faults::Faults;
 use crate::record::Column;
 
 /// What to do, decided once before the run begins. [`Plan::new`] has the measured defaults; change fields at will:
@@ -47,6 +48,8 @@ pub struct Plan {
     pub unbounded_bytes_max: u64,
     /// Files not to read because this run writes them, by device and inode.
     pub own_outputs: Vec<(u64, u64)>,
+    /// What is to go wrong, in tests.
+    pub faults: Faults,
 }
 
 /// Handles kept free for whatever else the process opens.
@@ -78,6 +81,7 @@ impl Plan {
             sort_window_files_max: 1 << 16,
             unbounded_bytes_max: 1024 * 1024,
             own_outputs: Vec::new(),
+            faults: Faults::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The integration tests, one binary.
 //!
 //! - `command`: the binary from outside: exit codes, messages, full disks, few handles.
+//! - `faults`: every operation goes wrong in turn.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
 //! - `hostile`: trees that nobody would make on purpose.
 //! - `layers`: who may know whom.
@@ -17,6 +18,8 @@
 
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "faults")]
+mod faults;
 mod goldens;
 #[cfg(target_os = "linux")]
 mod hostile;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
+use filemill::faults::Faults;
 use roff::{Roff, bold, roman};
 
 use super::Failure;
@@ -14,7 +15,7 @@ use super::outputs::Stdout;
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Flags::command(), "filemill", &mut script);
-    Stdout::new()?.write_all(&script)?;
+    Stdout::new(&Faults::default())?.write_all(&script)?;
     Ok(())
 }
 

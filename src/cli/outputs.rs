@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::ValueEnum;
+use filemill::faults::{Faults, Operation};
 use filemill::plan::Plan;
 use filemill::record::Record;
 use filemill::report::Report;
@@ -80,10 +81,10 @@ impl Outputs {
     }
 
     /// Creates the files.
-    pub(crate) fn open(&mut self) -> Result<(), Failure> {
+    pub(crate) fn open(&mut self, faults: &Faults) -> Result<(), Failure> {
         for (_, name) in &self.files {
             let file = ReportFile::create(name).map_err(|error| cannot_write(name, &error))?;
-            self.open.push(file);
+            self.open.push(file.with_faults(faults));
         }
         Ok(())
     }
@@ -106,10 +107,10 @@ impl Outputs {
     }
 
     /// A sink for each report.
-    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink + '_>>, Failure> {
+    pub(crate) fn sinks(&self, faults: &Faults) -> Result<Vec<Box<dyn Sink + '_>>, Failure> {
         let mut sinks: Vec<Box<dyn Sink + '_>> = Vec::new();
         if let Some(format) = self.printed {
-            let sink = self.sink(format, Stdout::new()?);
+            let sink = self.sink(format, Stdout::new(faults)?);
             sinks.push(Box::new(Printed { sink, is_alone: self.files.is_empty(), is_closed: false }));
         }
         for ((format, name), file) in self.files.iter().zip(&self.open) {
@@ -213,27 +214,32 @@ fn after(text: &OsStr, bytes: usize) -> &OsStr {
 }
 
 /// Standard output without the line buffer of the standard library: sinks write in large pieces.
-pub(crate) struct Stdout(File);
+pub(crate) struct Stdout {
+    file: File,
+    faults: Faults,
+}
 
 impl Stdout {
-    pub(crate) fn new() -> io::Result<Stdout> {
+    /// Standard output, with whatever is to go wrong in a test.
+    pub(crate) fn new(faults: &Faults) -> io::Result<Stdout> {
         #[cfg(unix)]
         let stdout = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?;
         #[cfg(windows)]
         let stdout = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned()?;
-        Ok(Stdout(File::from(stdout)))
+        Ok(Stdout { file: File::from(stdout), faults: faults.clone() })
     }
 }
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match self.0.write(bytes) {
+            self.faults.strike(Operation::Write)?;
+            match self.file.write(bytes) {
                 // Whoever shares it has made it non-blocking: that it is full is no error.
                 #[cfg(unix)]
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     use rustix::event::{PollFd, PollFlags, poll};
-                    let mut stdout = [PollFd::new(&self.0, PollFlags::OUT)];
+                    let mut stdout = [PollFd::new(&self.file, PollFlags::OUT)];
                     match poll(&mut stdout, None) {
                         Ok(_) | Err(rustix::io::Errno::INTR) => {}
                         Err(errno) => return Err(errno.into()),
@@ -245,7 +251,7 @@ impl Write for Stdout {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
     }
 }
 

@@ -26,7 +26,13 @@ pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure
     let mut outputs = Outputs::new(flags)?;
     let mut plan = plan(flags, &outputs)?;
     set_colors(flags.color);
-    outputs.open()?;
+    #[cfg(feature = "faults")]
+    if let Ok(fault) = std::env::var("FILEMILL_FAULT") {
+        let faults = filemill::faults::Faults::parse(&fault);
+        plan.faults =
+            faults.ok_or_else(|| Failure::Usage(format!("FILEMILL_FAULT: {fault:?} is no fault")))?;
+    }
+    outputs.open(&plan.faults)?;
     plan.own_outputs = outputs.own_files();
 
     let control = Arc::new(Control::new());
@@ -54,7 +60,8 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
     let errors_shown = flags.verbose || (!outputs.prints_errors() && !flags.quiet);
 
     let totals = outputs.printed.is_none().then(Totals::default);
-    let mut sink = WithErrors { sinks: outputs.sinks()?, totals, progress: &progress, errors_shown };
+    let mut sink =
+        WithErrors { sinks: outputs.sinks(&plan.faults)?, totals, progress: &progress, errors_shown };
     let report = progress.during(control, || filemill::run_with(plan, &mut sink, control))?;
     let totals = sink.totals.take();
     drop(sink);
@@ -63,7 +70,7 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
         outputs.complete()?;
     }
     if let Some(totals) = totals {
-        let mut out = io::BufWriter::new(Stdout::new()?);
+        let mut out = io::BufWriter::new(Stdout::new(&plan.faults)?);
         summary::write(&mut out, plan, &totals, &report)?;
         out.flush()?;
     }

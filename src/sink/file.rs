@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::faults::{Faults, Operation};
+
 /// A report on its way to its name. `&ReportFile` can be written to.
 #[derive(Debug)]
 pub struct ReportFile {
@@ -16,6 +18,7 @@ pub struct ReportFile {
     /// Where it goes, and where it lies until then; none where it is written in place.
     places: Option<Places>,
     is_complete: bool,
+    faults: Faults,
 }
 
 #[derive(Debug)]
@@ -30,9 +33,10 @@ impl ReportFile {
     /// # Errors
     /// When it cannot be created there; and when another run is writing the same report ([`io::ErrorKind::WouldBlock`]).
     pub fn create(name: &Path) -> io::Result<ReportFile> {
+        let faults = Faults::default();
         let Some(end) = place_of(name)? else {
             let file = OpenOptions::new().write(true).open(name)?;
-            return Ok(ReportFile { file, places: None, is_complete: true });
+            return Ok(ReportFile { file, places: None, is_complete: true, faults });
         };
         let mut partial = OsString::from(&end);
         partial.push(".partial");
@@ -42,7 +46,13 @@ impl ReportFile {
         if let Ok(before) = std::fs::metadata(&end) {
             file.set_permissions(before.permissions())?;
         }
-        Ok(ReportFile { file, places: Some(Places { end, partial }), is_complete: false })
+        Ok(ReportFile { file, places: Some(Places { end, partial }), is_complete: false, faults })
+    }
+
+    /// The same report, with whatever is to go wrong in a test.
+    pub fn with_faults(mut self, faults: &Faults) -> ReportFile {
+        self.faults = faults.clone();
+        self
     }
 
     /// Where it lies until it is complete; `None` where it is written in place.
@@ -65,7 +75,9 @@ impl ReportFile {
     /// When that fails; what was written then lies in [`ReportFile::partial`].
     pub fn complete(&mut self) -> io::Result<()> {
         let Some(Places { end, partial }) = &self.places else { return Ok(()) };
+        self.faults.strike(Operation::Fsync)?;
         self.file.sync_all()?;
+        self.faults.strike(Operation::Rename)?;
         std::fs::rename(partial, end)?;
         self.is_complete = true;
         // The new name is safe once its directory is. Not every file system can do that, or needs it.
@@ -91,6 +103,7 @@ impl Drop for ReportFile {
 
 impl Write for &ReportFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.faults.strike(Operation::Write)?;
         (&self.file).write(bytes)
     }
 

@@ -3,6 +3,7 @@
 use super::system::{Opener, Status, file_error};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
+use crate::faults::Operation;
 use crate::plan::Plan;
 use crate::record::{EntryRef, Event, FileRecord, Found, Outcome, SkipReason};
 
@@ -35,6 +36,7 @@ impl<'p> Reader<'p> {
         entry: &EntryRef<'_>,
         event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, FileError> {
+        self.strike(Operation::Open)?;
         let (mut handle, before) = self.opener.open(entry).map_err(file_error)?;
         if !before.is_file() {
             // The walk saw a regular file.
@@ -58,6 +60,7 @@ impl<'p> Reader<'p> {
         loop {
             let wanted = usize::try_from(limit - read_bytes)
                 .map_or(self.buffer.len(), |left| left.saturating_add(1).min(self.buffer.len()));
+            self.strike(Operation::Read)?;
             let read = handle.read(&mut self.buffer[..wanted]).map_err(file_error)?;
             read_bytes += read as u64;
             if read_bytes > limit {
@@ -79,6 +82,7 @@ impl<'p> Reader<'p> {
                 return Ok(Outcome::Unread);
             }
         }
+        self.strike(Operation::Status)?;
         let after = handle.status().map_err(file_error)?;
         let is_whole = read_bytes >= size || handle.is_made_up();
         if is_whole && after.same_as(&before) {
@@ -86,6 +90,10 @@ impl<'p> Reader<'p> {
         } else {
             Err(changed())
         }
+    }
+
+    fn strike(&self, operation: Operation) -> Result<(), FileError> {
+        self.plan.faults.strike(operation).map_err(|error| FileError::from_io(Step::Stage, &error))
     }
 
     fn skips(&self, status: &Status) -> Option<SkipReason> {

@@ -25,10 +25,12 @@ use rustix::io::Errno;
 
 use self::frame::{Ancestor, Child, Context, Frame, Is, Listing, Place, identity, push_child};
 use self::parts::{AtHand, Part, Parts, Work};
+use self::reach::strike;
 use super::filter::NameFilter;
 use super::ignores;
 use super::{Met, Tally};
 use crate::control::{Control, WHOLE_TREE};
+use crate::faults::Operation;
 use crate::plan::{Handles, Plan, Root, Sort};
 use crate::record::{Directory, Found, SkipReason};
 
@@ -269,7 +271,8 @@ impl<'p> Walker<'_, 'p, '_> {
         let mut listing = RawDir::new(&*handle, &mut entries);
         let mut complete = true;
         while let Some(entry) = listing.next() {
-            let entry = match entry {
+            let struck = strike(&self.walk.plan.faults, Operation::List);
+            let entry = match struck.and(entry) {
                 Ok(entry) => entry,
                 Err(Errno::INTR) => continue,
                 Err(errno) => {

@@ -9,6 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::Walker;
 use super::frame::{Child, Identity, Is, identity};
 use crate::error::{Cause, FileError, Step};
+use crate::faults::{Faults, Operation};
 use crate::record::Directory;
 
 impl Walker<'_, '_, '_> {
@@ -24,6 +25,7 @@ impl Walker<'_, '_, '_> {
         name: impl rustix::path::Arg + Copy,
         links: OFlags,
     ) -> Result<OwnedFd, Errno> {
+        strike(&self.walk.plan.faults, Operation::OpenDirectory)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
         match retry_on_intr(|| openat(&beside, name, flags | self.no_atime, Mode::empty())) {
             Err(Errno::PERM) if !self.no_atime.is_empty() => {
@@ -82,6 +84,10 @@ impl Walker<'_, '_, '_> {
         }
         Ok(handle)
     }
+}
+
+pub(super) fn strike(faults: &Faults, operation: Operation) -> Result<(), Errno> {
+    faults.strike(operation).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 fn is(handle: &OwnedFd, expected: Identity) -> bool {
