@@ -118,6 +118,12 @@ pub(crate) fn outcomes(records: &Records) -> BTreeMap<&str, &'static str> {
     records.iter().map(|(path, (outcome, _))| (path.as_str(), word(outcome))).collect()
 }
 
+/// Whether hostile sizes are asked for in full.
+#[cfg(feature = "cli")]
+pub(crate) fn in_full() -> bool {
+    std::env::var_os("FILEMILL_TEST_FULL").is_some()
+}
+
 /// Makes a named pipe.
 #[cfg(target_os = "linux")]
 pub(crate) fn fifo(path: &Path) {

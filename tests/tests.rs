@@ -1,31 +1,49 @@
 //! The integration tests, one binary.
 //!
-//! - `command`: the binary from outside: exit codes, messages, full disks, few handles.
+//! - `binary`: runs the binary, and reads what it says.
+//! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
 //! - `faults`: every operation goes wrong in turn.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
 //! - `hostile`: trees that nobody would make on purpose.
+//! - `inputs`: lists of paths, roots within roots, filters of the binary.
 //! - `layers`: who may know whom.
 //! - `mid_run`: what happens while a run goes on: files and directories change, sinks fail, somebody cancels.
+//! - `outside`: what the world does to the binary: signals, full disks, limits, files that change, a read that hangs.
+//! - `reports`: formats, report files, the JSON Schema, one order for all settings.
 //! - `rows`: a run as an iterator.
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
+//! - `settings`: variables, filemill.toml, completions and manual pages.
+//! - `sizes`: hostile sizes, in full with FILEMILL_TEST_FULL.
 //! - `support`: trees to test on, and a sink that keeps what it is given.
-
 //!
 //! With FILEMILL_TEST_SMALL set, every run takes the smallest steps: one worker, one file a batch, a queue of one.
 //! That finds deadlocks.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+#![allow(clippy::print_stdout, reason = "what could not be tried is told, and what was measured")]
 
 #[cfg(feature = "cli")]
+mod binary;
+#[cfg(feature = "cli")]
 mod command;
-#[cfg(feature = "faults")]
+#[cfg(all(feature = "cli", feature = "faults"))]
 mod faults;
 mod goldens;
 #[cfg(target_os = "linux")]
 mod hostile;
+#[cfg(feature = "cli")]
+mod inputs;
 mod layers;
 #[cfg(target_os = "linux")]
 mod mid_run;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod outside;
+#[cfg(feature = "cli")]
+mod reports;
 mod rows;
 mod same_answers;
+#[cfg(feature = "cli")]
+mod settings;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod sizes;
 mod support;

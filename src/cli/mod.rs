@@ -1,6 +1,7 @@
 //! The command line: flags (what was typed) become a plan (what it means). The only user of clap and indicatif.
 
 mod flags;
+mod limits;
 mod lists;
 mod manual;
 mod outputs;

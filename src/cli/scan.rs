@@ -14,10 +14,11 @@ use filemill::sink::{Sink, Totals, printable};
 use super::flags::{ScanFlags, SortBy, When, Workers};
 use super::outputs::{Outputs, Stdout, tell_of_partials};
 use super::progress::Progress;
-use super::{Exit, Failure, complain, lists, quiet_worker_panics, signals, summary};
+use super::{Exit, Failure, complain, limits, lists, quiet_worker_panics, signals, summary};
 
 /// Runs the command; `sources` are where settings came from that were not typed.
 pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure> {
+    limits::spare_address_space();
     if flags.verbose {
         sources.iter().for_each(|source| complain(&format!("settings from {source}")));
     } else {
@@ -25,6 +26,11 @@ pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure
     }
     let mut outputs = Outputs::new(flags)?;
     let mut plan = plan(flags, &outputs)?;
+    limits::fit_address_space(&mut plan, |note| {
+        if !flags.quiet {
+            complain(&note);
+        }
+    })?;
     set_colors(flags.color);
     #[cfg(feature = "faults")]
     if let Ok(fault) = std::env::var("FILEMILL_FAULT") {
@@ -91,7 +97,7 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
 
 /// What the flags mean.
 fn plan(flags: &ScanFlags, outputs: &Outputs) -> Result<Plan, Failure> {
-    raise_handle_limit();
+    limits::raise_handle_limit();
     let mut plan = Plan::new(roots(flags)?);
     let analyses = analyses(flags, outputs);
     plan.analyses =
@@ -159,19 +165,6 @@ fn set_colors(when: When) {
         When::Never => false,
         When::Auto => !is_set("NO_COLOR") && (is_forced || (io::stdout().is_terminal() && !is_dumb)),
     });
-}
-
-/// Takes as many file handles as the system allows at all; the library keeps to what it finds.
-fn raise_handle_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        if setrlimit(Resource::Nofile, limit).is_err() {
-            // The soft limit stands, and suffices.
-        }
-    }
 }
 
 /// The reports of a run, the totals for the summary, and each path that could not be read on standard error.

@@ -121,13 +121,11 @@ fn files() -> impl Iterator<Item = PathBuf> {
 
 /// What a file says; `None` where there is none.
 fn read(path: &Path) -> Result<Option<Vec<Setting>>, Failure> {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     let refuse = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
     let found = match path.metadata() {
-        Err(error)
-            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
-        {
-            return Ok(None);
-        }
+        // Not there, or where somebody else's files lie, as after `sudo -u`.
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => return Ok(None),
         Err(error) => return Err(refuse(&error)),
         Ok(found) => found,
     };

@@ -61,6 +61,9 @@ fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
         HumanCount((ledger.done as f64 / seconds) as u64),
         DecimalBytes((ledger.bytes as f64 / seconds) as u64),
     );
+    if report.cancelled {
+        writeln!(out, "{}", style("interrupted: this is what was read by then").yellow().bold())?;
+    }
     writeln!(
         out,
         "{}, {}, in {}\nread in {}: {}, {}",

@@ -1,5 +1,7 @@
 //! Staging by `read` into one buffer per worker.
 
+use std::ops::ControlFlow;
+
 use super::system::{Opener, Status, file_error};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
@@ -20,8 +22,13 @@ impl<'p> Reader<'p> {
         Reader { plan, control, opener: Opener::new(), buffer: vec![0; plan.block_bytes] }
     }
 
-    /// Reads one entry: `Open`, then its blocks. Says what became of it; only after `Done` do the blocks count.
-    pub(crate) fn read(&mut self, entry: &EntryRef<'_>, event: &mut dyn FnMut(Event<'_>)) -> Outcome {
+    /// Reads one entry: `Open`, then its blocks, until `event` breaks. Says what became of it; only after `Done` do the
+    /// blocks count.
+    pub(crate) fn read(
+        &mut self,
+        entry: &EntryRef<'_>,
+        event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Outcome {
         match entry.found {
             Found::Skipped(reason) => Outcome::Skipped(reason),
             Found::Failed(error) => Outcome::Failed(error),
@@ -34,7 +41,7 @@ impl<'p> Reader<'p> {
     fn open_and_read(
         &mut self,
         entry: &EntryRef<'_>,
-        event: &mut dyn FnMut(Event<'_>),
+        event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, FileError> {
         self.strike(Operation::Open)?;
         let (mut handle, before) = self.opener.open(entry).map_err(file_error)?;
@@ -51,7 +58,9 @@ impl<'p> Reader<'p> {
         let size = before.size();
         let mtime_ns = before.mtime_ns();
         let directory = entry.directory;
-        event(Event::Open(&FileRecord { directory, name: entry.name(), size, mtime_ns }));
+        if event(Event::Open(&FileRecord { directory, name: entry.name(), size, mtime_ns })).is_break() {
+            return Ok(Outcome::Unread);
+        }
 
         // One byte past the expected end shows whether there is more.
         let limit = if size == 0 { self.plan.unbounded_bytes_max } else { size };
@@ -70,8 +79,8 @@ impl<'p> Reader<'p> {
                     changed()
                 });
             }
-            if read > 0 {
-                event(Event::Block(&self.buffer[..read]));
+            if read > 0 && event(Event::Block(&self.buffer[..read])).is_break() {
+                return Ok(Outcome::Unread);
             }
             // Nothing, or all that was expected and less than was asked for: the end.
             if read == 0 || (read < wanted && read_bytes == size) {

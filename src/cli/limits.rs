@@ -1,0 +1,88 @@
+//! Limits of the process: takes as many file handles as it may have, and makes a plan fit a small address space.
+
+use filemill::plan::Plan;
+
+use super::Failure;
+
+/// Takes as many file handles as the system allows at all; the library keeps to what it finds.
+pub(crate) fn raise_handle_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            // The soft limit stands, and suffices.
+        }
+    }
+}
+
+/// Where the address space is limited, the allocator must not set 64 MiB of it aside for a thread, as that of glibc does
+/// for each while there is room. It takes that from a variable when a program starts: so the program starts once more.
+pub(crate) fn spare_address_space() {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        const ARENAS: &str = "MALLOC_ARENA_MAX";
+        let is_limited = rustix::process::getrlimit(rustix::process::Resource::As).current.is_some();
+        if !is_limited || std::env::var_os(ARENAS).is_some() {
+            return;
+        }
+        let mut arguments = std::env::args_os();
+        let mut again = std::process::Command::new("/proc/self/exe");
+        again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(ARENAS, "1");
+        // Where it cannot, it goes on as it is.
+        drop(again.exec());
+    }
+}
+
+/// What a thread takes of the address space: its stack, its buffers, what the allocator sets aside for it.
+const THREAD_BYTES: u64 = 4 << 20;
+/// What everything else takes: queues, reports, tables.
+const SHARED_BYTES: u64 = 16 << 20;
+/// A record that waits for its turn, with a long path and all digests.
+const SORTED_FILE_BYTES: u64 = 1 << 10;
+
+/// Where the address space is limited (`ulimit -v`), an allocation beyond it would end the process without a word.
+/// So fewer threads run where it is small, with a message, and none where it is too small for one.
+pub(crate) fn fit_address_space(plan: &mut Plan, say: impl Fn(&str)) -> Result<(), Failure> {
+    let Some((limit, taken)) = address_space() else { return Ok(()) };
+    let free = limit.saturating_sub(taken);
+    // Besides walkers and workers: signals, patience, progress.
+    let least = SHARED_BYTES + 5 * THREAD_BYTES;
+    if free < least {
+        return Err(Failure::Report(format!(
+            "an address space of {} MiB is too small: {} MiB suffice (`ulimit -v`)",
+            limit >> 20,
+            (taken + least).div_ceil(1 << 20)
+        )));
+    }
+    let threads =
+        usize::try_from((free - SHARED_BYTES) / THREAD_BYTES).unwrap_or(usize::MAX).saturating_sub(3);
+    plan.walkers = plan.walkers.min((threads / 2).max(1));
+    let workers = plan.workers.min(threads - plan.walkers);
+    if workers < plan.workers {
+        say(&format!(
+            "{workers} of {} workers: more would not fit the limit of the address space",
+            plan.workers
+        ));
+        plan.workers = workers;
+    }
+    let window = usize::try_from(free / 4 / SORTED_FILE_BYTES).unwrap_or(usize::MAX);
+    plan.sort_window_files_max = plan.sort_window_files_max.min(window);
+    Ok(())
+}
+
+/// The limit of the address space and how much of it is taken, in bytes, where there is a limit.
+fn address_space() -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some((limit, kibibytes * 1024))
+    }
+    #[cfg(not(unix))]
+    None
+}

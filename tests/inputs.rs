@@ -1,0 +1,153 @@
+//! Lists of paths, roots within roots, filters of the binary.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use crate::binary::{check_sums, filemill, jsonl, of_type, text};
+use crate::support::Tree;
+
+fn tree() -> Tree {
+    let tree = Tree::new();
+    for name in ["a/1", "a/2", "a/b/3", "c/4", "c/.hidden/5", "6"] {
+        tree.file(name, "x\n");
+    }
+    tree
+}
+
+/// Runs a scan with a list on standard input.
+fn with_list(tree: &Tree, list: &[u8], arguments: &[&str]) -> Output {
+    let arguments = [&["scan", "--format", "jsonl", "--sort", "path"], arguments].concat();
+    let mut child = filemill(&arguments)
+        .current_dir(tree.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(list).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn paths(output: &Output) -> Vec<String> {
+    let (_, _, records) = jsonl(output);
+    check_sums(&records);
+    of_type(&records, "file").iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_a_list_names_is_read_in_its_order() {
+    let tree = tree();
+    let output = with_list(&tree, b"c/4\n\na\n6\n", &["--files-from", "-"]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    assert_eq!(paths(&output), ["c/4", "a/1", "a/2", "a/b/3", "6"]);
+    let (_, _, records) = jsonl(&output);
+    assert_eq!(records[0]["roots"], serde_json::json!([]));
+    assert_eq!(records[0]["roots_listed"], 3);
+
+    let output = with_list(&tree, b"c/4\0a/2", &["--files0-from", "-"]);
+    assert_eq!(paths(&output), ["c/4", "a/2"]);
+    // What was typed goes first; a list can be a file.
+    tree.file("list", "a/2\na/1");
+    assert_eq!(paths(&with_list(&tree, b"", &["6", "--files-from", "list"])), ["6", "a/2", "a/1"]);
+    let both = ["--files-from", "list", "--files0-from", "-"];
+    assert_eq!(paths(&with_list(&tree, b"c/4\0", &both)), ["a/2", "a/1", "c/4"]);
+}
+
+#[test]
+fn an_empty_list_is_an_empty_scan() {
+    for list in [&b""[..], b"\n", b"\n\n"] {
+        let output = with_list(&tree(), list, &["--files-from", "-"]);
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        assert!(paths(&output).is_empty());
+    }
+}
+
+#[test]
+fn what_a_list_names_and_is_not_there_is_an_error_record() {
+    let tree = tree();
+    #[cfg(unix)]
+    tree.link("broken", "nowhere");
+    let output = with_list(&tree, b"gone\n6\ngone\nbroken\nno/way/there\n6/below\n", &["--files-from", "-"]);
+    let (code, stderr, records) = jsonl(&output);
+    assert_eq!(code, Some(3), "{stderr}");
+    check_sums(&records);
+    let errors: Vec<_> = of_type(&records, "error")
+        .iter()
+        .map(|error| ["path", "step", "cause"].map(|key| error[key].as_str().unwrap()))
+        .collect();
+    let broken = if cfg!(unix) { "broken-link" } else { "vanished" };
+    let expected = [
+        ["gone", "walk", "vanished"],
+        ["broken", "walk", broken],
+        ["no/way/there", "walk", "vanished"],
+        ["6/below", "walk", "changed"],
+    ];
+    assert_eq!(errors, expected);
+    assert_eq!(of_type(&records, "file").len(), 1);
+    assert_eq!(records.last().unwrap()["directories_failed"], 0);
+    assert!(stderr.contains("gone: left out, it lies inside gone"), "{stderr}");
+}
+
+#[test]
+fn nothing_is_met_twice_however_often_it_is_named() {
+    let tree = tree();
+    let list = "a\n./a/1\na/b/../2\na/b\nc/4\nc/4\n".repeat(50);
+    let output = with_list(&tree, list.as_bytes(), &["a", "c/", "--files-from", "-"]);
+    assert_eq!(paths(&output), ["a/1", "a/2", "a/b/3", "c/.hidden/5", "c/4"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(stderr.contains("filemill: a: left out, it lies inside a\n"), "{stderr}");
+    assert!(stderr.contains("300 entries of the list left out, they lie inside others"), "{stderr}");
+    // Behind what the walk is kept from, an entry stands for itself.
+    let output = with_list(&tree, b"c\nc/.hidden/5\n", &["--skip-hidden", "--files-from", "-"]);
+    assert_eq!(paths(&output), ["c/4", "c/.hidden/5"]);
+}
+
+#[test]
+fn what_is_no_list_is_told_before_anything_is_read() {
+    #[track_caller]
+    fn check(list: &[u8], arguments: &[&str], expected: &str) {
+        let output = with_list(&tree(), list, arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{stderr}");
+        assert_eq!(stderr, format!("filemill: {expected}\n"));
+    }
+    check(
+        b"a\0b\0",
+        &["--files-from", "-"],
+        "standard input is no list of paths: it holds a NUL, which no path can (--files0-from is for lists that NULs separate)",
+    );
+    check(b"a\0\0b", &["--files0-from", "-"], "standard input is no list of paths: entry 2 is empty");
+    check(
+        b"",
+        &["--files-from", "no/list"],
+        "cannot read the list no/list: No such file or directory (os error 2)",
+    );
+    check(b"", &["--files-from", "a"], "cannot read the list a: Is a directory (os error 21)");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_of_every_byte_come_through_a_list() {
+    use std::os::unix::ffi::OsStrExt;
+    let tree = Tree::new();
+    let names = [&b"line\nfeed"[..], b"\xff\xfe", b" ", b"-a", b"'=1", b"a\\b\r"];
+    for name in names {
+        tree.file(std::path::Path::new(std::ffi::OsStr::from_bytes(name)), "x");
+    }
+    let output = with_list(&tree, &names.join(&0), &["--files0-from", "-"]);
+    let (code, stderr, records) = jsonl(&output);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(of_type(&records, "file").len(), names.len());
+}
+
+#[test]
+fn gitignore_is_a_flag_of_the_binary() {
+    let tree = tree();
+    tree.file(".gitignore", "/a/*\n!/a/2\n.hidden/\n");
+    tree.file(".git/config", "x");
+    assert_eq!(paths(&with_list(&tree, b"", &["--gitignore"])), [".gitignore", "6", "a/2", "c/4"]);
+    assert_eq!(paths(&with_list(&tree, b"", &["--gitignore", "c", "a"])), ["c/4", "a/2"]);
+    let all = paths(&with_list(&tree, b"", &[]));
+    assert_eq!(all.len(), 8, "{all:?}");
+}

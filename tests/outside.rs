@@ -1,0 +1,349 @@
+//! What the world does to the binary: signals, full disks, limits, files that change, a read that hangs.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use crate::binary::{check_sums, filemill, jsonl, of_type, text};
+use crate::support::{Tree, fifo};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_filemill");
+
+/// A file that takes longer to read than any test waits, and some that do not.
+fn endless() -> Tree {
+    let tree = Tree::new();
+    for i in 0..200 {
+        tree.file(format!("files/a/{i:03}"), "x\n");
+    }
+    File::create(tree.directory("files/z").join("sparse")).unwrap().set_len(1 << 40).unwrap();
+    tree
+}
+
+fn start(tree: &Tree, arguments: &[&str]) -> Child {
+    let arguments = [&["scan", "-a", "sha256", "files"], arguments].concat();
+    let mut command = filemill(&arguments);
+    command.current_dir(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Sends a signal some time after the start; the process must be gone two seconds later.
+fn interrupt(child: Child, signal: Signal) -> Output {
+    std::thread::sleep(Duration::from_millis(400));
+    let since = Instant::now();
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(since.elapsed() < Duration::from_secs(2), "gone after {:?}", since.elapsed());
+    output
+}
+
+fn records(path: &Path) -> Vec<Json> {
+    let report = fs::read_to_string(path).unwrap();
+    report.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn an_interrupted_run_reports_what_it_read() {
+    for (signal, code) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
+        let tree = endless();
+        tree.file("r.csv", "old");
+        let child = start(&tree, &["--format", "jsonl", "--out", "csv=r.csv", "--out", "jsonl=r.jsonl"]);
+        let output = interrupt(child, signal);
+        let (exit, stderr, printed) = jsonl(&output);
+        assert_eq!(exit, Some(code), "{stderr}");
+        let end = printed.last().unwrap();
+        assert_eq!((&end["type"], &end["cancelled"]), (&"end".into(), &true.into()));
+        let count = |name: &str| of_type(&printed, name).len() as u64;
+        assert_eq!((count("file"), &end["done"]), (200, &200.into()));
+        assert_eq!(end["met"].as_u64().unwrap(), 200 + end["unread"].as_u64().unwrap());
+        assert_eq!(end["unread"], 1);
+        // What stood under the name stands there still, and what there is of the new report is told of.
+        assert_eq!(fs::read_to_string(tree.at("r.csv")).unwrap(), "old");
+        assert!(!tree.at("r.jsonl").exists());
+        assert_eq!(fs::read_to_string(tree.at("r.csv.partial")).unwrap().lines().count(), 201);
+        assert_eq!(records(&tree.at("r.jsonl.partial")).last().unwrap()["cancelled"], true);
+        for name in ["r.csv", "r.jsonl"] {
+            assert!(
+                stderr.contains(&format!("filemill: {name}.partial holds what was written by then\n")),
+                "{stderr}"
+            );
+        }
+        assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    }
+}
+
+#[test]
+fn an_interrupted_summary_says_so() {
+    let output = interrupt(start(&endless(), &[]), Signal::INT);
+    assert_eq!(output.status.code(), Some(130));
+    let summary = text(&output.stdout);
+    assert!(summary.starts_with("interrupted: "), "{summary}");
+    assert!(summary.contains("201 paths met = 200 done + 0 skipped + 0 failed + 1 unread"), "{summary}");
+}
+
+#[test]
+fn a_signal_that_was_to_be_ignored_is_ignored() {
+    let tree = endless();
+    let script = format!("trap '' HUP; exec {BINARY} scan -q --format paths files");
+    let child = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(tree.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let output = interrupt(child, Signal::TERM);
+    assert_eq!(output.status.code(), Some(143));
+}
+
+#[test]
+fn a_killed_run_leaves_the_old_report_and_the_next_one_goes_well() {
+    let tree = endless();
+    tree.file("r.jsonl", "old");
+    let mut child = start(&tree, &["--out", "jsonl=r.jsonl"]);
+    std::thread::sleep(Duration::from_millis(400));
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    assert_eq!(fs::read_to_string(tree.at("r.jsonl")).unwrap(), "old");
+    // What was known before the file that takes so long lies in what is left behind.
+    let left = records(&tree.at("r.jsonl.partial"));
+    assert_eq!(of_type(&left, "file").len(), 200);
+    assert!(of_type(&left, "end").is_empty());
+    fs::remove_file(tree.at("files/z/sparse")).unwrap();
+    let output = start(&tree, &["--out", "jsonl=r.jsonl"]).wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    check_sums(&records(&tree.at("r.jsonl")));
+    assert!(!tree.at("r.jsonl.partial").exists());
+}
+
+#[test]
+fn two_runs_do_not_write_one_report() {
+    let tree = endless();
+    let first = start(&tree, &["--out", "jsonl=r.jsonl"]);
+    std::thread::sleep(Duration::from_millis(300));
+    let second = start(&tree, &["--out", "jsonl=r.jsonl"]).wait_with_output().unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert_eq!(
+        text(&second.stderr),
+        "filemill: cannot write the report r.jsonl: another run is writing it\n"
+    );
+    interrupt(first, Signal::TERM);
+    assert_eq!(of_type(&records(&tree.at("r.jsonl.partial")), "file").len(), 200);
+}
+
+/// Runs a script in a place where it may mount, as far as we may; says so where not.
+fn with_mounts(script: &str) -> Option<Output> {
+    let output =
+        Command::new("unshare").args(["-m", "sh", "-c", script]).stdin(Stdio::null()).output().unwrap();
+    if output.status.code() == Some(99) || text(&output.stderr).contains("unshare failed") {
+        println!("not tried: nothing can be mounted here: {}", text(&output.stderr));
+        return None;
+    }
+    Some(output)
+}
+
+/// Promise 9 where it is hardest: the main thread hangs in the kernel and heeds nothing but the end of the process.
+#[test]
+fn a_file_system_that_does_not_answer_does_not_keep_the_process() {
+    let tree = Tree::new();
+    tree.directory("hangs");
+    let place = tree.path().display();
+    // A FUSE whose server never says a word.
+    let script = format!(
+        "exec 3<>/dev/fuse || exit 99
+        mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none {place}/hangs || exit 99
+        {BINARY} scan --format jsonl {place}/hangs 3<&- & run=$!
+        sleep 0.4; since=$(date +%s%N); kill -TERM $run
+        (sleep 5; kill -KILL $run) 2>/dev/null & wait $run; code=$?
+        echo $code $((($(date +%s%N) - since) / 1000000))
+        umount -l {place}/hangs"
+    );
+    let Some(output) = with_mounts(&script) else { return };
+    let said = text(&output.stdout);
+    let (code, milliseconds) = said.trim().split_once(' ').unwrap();
+    assert_eq!(code, "143", "{}", text(&output.stderr));
+    assert!(milliseconds.parse::<u64>().unwrap() < 2000, "{said}");
+    assert!(text(&output.stderr).contains("did not come to its end in time"));
+}
+
+fn many_names() -> Tree {
+    let tree = Tree::new();
+    for i in 0..3000 {
+        tree.file(format!("files/{}/{i:0150}", i % 10), "");
+    }
+    tree
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_costs_no_report() {
+    let tree = many_names();
+    tree.directory("small");
+    let place = tree.path().display();
+    let script = format!(
+        "mount -t tmpfs -o size=300k none {place}/small || exit 99
+        echo old > {place}/small/r
+        cd {place} && {BINARY} scan files --out jsonl=small/r --out csv=r.csv > /dev/null; code=$?
+        cat small/r; test -s small/r.partial && echo partial; exit $code"
+    );
+    let Some(output) = with_mounts(&script) else { return };
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(text(&output.stdout), "old\npartial\n");
+    assert!(stderr.contains("cannot write the report: small/r: No space left on device"), "{stderr}");
+    assert!(stderr.contains("small/r.partial holds what was written by then"), "{stderr}");
+    assert!(stderr.contains("r.csv.partial holds what was written by then"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 3, "{stderr}");
+}
+
+#[test]
+fn a_file_that_may_grow_no_further_is_an_error_and_no_signal() {
+    let tree = many_names();
+    for format in ["jsonl", "csv", "table", "paths", "sha256sum"] {
+        for target in [format!("--format {format} > r"), format!("-q --out {format}=r")] {
+            // Blocks of 512 bytes.
+            let script = format!("ulimit -f 64; exec {BINARY} scan files {target}");
+            let output = Command::new("sh").args(["-c", &script]).current_dir(tree.path()).output().unwrap();
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{target}: {:?} {stderr}", output.status);
+            assert!(stderr.contains("File too large"), "{stderr}");
+            drop(fs::remove_file(tree.at("r")));
+        }
+    }
+}
+
+/// An allocation that fails would end the process with a signal: whatever the limit, there is a result or a message.
+#[test]
+fn a_small_address_space_gives_the_right_result_or_a_message() {
+    let tree = Tree::new();
+    for i in 0..300 {
+        tree.file(format!("{}/{i}", i % 20), "x\n".repeat(i * 10));
+    }
+    let mut codes = Vec::new();
+    for kibibytes in [25_000, 35_000, 45_000, 55_000, 65_000, 80_000, 120_000, 200_000, 400_000] {
+        for workers in ["1", "2", "32"] {
+            let script = format!(
+                "ulimit -v {kibibytes}; exec {BINARY} scan -j {workers} -a full --sort path --format jsonl --out csv=/dev/null"
+            );
+            let output = Command::new("sh").args(["-c", &script]).current_dir(tree.path()).output().unwrap();
+            let stderr = text(&output.stderr);
+            let code = output.status.code();
+            if code == Some(0) {
+                let (_, _, records) = jsonl(&output);
+                check_sums(&records);
+                assert_eq!(of_type(&records, "file").len(), 300);
+            } else {
+                assert_eq!(code, Some(2), "{kibibytes} KiB, {workers} workers: {:?} {stderr}", output.status);
+                assert!(stderr.starts_with("filemill: ") && stderr.lines().count() == 1, "{stderr}");
+            }
+            codes.push((kibibytes, code));
+        }
+    }
+    // The tests' own build is larger than the one that is used; with 120 MB either does its work.
+    assert!(codes.iter().all(|(kibibytes, code)| *kibibytes < 120_000 || *code == Some(0)), "{codes:?}");
+}
+
+/// Somebody changes, replaces and removes files while they are scanned, time and again.
+#[test]
+fn files_that_change_from_outside_never_cost_the_run() {
+    let tree = Tree::new();
+    for i in 0..40 {
+        tree.file(format!("victims/{i}"), vec![b'v'; 100_000]);
+        tree.file(format!("witnesses/{i}"), vec![b'w'; 50_000]);
+    }
+    let witness = blake3::hash(&vec![b'w'; 50_000]).to_hex();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut step = 0_usize;
+            while !over.load(Ordering::Relaxed) {
+                let path = tree.at(format!("victims/{}", step % 40));
+                let open = || File::options().write(true).open(&path);
+                let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
+                match (step / 40) % 6 {
+                    0 if is_file => drop(open().map(|file| file.set_len(10))),
+                    1 if is_file => drop(open().map(|file| file.set_len(300_000))),
+                    2 => drop(fs::remove_file(&path)),
+                    3 => fifo(&path),
+                    4 => {
+                        drop(fs::remove_file(&path));
+                        drop(std::os::unix::fs::symlink("/etc/passwd", &path));
+                    }
+                    5 => {
+                        drop(fs::write(path.with_extension("new"), vec![b'v'; 100_000]));
+                        drop(fs::rename(path.with_extension("new"), &path));
+                    }
+                    _ => {}
+                }
+                step += 1;
+            }
+        });
+        for round in 0..60 {
+            let sort = if round % 2 == 0 { "path" } else { "none" };
+            let output = filemill(&["scan", "-a", "lines,blake3", "--format", "jsonl", "--sort", sort, "."])
+                .current_dir(tree.path())
+                .output()
+                .unwrap();
+            let (code, stderr, records) = jsonl(&output);
+            over.store(round == 59 || !matches!(code, Some(0 | 3)), Ordering::Relaxed);
+            assert!(matches!(code, Some(0 | 3)), "{stderr}");
+            check_sums(&records);
+            let mut witnesses = 0;
+            for file in of_type(&records, "file") {
+                let path = file["path"].as_str().unwrap();
+                if path.starts_with("./witnesses/") {
+                    assert_eq!(file["blake3"], witness.as_str());
+                    witnesses += 1;
+                }
+                // A file that holds one letter, or what it holds and zeros: never the passwd that links lead to.
+                assert_eq!(file["lines"], 0, "{path}");
+            }
+            assert_eq!(witnesses, 40);
+        }
+    });
+}
+
+#[test]
+fn a_standard_output_that_does_not_wait_is_waited_for() {
+    let tree = many_names();
+    let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    let mut child = filemill(&["scan", "--format", "jsonl", "files"])
+        .current_dir(tree.path())
+        .stdout(writer.as_fd().try_clone_to_owned().unwrap())
+        .spawn()
+        .unwrap();
+    drop(writer);
+    std::thread::sleep(Duration::from_millis(300));
+    let mut report = String::new();
+    reader.read_to_string(&mut report).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let records: Vec<Json> = report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    check_sums(&records);
+    assert_eq!(of_type(&records, "file").len(), 3000);
+}
+
+#[test]
+fn sixty_four_handles_suffice_for_every_report_and_order() {
+    let tree = Tree::new();
+    for i in 0..1500 {
+        tree.file(format!("files/{}/{}/{}/{i}", i % 5, i % 50, i % 250), "x");
+    }
+    let script = format!(
+        "ulimit -n 64 && exec {BINARY} scan files -j 32 --sort path --format jsonl \
+         --out csv=a --out table=b --out paths=c --out b3sum=d --out sha256sum=e"
+    );
+    let output = Command::new("sh").args(["-c", &script]).current_dir(tree.path()).output().unwrap();
+    let (code, stderr, records) = jsonl(&output);
+    assert_eq!(code, Some(0), "{stderr}");
+    check_sums(&records);
+    assert_eq!(of_type(&records, "file").len(), 1500);
+    assert_eq!(fs::read_to_string(tree.at("c")).unwrap().lines().count(), 1500);
+}

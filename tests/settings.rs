@@ -1,0 +1,176 @@
+//! Variables, filemill.toml, completions and manual pages.
+
+use std::process::Output;
+
+use crate::binary::{filemill, jsonl, text};
+use crate::support::Tree;
+
+/// A tree with a filemill.toml, and a user with another.
+struct Scene {
+    tree: Tree,
+    home: Tree,
+}
+
+impl Scene {
+    fn new(of_tree: &str, of_user: &str) -> Scene {
+        let scene = Scene { tree: Tree::new(), home: Tree::new() };
+        scene.tree.file("src/a.txt", "x\n");
+        scene.tree.file("src/.b", "x\n");
+        if !of_tree.is_empty() {
+            scene.tree.file("filemill.toml", of_tree);
+        }
+        if !of_user.is_empty() {
+            scene.home.file("filemill/filemill.toml", of_user);
+        }
+        scene
+    }
+
+    fn run(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let mut command = filemill(&[&["scan", "src"], arguments].concat());
+        command.current_dir(self.tree.path()).env("XDG_CONFIG_HOME", self.home.path());
+        command.envs(variables.iter().copied()).output().unwrap()
+    }
+
+    #[track_caller]
+    fn check(&self, variables: &[(&str, &str)], arguments: &[&str], columns: &[&str]) {
+        let output = self.run(variables, &[&["--format", "jsonl"], arguments].concat());
+        let (code, stderr, records) = jsonl(&output);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert_eq!(records[0]["columns"], serde_json::json!(columns));
+    }
+
+    #[track_caller]
+    fn refuses(&self, variables: &[(&str, &str)], expected: &str) {
+        let output = self.run(variables, &[]);
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{stderr}");
+        assert_eq!(stderr, format!("filemill: {expected}\n"));
+    }
+}
+
+#[test]
+fn what_is_typed_goes_first_then_variables_then_the_files() {
+    let of = |analyses: &str| format!("[scan]\nanalyses = {analyses:?}\n");
+    let scene = Scene::new(&of("words"), &of("entropy"));
+    let variables = [("FILEMILL_ANALYSES", "xxh3")];
+    scene.check(&variables, &["-a", "lines"], &["lines"]);
+    scene.check(&variables, &[], &["xxh3"]);
+    scene.check(&[("FILEMILL_ANALYSES", "")], &[], &["words"]);
+    scene.check(&[], &[], &["words"]);
+    scene.check(&[("FILEMILL_NO_CONFIG", "yes")], &[], &["kind", "text", "encoding", "lines", "words"]);
+    scene.check(&variables, &["--no-config"], &["xxh3"]);
+    Scene::new("", &of("entropy")).check(&[], &[], &["entropy"]);
+    // Whoever wants to know is told where settings came from.
+    let told = text(&scene.run(&[("FILEMILL_WORKERS", "1")], &["-v"]).stderr);
+    let expected = "filemill: settings from FILEMILL_WORKERS\nfilemill: settings from filemill.toml\n";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_setting_replaces_the_same_one_from_further_down() {
+    let scene = Scene::new(
+        "[scan]\nskip-hidden = false\nglob = ['*.txt', '!x']\nanalyses = ['lines', 'blake3']\n",
+        "[scan]\nskip-hidden = true\nworkers = 3\nglob = ['!*']\nbatch-bytes = '1 KiB'\n",
+    );
+    let output = scene.run(&[("FILEMILL_MAX_DEPTH", "4")], &["--format", "jsonl"]);
+    let (code, stderr, records) = jsonl(&output);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let options = &records[0]["options"];
+    assert_eq!(options["skip_hidden"], false);
+    assert_eq!(options["globs"], serde_json::json!(["*.txt", "!x"]));
+    assert_eq!(options["analyses"], serde_json::json!(["lines", "blake3"]));
+    assert_eq!(options["max_depth"], 4);
+    assert_eq!(records.last().unwrap()["workers"], serde_json::json!([3]));
+    // Typed globs replace those of the files, they do not add up.
+    let output = scene.run(&[("FILEMILL_SKIP_HIDDEN", "1")], &["--format", "jsonl", "-g", "!*.txt"]);
+    let (_, _, records) = jsonl(&output);
+    assert_eq!(records[0]["options"]["globs"], serde_json::json!(["!*.txt"]));
+    assert_eq!(records[0]["options"]["skip_hidden"], true);
+}
+
+#[test]
+fn settings_that_make_no_sense_are_told_with_their_place() {
+    let in_tree = |text: &str, expected: &str| {
+        Scene::new(text, "").refuses(&[], &format!("filemill.toml: {expected}"));
+    };
+    in_tree(
+        "[scan]\nworkrs = 3",
+        "unexpected argument '--workrs' found: a similar argument exists: '--workers'",
+    );
+    in_tree(
+        "[scan]\nworkers = 0",
+        "invalid value '0' for '--workers <N>': not \"auto\" or a number from 1 to 4096",
+    );
+    in_tree("[scna]\nworkers = 1", "[scna] is no command of filemill");
+    in_tree("workers = 1", "workers: settings stand in the table of their command, as in [scan]");
+    in_tree("[scan]\nfollow = 'yes'", "follow: neither true nor false");
+    in_tree("[scan]\nworkers = true", "workers: takes a value, not true or false");
+    in_tree("[scan]\nx = [", "line 2: unclosed array, expected `]`");
+    in_tree("[scan]\nout = ['csv=/tmp/x']", "out: can be given on the command line alone");
+    in_tree("[scan]\nfiles-from = 'x'", "files-from: can be given on the command line alone");
+    let scene = Scene::new("", "");
+    scene.refuses(
+        &[("FILEMILL_SORT", "size")],
+        "FILEMILL_SORT: invalid value 'size' for '--sort <ORDER>' [possible values: path, none]",
+    );
+    scene.refuses(
+        &[("FILEMILL_FOLLOW", "maybe")],
+        "FILEMILL_FOLLOW: \"maybe\" is neither \"true\" nor \"false\"",
+    );
+    scene.tree.directory("filemill.toml");
+    scene.refuses(&[], "filemill.toml: it is no file of settings");
+}
+
+#[test]
+fn a_file_of_settings_that_is_a_pipe_does_not_keep_anybody_waiting() {
+    #[cfg(target_os = "linux")]
+    {
+        let scene = Scene::new("", "");
+        crate::support::fifo(&scene.tree.at("filemill.toml"));
+        scene.refuses(&[], "filemill.toml: it is no file of settings");
+    }
+}
+
+#[test]
+fn completions_know_every_flag() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = filemill(&["completions", shell]).output().unwrap();
+        let script = text(&output.stdout);
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        let values: &[&str] = if ["bash", "zsh", "fish"].contains(&shell) { &["sha256sum"] } else { &[] };
+        for expected in ["batch-files", "files0-from", "gitignore"].iter().chain(values) {
+            assert!(script.contains(expected), "{expected} is missing for {shell}");
+        }
+    }
+    let output = filemill(&["completions", "bsh"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("a similar value exists: 'bash'"));
+}
+
+#[test]
+fn manual_pages_tell_of_every_flag_and_analysis() {
+    let place = Tree::new();
+    let output = filemill(&["man", "new/man"]).current_dir(place.path()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let page = |name: &str| std::fs::read_to_string(place.at(format!("new/man/{name}"))).unwrap();
+    assert!(page("filemill.1").contains("filemill\\-scan(1)"));
+    let scan = page("filemill-scan.1");
+    let help = text(&filemill(&["scan", "--help"]).output().unwrap().stdout);
+    let mut flags = 0;
+    for word in help.split([' ', '\n', ',', '=']).filter(|word| word.starts_with("--") && word.len() > 2) {
+        let word = word.trim_end_matches(['.', ';', '`', ')']);
+        assert!(scan.contains(&word.replace('-', "\\-")), "{word} is missing in the manual");
+        flags += 1;
+    }
+    assert!(flags > 20, "{flags} flags in the help");
+    for registered in filemill::analyses::REGISTRY {
+        assert!(scan.contains(registered.name), "{}", registered.name);
+    }
+    for section in ["ANALYSES", "FORMATS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES"] {
+        assert!(scan.contains(&format!(".SH {section}")), "{section}\n{scan}");
+    }
+    assert_eq!(page("filemill.scan.1.schema.json"), filemill::sink::JSONL_SCHEMA);
+    let output = filemill(&["man", "/dev/null/x"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).starts_with("filemill: cannot make /dev/null/x: "));
+}

@@ -1,0 +1,119 @@
+//! Hostile sizes: in full with FILEMILL_TEST_FULL (`ops/check --full`), otherwise a hundredth of them.
+//!
+//! Each prints a row of the table in ops/sizes.md.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::Value as Json;
+
+use crate::binary::{check_sums, filemill, jsonl};
+use crate::support::{Tree, in_full};
+
+/// A size, or a hundredth of it.
+fn of(full: u64) -> u64 {
+    if in_full() { full } else { full / 100 }
+}
+
+/// What a run reported, after what must hold for each of them.
+struct Run {
+    files: Vec<Json>,
+    end: Json,
+}
+
+#[track_caller]
+fn run(tree: &Tree, what: &str, arguments: &[&str]) -> Run {
+    let since = Instant::now();
+    let arguments = [&["scan", "--format", "jsonl"], arguments].concat();
+    let output = filemill(&arguments).current_dir(tree.path()).output().unwrap();
+    let seconds = since.elapsed().as_secs_f64();
+    let (code, stderr, records) = jsonl(&output);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{what}");
+    check_sums(&records);
+    let end = records.last().unwrap().clone();
+    let peak = end["peak_memory_bytes"].as_u64().unwrap() as f64 / f64::from(1 << 20);
+    println!("| {what} | {} | {seconds:.1} | {peak:.1} |", arguments[3..].join(" "));
+    // What stays of a run does not depend on how much there was to read; of a list it does.
+    let listed = records[0]["roots_listed"].as_u64().unwrap() as f64;
+    let ceiling = if arguments.contains(&"path") { 64.0 } else { 24.0 } + listed * 400.0 / f64::from(1 << 20);
+    assert!(peak < ceiling, "{what}: {peak} MiB");
+    let files = records.into_iter().filter(|record| record["type"] == "file").collect();
+    Run { files, end }
+}
+
+#[test]
+fn a_sparse_file() {
+    let tree = Tree::new();
+    let bytes = of(64 << 30);
+    File::create(tree.at("sparse")).unwrap().set_len(bytes).unwrap();
+    let run = run(&tree, &format!("a sparse file of {bytes} bytes"), &["-a", "lines,words,entropy"]);
+    let file = &run.files[0];
+    assert_eq!((&file["size"], &file["lines"], &file["words"]), (&bytes.into(), &0.into(), &1.into()));
+    assert_eq!(file["entropy"], 0.0);
+}
+
+#[test]
+fn one_line() {
+    let tree = Tree::new();
+    let bytes = of(512 << 20);
+    let mut line = BufWriter::new(File::create(tree.at("line")).unwrap());
+    let piece = [b'x'; 1 << 16];
+    let mut left = usize::try_from(bytes).unwrap();
+    while left > 0 {
+        let now = left.min(piece.len());
+        line.write_all(&piece[..now]).unwrap();
+        left -= now;
+    }
+    line.into_inner().unwrap();
+    let run = run(&tree, &format!("one line of {bytes} bytes"), &["-a", "full"]);
+    let file = &run.files[0];
+    assert_eq!((&file["size"], &file["lines"], &file["words"]), (&bytes.into(), &0.into(), &1.into()));
+    let digest = Command::new("sha256sum").arg(tree.at("line")).output().unwrap().stdout;
+    assert!(digest.starts_with(file["sha256"].as_str().unwrap().as_bytes()));
+}
+
+#[test]
+fn a_great_many_files() {
+    let tree = Tree::new();
+    let files = of(1_000_000);
+    let directories = (files / 250).max(1);
+    for i in 0..directories {
+        std::fs::create_dir_all(tree.at(format!("{}/{i}", i % 64))).unwrap();
+    }
+    for i in 0..files {
+        let directory = i % directories;
+        std::fs::write(tree.at(format!("{}/{directory}/{i}", directory % 64)), i.to_string()).unwrap();
+    }
+    for order in ["none", "path"] {
+        let run = run(&tree, &format!("{files} files"), &["-a", "lines,blake3", "--sort", order]);
+        assert_eq!(run.end["done"], files);
+        assert_eq!(run.end["bytes"], (0..files).map(|i| i.to_string().len() as u64).sum::<u64>());
+    }
+    // The same as a list of as many roots, which is held in memory.
+    let list: String =
+        (0..files).map(|i| format!("{}/{}/{i}\n", i % directories % 64, i % directories)).collect();
+    let lists = Tree::new();
+    let list = lists.file("list", list);
+    let list = list.to_str().unwrap();
+    let run = run(&tree, &format!("a list of {files} files"), &["-a", "none", "--files-from", list]);
+    assert_eq!((&run.end["done"], run.files.len() as u64), (&files.into(), files));
+}
+
+#[test]
+fn a_great_many_files_in_one_directory() {
+    let tree = Tree::new();
+    let files = of(100_000);
+    for i in 0..files {
+        std::fs::write(tree.at(i.to_string()), "x").unwrap();
+    }
+    for order in ["none", "path"] {
+        let run = run(&tree, &format!("{files} files in one directory"), &["-a", "light", "--sort", order]);
+        assert_eq!(run.end["done"], files);
+        if order == "path" {
+            let paths: Vec<_> = run.files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+            assert!(paths.is_sorted(), "not in order");
+        }
+    }
+}
