@@ -133,7 +133,7 @@ fn two_runs_do_not_write_one_report() {
     assert_eq!(second.status.code(), Some(2));
     assert_eq!(
         text(&second.stderr),
-        "filemill: cannot write the report r.jsonl: another run is writing it\n"
+        "filemill: cannot write the report r.jsonl: it is being written already\n"
     );
     interrupt(first, Signal::TERM);
     assert_eq!(of_type(&records(&tree.at("r.jsonl.partial")), "file").len(), 200);

@@ -281,7 +281,7 @@ fn report_files_that_cannot_be_made_are_told_before_anything_is_read() {
     }
     check(&tree, "csv=no/such/place", "no/such/place: No such file or directory (os error 2)");
     check(&tree, "csv=directory", "directory: is a directory");
-    check(&tree, "csv=taken", "taken: taken.partial is in the way, and no file");
+    check(&tree, "csv=taken", "taken: taken.partial is in the way, and no report of an earlier run");
 }
 
 /// What lies between the first and the last record: all that must not depend on the settings.

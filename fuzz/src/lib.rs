@@ -17,7 +17,7 @@ pub struct Made {
     pub columns: &'static [Column],
     /// Its records in order.
     pub records: Vec<MadeRecord>,
-    /// How often all of them come in turn: many times, they are more than the buffer of any sink.
+    /// How often all of them come in turn: many times, they may be more than a sink's buffer holds.
     pub rounds: usize,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Arbitrary<'a> for Made {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Made> {
         let columns = &COLUMNS[..u.int_in_range(0..=COLUMNS.len())?];
         // Rarely many, which takes long.
-        let rounds = if u.arbitrary::<u8>()? == u8::MAX { 256 } else { 1 };
+        let rounds = if u.arbitrary::<u8>()? == u8::MAX { 64 } else { 1 };
         let mut records = Vec::new();
         while !u.is_empty() {
             records.push(record(u, columns.len())?);
@@ -150,6 +150,7 @@ fn value(u: &mut Unstructured<'_>) -> Result<Value> {
     Ok(match u.int_in_range(0..=7)? {
         0 => Value::Null,
         1 => Value::U64(u.arbitrary()?),
+        2 if u.arbitrary()? => Value::F64(*u.choose(&ODD_NUMBERS)?),
         2 => Value::F64(u.arbitrary()?),
         3 => Value::Bool(u.arbitrary()?),
         4 => {
@@ -160,8 +161,15 @@ fn value(u: &mut Unstructured<'_>) -> Result<Value> {
     })
 }
 
-/// A few bytes: with the whole input for one of them, nothing would be left for the records after it.
+/// Those that chance hardly meets.
+const ODD_NUMBERS: [f64; 8] =
+    [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE / 4.0, 1e21, 2.5e-7];
+
+/// A few bytes of the input, as with all of it for one text nothing would be left for the others; rarely many times,
+/// so that some fill a good part of a sink's buffer.
 fn bytes(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
-    let length = usize::from(u.arbitrary::<u8>()? % 24).min(u.len());
-    Ok(u.bytes(length)?.to_vec())
+    let length = u.arbitrary::<u8>()?;
+    let times = if length < 0xf8 { 1 } else { 256 };
+    let length = usize::from(length % 25).min(u.len());
+    Ok(u.bytes(length)?.repeat(times))
 }

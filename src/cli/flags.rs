@@ -148,13 +148,12 @@ pub(crate) struct ScanFlags {
 fn after_scan_help() -> String {
     format!(
         "Analyses:\n{}
-Exit codes:
-  0 done; 2 usage, or the report is not usable; 3 finished, but something could not be read (each is listed);
-  129, 130, 143 interrupted by HUP, INT, TERM
+Exit codes: 0 done; 2 usage, or the report is not usable; 3 finished, but something could not be read (each is \
+         listed); 129, 130, 143 interrupted by HUP, INT, TERM
 
-Settings: a long flag can be set as FILEMILL_NAME (FILEMILL_BATCH_FILES=500), in ./filemill.toml, or in
-$XDG_CONFIG_HOME/filemill/filemill.toml, under [scan] and by its name (batch-files = 500). What is typed goes first,
-then in this order.
+Settings: a long flag can be set as FILEMILL_NAME (FILEMILL_BATCH_FILES=500), in ./filemill.toml, or in \
+         $XDG_CONFIG_HOME/filemill/filemill.toml, under [scan] and by its name (batch-files = 500). What is typed goes \
+         first, then in this order.
 
 Examples:
   filemill scan ~/src

@@ -80,7 +80,7 @@ pub(crate) fn settle(
 }
 
 /// The name of the variable that stands for a flag.
-pub(crate) fn variable(long: &str) -> String {
+fn variable(long: &str) -> String {
     format!("FILEMILL_{}", long.to_uppercase().replace('-', "_"))
 }
 

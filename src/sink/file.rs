@@ -9,6 +9,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+#[cfg(unix)]
+use rustix::fs::OFlags;
+
 use crate::faults::{Faults, Operation};
 
 /// A report on its way to its name. `&ReportFile` can be written to.
@@ -132,18 +135,33 @@ fn place_of(name: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Creates an empty file that no other run writes to. One that is there already was left by a run that is over.
 fn create_alone(partial: &Path) -> io::Result<File> {
-    match partial.symlink_metadata() {
-        Ok(found) if !found.is_file() => {
-            let message = format!("{} is in the way, and no file", partial.display());
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
-        }
-        _ => {}
+    let in_the_way = || {
+        let message = format!("{} is in the way, and no report of an earlier run", partial.display());
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
+    };
+    if partial.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return in_the_way();
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(partial)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    // Nobody may lead us elsewhere in between, by a link, or by another name for a file that is not ours to empty.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    }
+    let file = options.open(partial)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if file.metadata()?.nlink() > 1 {
+            return in_the_way();
+        }
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another run is writing it"));
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being written already"));
         }
         // Not every file system has locks.
         Err(TryLockError::Error(_)) => {}
@@ -210,9 +228,20 @@ mod tests {
         assert!(ReportFile::create(Path::new("/")).is_err());
         std::fs::create_dir(place.path().join("report.partial")).expect("it can be made");
         let error = ReportFile::create(&place.path().join("report")).expect_err("something is in the way");
-        assert!(error.to_string().ends_with("report.partial is in the way, and no file"), "{error}");
+        assert!(
+            error.to_string().ends_with("report.partial is in the way, and no report of an earlier run"),
+            "{error}"
+        );
         #[cfg(unix)]
         {
+            std::fs::write(place.path().join("mine"), "x").expect("it can be written");
+            let partial = place.path().join("other.partial");
+            std::fs::hard_link(place.path().join("mine"), &partial).expect("it can be made");
+            ReportFile::create(&place.path().join("other")).expect_err("it would empty another file");
+            std::fs::remove_file(&partial).expect("it is there");
+            std::os::unix::fs::symlink("mine", &partial).expect("it can be made");
+            ReportFile::create(&place.path().join("other")).expect_err("it would empty another file");
+            assert_eq!(read(&place.path().join("mine")).as_deref(), Some("x"));
             let null = ReportFile::create(Path::new("/dev/null")).expect("a device can be written to");
             assert_eq!(null.partial(), None);
             (&null).write_all(b"x").expect("it takes all");
