@@ -4,7 +4,7 @@
 //! # How it flows
 //!
 //! ```text
-//! walk ── batches ──▶ workers: stage + analyse ── batches of results ──▶ sink
+//! walk ── batches ──▶ workers: stage + analyse ── batches of results ──▶ sinks
 //! ```
 //!
 //! - [`plan`]: every choice and every limit of a run, decided once ([`plan::Plan`]).
@@ -12,7 +12,9 @@
 //!   directory handles and names; bytes of files never cross a channel.
 //! - stage: a worker opens each file beside its directory's handle, and reads it in blocks that fit the core's cache.
 //! - [`analyses`]: one file per question. All passes of a plan run over a block before the next is read.
-//! - [`sink`]: takes one [`record::Record`] per path met, on the thread that called [`run`].
+//! - [`sink`]: takes one [`record::Record`] per path met, on the thread that called [`run`]; a file per format. With
+//!   [`plan::Sort::Path`] results wait in a window until their turn comes, and the walk waits for the window.
+//! - [`rows()`]: the same as an iterator, with the run on a thread of its own.
 //! - [`report`]: what a run did, with a ledger that adds up: met = done + skipped + failed.
 //!
 //! Every channel is bounded, every buffer has a limit in the plan, and the file handles are divided among the threads
