@@ -6,19 +6,19 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use filemill::analyses::{Analysis, Pass};
 use filemill::control::Control;
-use filemill::plan::Plan;
+use filemill::plan::{Plan, Sort};
 use filemill::record::{Column, FileRecord, Outcome, Record, Row, Value, ValueKind};
 use filemill::report::Report;
 use filemill::sink::Sink;
 
-use crate::support::{Keep, Records, Tree, analyses, fifo, outcomes, scan};
+use crate::support::{InOrder, Keep, Records, Tree, analyses, fifo, outcomes, scan};
 
 /// An analysis that tells what happens: the path of a file and 0 when it begins, 1 with its first block.
 struct Probe<F>(Arc<F>);
@@ -315,6 +315,74 @@ fn who_reads_along_sees_records_while_the_run_goes_on() {
     filemill::run(&plan, &mut sink).unwrap();
     assert_eq!(sink.records, 2010);
     assert!(sink.idle > 3, "{} looks in two seconds", sink.idle);
+}
+
+/// A sorted run of 2000 files in which the first file in order takes until `released`, and how many files it began.
+fn held_up(released: &Arc<AtomicBool>) -> (Tree, Plan, Arc<AtomicUsize>) {
+    let tree = Tree::new();
+    for i in 0..2000 {
+        tree.file(format!("{:02}/{i:04}", i % 40), "x");
+    }
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (count, released) = (begun.clone(), released.clone());
+    let slow = probe(move |path, blocks| {
+        if blocks == 0 {
+            count.fetch_add(1, Ordering::Relaxed);
+            while path.ends_with("00/0000") && !released.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let plan = Plan {
+        sort: Sort::Path,
+        sort_window_files_max: 40,
+        batch_files_max: 5,
+        workers: 2,
+        analyses: vec![slow],
+        ..Plan::new([tree.path()])
+    };
+    (tree, plan, begun)
+}
+
+#[test]
+fn a_sorted_walk_waits_for_the_file_whose_turn_it_is() {
+    let released = Arc::new(AtomicBool::new(false));
+    let (_tree, plan, begun) = held_up(&released);
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            let mut sink = InOrder::default();
+            filemill::run(&plan, &mut sink).map(|report| (report, sink))
+        });
+        std::thread::sleep(Duration::from_millis(400));
+        // The window, and a batch more that was let in when the walk began.
+        assert!((20..=50).contains(&begun.load(Ordering::Relaxed)), "{begun:?} of 2000 files");
+        released.store(true, Ordering::Relaxed);
+        let (report, sink) = run.join().unwrap().unwrap();
+        assert_eq!(report.ledger.done, 2000);
+        assert!(sink.0.is_sorted_by(|a, b| a.0 < b.0));
+    });
+}
+
+#[test]
+fn a_sorted_run_that_waits_can_be_cancelled_and_may_lose_its_sink() {
+    for cancelled in [true, false] {
+        let released = Arc::new(AtomicBool::new(false));
+        let (_tree, plan, begun) = held_up(&released);
+        let control = Control::new();
+        // The tenth record fails, or cancels: by then the window is full again.
+        let mut sink = Stop { control: cancelled.then_some(&control), records: 0, idle: 0 };
+        let run = std::thread::scope(|scope| {
+            let run = scope.spawn(|| filemill::run_with(&plan, &mut sink, &control));
+            std::thread::sleep(Duration::from_millis(200));
+            released.store(true, Ordering::Relaxed);
+            run.join().unwrap()
+        });
+        assert!(begun.load(Ordering::Relaxed) < 500, "{begun:?} of 2000 files");
+        match run {
+            Ok(report) => assert!(cancelled && report.cancelled && report.ledger.adds_up()),
+            Err(_) => assert!(!cancelled),
+        }
+    }
 }
 
 #[test]

@@ -165,8 +165,8 @@ fn value(u: &mut Unstructured<'_>) -> Result<Value> {
 const ODD_NUMBERS: [f64; 8] =
     [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE / 4.0, 1e21, 2.5e-7];
 
-/// A few bytes of the input, as with all of it for one text nothing would be left for the others; rarely many times,
-/// so that some fill a good part of a sink's buffer.
+/// A few bytes of the input, as with all of it for one text nothing would be left for the others; rarely many
+/// times, so that some fill a good part of a sink's buffer.
 fn bytes(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let length = u.arbitrary::<u8>()?;
     let times = if length < 0xf8 { 1 } else { 256 };
