@@ -196,7 +196,7 @@ fn handles_allowed() -> usize {
         .current
         .map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX));
     #[cfg(not(unix))]
-    let soft = 512;
+    let soft: usize = 512;
     // Those that are open already, in a program that embeds the library or under a shell that leaks them.
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     soft.saturating_sub(HANDLES_RESERVED.max(open + HANDLES_RESERVED / 2))

@@ -143,9 +143,12 @@ impl Form {
         forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
     }
 
-    #[expect(
-        unsafe_code,
-        reason = "calling a function compiled for a processor that was found to be this one"
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(
+            unsafe_code,
+            reason = "calling a function compiled for a processor that was found to be this one"
+        )
     )]
     fn starts(self, bytes: &[u8]) -> u64 {
         match self {

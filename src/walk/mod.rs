@@ -23,6 +23,7 @@ pub(crate) enum Met<'a> {
     /// An entry, with its size in bytes where the plan limits a batch's bytes, otherwise 0.
     Entry { directory: &'a Directory, name: &'a [u8], found: Found, bytes: u64 },
     /// The walker is about to wait for work: nothing more comes for a while.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the portable walker waits for nobody"))]
     Pause,
 }
 
@@ -49,6 +50,10 @@ pub(crate) enum Walk<'p> {
 impl<'p> Walk<'p> {
     /// # Errors
     /// [`Error::Plan`] when a pattern of the filter does not parse.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(unused_variables, reason = "only the walk over handles divides them")
+    )]
     pub(crate) fn new(plan: &'p Plan, handles: &Handles, control: &'p Control) -> Result<Walk<'p>, Error> {
         let filter = filter::NameFilter::new(&plan.filter)?;
         Ok(match plan.walker {

@@ -12,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::filter::NameFilter;
 use super::ignores::{Ignores, Place};
 use super::{Met, Tally, device_of};
-use crate::control::Control;
+use crate::control::{Control, WHOLE_TREE};
 use crate::error::{Cause, FileError, Step};
 use crate::plan::{Plan, Root, Sort};
 use crate::record::{Directory, Found, SkipReason};
@@ -39,6 +39,7 @@ impl<'p> PortableWalk<'p> {
                 if self.walk_root(root, &mut tally, emit).is_break() {
                     break;
                 }
+                self.control.add_explored(WHOLE_TREE / self.plan.roots.len() as u64);
             }
         }
         tally
