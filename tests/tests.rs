@@ -3,6 +3,7 @@
 //! - `binary`: runs the binary, and reads what it says.
 //! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
 //! - `faults`: every operation goes wrong in turn.
+//! - `gitignore`: what git would leave out, by git's own word.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
 //! - `hostile`: trees that nobody would make on purpose.
 //! - `inputs`: lists of paths, roots within roots, filters of the binary.
@@ -28,6 +29,8 @@ mod binary;
 mod command;
 #[cfg(all(feature = "cli", feature = "faults"))]
 mod faults;
+#[cfg(target_os = "linux")]
+mod gitignore;
 mod goldens;
 #[cfg(target_os = "linux")]
 mod hostile;

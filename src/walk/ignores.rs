@@ -1,24 +1,26 @@
 //! What git would leave out: the patterns of .gitignore files, of .git/info/exclude and of the user.
 //!
-//! Whether git tracks a file all the same is not asked, and a line that is no pattern is passed over, as git does.
+//! Whether git tracks a file all the same is not asked. Where there is no repository, the .gitignore files of the tree
+//! count, and nothing above it.
 
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use gix_glob::Pattern;
+use gix_glob::pattern::{Case, Mode};
+use gix_glob::wildmatch;
+use ignore::gitignore::gitconfig_excludes_path;
 
-use super::filter::bytes_to_path;
 use crate::plan::Root;
 use crate::record::join_path;
 
-/// A file of patterns is read this far.
-const PATTERNS_BYTES_MAX: u64 = 1 << 20;
+/// A file larger than this holds no patterns. Git has a limit as well, of 100 MiB.
+const PATTERNS_BYTES_MAX: u64 = 16 << 20;
 
 /// The patterns that hold in a directory: one file of them, and those above it, which decide where it is silent.
 pub(crate) struct Ignores {
-    matcher: Gitignore,
+    patterns: Arc<[Pattern]>,
     /// This many bytes of a path as shown lead to the directory that the patterns are relative to.
     shown_bytes: usize,
     /// For a directory above a root: the way from there to the root, with a slash at its end.
@@ -45,12 +47,15 @@ pub(super) enum Place<'a> {
 
 /// The patterns of the user, and the way to those of a tree.
 pub(super) struct GitPatterns {
-    of_user: Gitignore,
+    of_user: Arc<[Pattern]>,
 }
 
 impl GitPatterns {
     pub(super) fn new() -> GitPatterns {
-        GitPatterns { of_user: GitignoreBuilder::new("").build_global().0 }
+        let file = gitconfig_excludes_path();
+        let text =
+            file.and_then(|file| Place::Path(Path::new("")).read(&file.to_string_lossy(), Links::Follow));
+        GitPatterns { of_user: parse(&text.unwrap_or_default()) }
     }
 
     /// What holds in a directory whose own patterns come after those above it. The top of a repository begins anew.
@@ -94,12 +99,12 @@ impl GitPatterns {
         mut above: Option<Arc<Ignores>>,
     ) -> Option<Arc<Ignores>> {
         if is_top(place) {
-            let of_repository = place.read(".git/info/exclude").map(|text| patterns(&text));
+            let of_repository = place.read(&exclude_file(place), Links::Follow);
             above = start.with(self.of_user.clone(), None);
-            above = start.with(of_repository.unwrap_or_else(Gitignore::empty), above);
+            above = start.with(parse(&of_repository.unwrap_or_default()), above);
         }
-        match place.read(".gitignore") {
-            Some(text) => start.with(patterns(&text), above),
+        match place.read(".gitignore", Links::Refuse) {
+            Some(text) => start.with(parse(&text), above),
             None => above,
         }
     }
@@ -112,12 +117,12 @@ struct Start {
 }
 
 impl Start {
-    fn with(&self, matcher: Gitignore, above: Option<Arc<Ignores>>) -> Option<Arc<Ignores>> {
-        if matcher.is_empty() {
+    fn with(&self, patterns: Arc<[Pattern]>, above: Option<Arc<Ignores>>) -> Option<Arc<Ignores>> {
+        if patterns.is_empty() {
             return above;
         }
         let (shown_bytes, way_to_root) = (self.shown_bytes, self.way_to_root.clone());
-        Some(Arc::new(Ignores { matcher, shown_bytes, way_to_root, above }))
+        Some(Arc::new(Ignores { patterns, shown_bytes, way_to_root, above }))
     }
 }
 
@@ -131,24 +136,45 @@ fn is_top(place: &Place<'_>) -> bool {
     }
 }
 
+/// The repository's own patterns, seen from its top. In a linked worktree `.git` is a file that leads to them.
+fn exclude_file(top: &Place<'_>) -> String {
+    let line = |name: &str, prefix: &str| {
+        let text = String::from_utf8(top.read(name, Links::Refuse)?).ok()?;
+        Some(text.lines().next()?.strip_prefix(prefix)?.trim_end().to_owned())
+    };
+    let Some(git) = line(".git", "gitdir: ") else { return ".git/info/exclude".to_owned() };
+    let common = line(&format!("{git}/commondir"), "").unwrap_or_default();
+    let common = if common.starts_with('/') { common } else { format!("{git}/{common}") };
+    format!("{common}/info/exclude")
+}
+
+/// Whether a file of patterns may be a link: git follows none in the tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Follow,
+    Refuse,
+}
+
 impl Place<'_> {
     /// What a file holds, where it is one.
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
+    fn read(&self, name: &str, links: Links) -> Option<Vec<u8>> {
         let file = match self {
             #[cfg(target_os = "linux")]
             Place::Handle(directory) => {
                 use rustix::fs::{Mode, OFlags, openat};
-                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+                let links = if links == Links::Follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
                 std::fs::File::from(openat(directory, name, flags, Mode::empty()).ok()?)
             }
             Place::Path(directory) => {
                 let path = directory.join(name);
-                // Neither a link, which git does not follow here, nor a pipe, which would keep us waiting.
-                path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+                // No pipe, which would keep us waiting.
+                let found = if links == Links::Follow { path.metadata() } else { path.symlink_metadata() };
+                found.ok().filter(std::fs::Metadata::is_file)?;
                 std::fs::File::open(path).ok()?
             }
         };
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        if !file.metadata().is_ok_and(|found| found.is_file() && found.len() <= PATTERNS_BYTES_MAX) {
             return None;
         }
         let mut text = Vec::new();
@@ -157,16 +183,8 @@ impl Place<'_> {
     }
 }
 
-fn patterns(text: &[u8]) -> Gitignore {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut builder = GitignoreBuilder::new("");
-    for line in text.split(|&byte| byte == b'\n') {
-        let Ok(line) = std::str::from_utf8(line) else { continue };
-        if builder.add_line(None, line).is_err() {
-            continue;
-        }
-    }
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
+fn parse(text: &[u8]) -> Arc<[Pattern]> {
+    gix_ignore::parse(text, false).map(|(pattern, ..)| pattern).collect()
 }
 
 impl Ignores {
@@ -182,14 +200,22 @@ impl Ignores {
                 joined = [&ignores.way_to_root, below].concat();
                 &joined
             };
-            match ignores.matcher.matched(bytes_to_path(relative), is_directory) {
-                Match::Ignore(_) => return true,
-                Match::Whitelist(_) => return false,
-                Match::None => here = ignores.above.as_deref(),
+            // The last pattern that matches decides.
+            if let Some(pattern) =
+                ignores.patterns.iter().rev().find(|it| matches(it, relative, is_directory))
+            {
+                return !pattern.mode.contains(Mode::NEGATIVE);
             }
+            here = ignores.above.as_deref();
         }
         false
     }
+}
+
+fn matches(pattern: &Pattern, path: &[u8], is_directory: bool) -> bool {
+    let name = memchr::memrchr(b'/', path).map(|slash| slash + 1);
+    let mode = wildmatch::Mode::NO_MATCH_SLASH_LITERAL;
+    pattern.matches_repo_relative_path(path.into(), name, Some(is_directory), Case::Sensitive, mode)
 }
 
 #[cfg(test)]
@@ -199,17 +225,11 @@ mod tests {
     #[test]
     fn a_long_line_of_patterns_takes_no_stack_to_drop() {
         let start = Start { shown_bytes: 0, way_to_root: Vec::new() };
-        let matcher = patterns(b"*.o");
+        let patterns = parse(b"*.o");
         let mut innermost = None;
         for _ in 0..300_000 {
-            innermost = start.with(matcher.clone(), innermost);
+            innermost = start.with(patterns.clone(), innermost);
         }
         drop(innermost);
-    }
-
-    #[test]
-    fn what_is_no_pattern_is_passed_over() {
-        let matcher = patterns(b"\xef\xbb\xbf*.o\n# *.c\n\xff\n{a\n\n!keep.o\r\n");
-        assert_eq!((matcher.num_ignores(), matcher.num_whitelists()), (1, 1));
     }
 }
