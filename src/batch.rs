@@ -18,7 +18,7 @@ const NAMES_BYTES_MAX: usize = 1 << 20;
 impl Cutter {
     pub(crate) fn new(plan: &Plan, handles: &Handles) -> Cutter {
         Cutter {
-            files_max: plan.batch_files_max,
+            files_max: plan.batch_files_in_order(),
             bytes_max: plan.batch_bytes_max.unwrap_or(u64::MAX),
             directories_max: handles.batch_directories,
             batch: Batch::default(),

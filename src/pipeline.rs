@@ -11,14 +11,15 @@ use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
-use crate::plan::Plan;
+use crate::plan::{Handles, Plan};
 use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
 use crate::reorder::{self, Intake, Reorder};
 use crate::report::{Ledger, Report, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
 use crate::stage::read::Reader;
-use crate::walk::{Met, Tally, Walk, roots};
+use crate::walk::roots::{self, Resolved};
+use crate::walk::{Met, Tally, Walk};
 use crate::workers::cpu::Worker;
 
 /// Reads every file below the plan's roots once and gives `sink` one record for each path met, on this thread.
@@ -37,16 +38,11 @@ pub fn run(plan: &Plan, sink: &mut dyn Sink) -> Result<Report, Error> {
 pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<Report, Error> {
     plan.check()?;
     let mut notes = Vec::new();
-    let plan = &Plan { roots: roots::resolve(plan, &mut notes)?, ..plan.clone() };
+    let Resolved { roots, apart } = roots::resolve(plan, &mut notes)?;
+    let plan = &Plan { roots, ..plan.clone() };
     let handles = plan.handles()?;
-    if handles.workers < plan.workers {
-        let (fewer, asked, budget) = (handles.workers, plan.workers, plan.handles_max);
-        let workers = if fewer == 1 { "worker" } else { "workers" };
-        notes.push(format!(
-            "{fewer} {workers} instead of {asked}: more would need over {budget} file handles"
-        ));
-    }
-    let walk = Walk::new(plan, &handles, control)?;
+    note_fewer_workers(plan, &handles, &mut notes);
+    let walk = Walk::new(plan, apart, &handles, control)?;
 
     control.take_up();
     let started = SystemTime::now();
@@ -99,13 +95,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         directories: tallies.iter().map(|(tally, _)| tally.directories).sum(),
         directories_failed: tallies.iter().map(|(tally, _)| tally.directories_failed).sum(),
         filtered: tallies.iter().map(|(tally, _)| tally.filtered).sum(),
-        steps: StepTimes {
-            walk: tallies.iter().map(|(_, busy)| *busy).sum(),
-            stage: times.iter().map(|times| times.stage).sum(),
-            analyse: times.iter().map(|times| times.analyse).sum(),
-            sink: sink_time,
-            workers_waited: times.iter().map(|times| times.workers_waited).sum(),
-        },
+        steps: steps(&tallies, &times, sink_time),
         walkers: tallies.len(),
         workers: times.len(),
         peak_memory_bytes: peak_memory_bytes(),
@@ -114,6 +104,28 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     };
     sink.end(&report).map_err(Error::Sink)?;
     Ok(report)
+}
+
+/// Says where the handle budget does not feed all workers.
+fn note_fewer_workers(plan: &Plan, handles: &Handles, notes: &mut Vec<String>) {
+    let (fewer, asked, budget) = (handles.workers, plan.workers, plan.handles_max);
+    if fewer < asked {
+        let workers = if fewer == 1 { "worker" } else { "workers" };
+        notes.push(format!(
+            "{fewer} {workers} instead of {asked}: more would need over {budget} file handles"
+        ));
+    }
+}
+
+/// The time of each step, over its threads.
+fn steps(tallies: &[(Tally, Duration)], times: &[StepTimes], sink: Duration) -> StepTimes {
+    StepTimes {
+        walk: tallies.iter().map(|(_, busy)| *busy).sum(),
+        stage: times.iter().map(|times| times.stage).sum(),
+        analyse: times.iter().map(|times| times.analyse).sum(),
+        sink,
+        workers_waited: times.iter().map(|times| times.workers_waited).sum(),
+    }
 }
 
 /// A walker thread: lists directories and sends what it meets, cut into batches.

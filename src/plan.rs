@@ -42,7 +42,8 @@ pub struct Plan {
     pub handles_max: usize,
     /// In which order records reach the sink.
     pub sort: Sort,
-    /// With [`Sort::Path`], files that may be done before their turn has come: beyond this the walk waits.
+    /// With [`Sort::Path`], files that may be done before their turn has come: beyond this, by a batch or two, the walk
+    /// waits. Batches are cut so that eight of them fit.
     pub sort_window_files_max: usize,
     /// How far a file is read that says its size is 0, as those of /proc do.
     pub unbounded_bytes_max: u64,
@@ -88,6 +89,14 @@ impl Plan {
     /// The columns of its analyses, in order.
     pub fn columns(&self) -> Vec<Column> {
         analyses::columns(&self.analyses)
+    }
+
+    /// Files at which a batch is cut: with an order, so that several batches fit the window.
+    pub(crate) fn batch_files_in_order(&self) -> usize {
+        match self.sort {
+            Sort::None => self.batch_files_max,
+            Sort::Path => self.batch_files_max.min(self.sort_window_files_max.div_ceil(8)),
+        }
     }
 
     /// Refuses what contradicts itself or cannot work.
@@ -270,7 +279,8 @@ pub struct Filter {
     /// that matches decides, in the syntax of .gitignore.
     pub globs: Vec<String>,
     /// Leave out what git would by its patterns: those of .gitignore files, in the tree and above it up to the top of
-    /// the repository, of .git/info/exclude and of the user's core.excludesFile; and `.git` itself.
+    /// the repository, of its info/exclude and of the user's core.excludesFile; and `.git` itself. Outside a repository
+    /// the .gitignore files of the tree count.
     pub gitignore: bool,
     /// Leave out names that begin with a dot.
     pub skip_hidden: bool,

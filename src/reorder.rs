@@ -27,7 +27,7 @@ pub(crate) fn window(plan: &Plan) -> (Intake, Reorder) {
     let (intake, window) = match plan.sort {
         Sort::None => (None, None),
         Sort::Path => {
-            let (intake, window) = bounded((plan.sort_window_files_max / plan.batch_files_max).max(1));
+            let (intake, window) = bounded((plan.sort_window_files_max / plan.batch_files_in_order()).max(1));
             (Some(intake), Some(window))
         }
     };
@@ -95,8 +95,8 @@ mod tests {
     }
 
     fn sorted(batches: usize) -> Plan {
-        let plan = Plan { sort: Sort::Path, batch_files_max: 10, ..Plan::new(["."]) };
-        Plan { sort_window_files_max: 10 * batches, ..plan }
+        let plan = Plan { sort: Sort::Path, batch_files_max: 1, ..Plan::new(["."]) };
+        Plan { sort_window_files_max: batches, ..plan }
     }
 
     #[test]

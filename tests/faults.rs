@@ -41,7 +41,7 @@ fn plan(tree: &Tree) -> Plan {
 
 /// What holds of every run, compared with one in which nothing went wrong.
 #[track_caller]
-fn check_records(expected: &Records, records: &Records, cause_expected: Cause, what: &str) {
+fn check_records(root: &str, expected: &Records, records: &Records, cause_expected: Cause, what: &str) {
     let failed: BTreeMap<_, _> = records
         .iter()
         .filter_map(|(path, (outcome, _))| match outcome {
@@ -56,9 +56,8 @@ fn check_records(expected: &Records, records: &Records, cause_expected: Cause, w
     }
     assert!(failed.values().all(|cause| *cause == cause_expected), "{what}: {failed:?}");
     for path in expected.keys() {
-        let lies_in_failed = |failed: &&str| {
-            failed.is_empty() || Path::new(path).starts_with(failed) || failed.starts_with('/')
-        };
+        // The root itself is named by its whole path.
+        let lies_in_failed = |failed: &&str| Path::new(path).starts_with(failed) || *failed == root;
         let is_told = records.contains_key(path) || failed.keys().any(lies_in_failed);
         assert!(is_told, "{what}: {path} was lost");
     }
@@ -78,7 +77,7 @@ fn sweep(operation: Operation, effect: Effect, cause: Cause) {
                 assert_eq!(records, expected);
                 break;
             }
-            check_records(&expected, &records, cause, &what);
+            check_records(tree.path().to_str().unwrap(), &expected, &records, cause, &what);
             let failed = report.ledger.failed_total();
             assert_eq!(report.is_complete(), failed == 0, "{what}");
             let at_least =

@@ -85,7 +85,7 @@ fn what_a_list_names_and_is_not_there_is_an_error_record() {
     assert_eq!(errors, expected);
     assert_eq!(of_type(&records, "file").len(), 1);
     assert_eq!(records.last().unwrap()["directories_failed"], 0);
-    assert!(stderr.contains("gone: left out, it lies inside gone"), "{stderr}");
+    assert!(stderr.contains("gone: left out, it is the same as gone"), "{stderr}");
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn nothing_is_met_twice_however_often_it_is_named() {
     assert_eq!(paths(&output), ["a/1", "a/2", "a/b/3", "c/.hidden/5", "c/4"]);
     let stderr = text(&output.stderr);
     assert_eq!(stderr.lines().count(), 2, "{stderr}");
-    assert!(stderr.contains("filemill: a: left out, it lies inside a\n"), "{stderr}");
-    assert!(stderr.contains("300 entries of the list left out, they lie inside others"), "{stderr}");
+    assert!(stderr.contains("filemill: a: left out, it is the same as a\n"), "{stderr}");
+    assert!(stderr.contains("300 entries of the list left out, others lead to them"), "{stderr}");
     // Behind what the walk is kept from, an entry stands for itself.
     let output = with_list(&tree, b"c\nc/.hidden/5\n", &["--skip-hidden", "--files-from", "-"]);
     assert_eq!(paths(&output), ["c/4", "c/.hidden/5"]);
@@ -150,4 +150,95 @@ fn gitignore_is_a_flag_of_the_binary() {
     assert_eq!(paths(&with_list(&tree, b"", &["--gitignore", "c", "a"])), ["c/4", "a/2"]);
     let all = paths(&with_list(&tree, b"", &[]));
     assert_eq!(all.len(), 8, "{all:?}");
+}
+
+/// Every path once, whichever roots are given: as (path, what became of it).
+#[cfg(unix)]
+#[track_caller]
+fn check(tree: &Tree, arguments: &[&str], expected: &[(&str, &str)]) {
+    for flags in [&[][..], &["--sort", "path"]] {
+        let arguments = [&["scan", "--format", "jsonl", "-q"], arguments, flags].concat();
+        let output = filemill(&arguments).current_dir(tree.path()).output().unwrap();
+        let (_, _, records) = jsonl(&output);
+        check_sums(&records);
+        let mut met: Vec<_> = records[1..records.len() - 1]
+            .iter()
+            .map(|record| {
+                let what = ["reason", "cause"].iter().find_map(|key| record[key].as_str()).unwrap_or("file");
+                (record["path"].as_str().unwrap(), what)
+            })
+            .collect();
+        met.sort_unstable();
+        assert_eq!(met, expected, "{arguments:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn roots_that_are_links_in_other_roots() {
+    let tree = Tree::new();
+    for name in ["d/1", "o/f", "o/g", "p/h"] {
+        tree.file(name, "x");
+    }
+    tree.link("d/file", "../o/f");
+    tree.link("d/dir", "../p");
+    // Not followed below a root, but as a root: one record.
+    check(&tree, &["d", "d/file"], &[("d/1", "file"), ("d/dir", "symlink"), ("d/file", "file")]);
+    check(&tree, &["d/file", "d"], &[("d/1", "file"), ("d/dir", "symlink"), ("d/file", "file")]);
+    check(&tree, &["d", "d/dir"], &[("d/1", "file"), ("d/dir/h", "file"), ("d/file", "symlink")]);
+    check(&tree, &["d", "d/file", "o/f"], &[("d/1", "file"), ("d/dir", "symlink"), ("d/file", "file")]);
+    check(&tree, &["d/file", "o"], &[("o/f", "file"), ("o/g", "file")]);
+    // Followed everywhere, the other root leads there.
+    let all = [("d/1", "file"), ("d/dir/h", "file"), ("d/file", "file")];
+    check(&tree, &["-L", "d", "d/file", "d/dir"], &all);
+    check(&tree, &["-L", "d/dir", "d"], &all);
+}
+
+#[cfg(unix)]
+#[test]
+fn roots_within_a_limited_depth_descend_from_where_they_are() {
+    let tree = Tree::new();
+    for name in ["a/1", "a/b/2", "a/b/c/3", "a/b/c/d/4", "a/e/5"] {
+        tree.file(name, "x");
+    }
+    check(
+        &tree,
+        &["--max-depth", "2", "a", "a/b"],
+        &[("a/1", "file"), ("a/b/2", "file"), ("a/b/c/3", "file"), ("a/e/5", "file")],
+    );
+    check(
+        &tree,
+        &["--max-depth", "2", "a", "a/b/2"],
+        &[("a/1", "file"), ("a/b/2", "file"), ("a/e/5", "file")],
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_root_in_a_directory_that_cannot_be_listed_is_read_by_itself() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("den/inner/file", "x");
+    for (name, mode) in [("", 0o755), ("den", 0o711), ("den/inner", 0o755)] {
+        std::fs::set_permissions(tree.at(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    std::fs::copy(env!("CARGO_BIN_EXE_filemill"), tree.at("filemill")).unwrap();
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "./filemill", "scan", "--format", "paths"])
+        .args(["den", "den/inner"])
+        .current_dir(tree.path())
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "den/inner/file\n", "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn entries_that_are_not_there_contain_nothing() {
+    let output = with_list(&tree(), b"gone\ngone/x\ngone/x/y\n", &["--files-from", "-"]);
+    let (_, _, records) = jsonl(&output);
+    assert_eq!(of_type(&records, "error").len(), 3);
 }

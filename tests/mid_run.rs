@@ -353,7 +353,11 @@ fn a_sorted_walk_waits_for_the_file_whose_turn_it_is() {
             let mut sink = InOrder::default();
             filemill::run(&plan, &mut sink).map(|report| (report, sink))
         });
-        std::thread::sleep(Duration::from_millis(400));
+        let since = std::time::Instant::now();
+        while begun.load(Ordering::Relaxed) < 20 && since.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(200));
         // The window, and a batch more that was let in when the walk began.
         assert!((20..=50).contains(&begun.load(Ordering::Relaxed)), "{begun:?} of 2000 files");
         released.store(true, Ordering::Relaxed);

@@ -33,9 +33,17 @@ fn start(tree: &Tree, arguments: &[&str]) -> Child {
     command.current_dir(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Sends a signal some time after the start; the process must be gone two seconds later.
+/// Waits until a report holds this many lines.
+fn wait_for(report: &Path, lines: usize) {
+    let since = Instant::now();
+    while fs::read_to_string(report).map_or(0, |report| report.lines().count()) < lines {
+        assert!(since.elapsed() < Duration::from_secs(30), "{}: not {lines} lines", report.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends a signal; the process must be gone two seconds later.
 fn interrupt(child: Child, signal: Signal) -> Output {
-    std::thread::sleep(Duration::from_millis(400));
     let since = Instant::now();
     kill_process(Pid::from_child(&child), signal).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -54,6 +62,9 @@ fn an_interrupted_run_reports_what_it_read() {
         let tree = endless();
         tree.file("r.csv", "old");
         let child = start(&tree, &["--format", "jsonl", "--out", "csv=r.csv", "--out", "jsonl=r.jsonl"]);
+        // All that there is to read before the file that takes so long.
+        wait_for(&tree.at("r.csv.partial"), 201);
+        wait_for(&tree.at("r.jsonl.partial"), 201);
         let output = interrupt(child, signal);
         let (exit, stderr, printed) = jsonl(&output);
         assert_eq!(exit, Some(code), "{stderr}");
@@ -80,7 +91,10 @@ fn an_interrupted_run_reports_what_it_read() {
 
 #[test]
 fn an_interrupted_summary_says_so() {
-    let output = interrupt(start(&endless(), &[]), Signal::INT);
+    let tree = endless();
+    let child = start(&tree, &["--out", "paths=r"]);
+    wait_for(&tree.at("r.partial"), 200);
+    let output = interrupt(child, Signal::INT);
     assert_eq!(output.status.code(), Some(130));
     let summary = text(&output.stdout);
     assert!(summary.starts_with("interrupted: "), "{summary}");
@@ -90,14 +104,15 @@ fn an_interrupted_summary_says_so() {
 #[test]
 fn a_signal_that_was_to_be_ignored_is_ignored() {
     let tree = endless();
-    let script = format!("trap '' HUP; exec {BINARY} scan -q --format paths files");
+    let script = format!("trap '' HUP; exec {BINARY} scan -q --out paths=r files");
     let child = Command::new("sh")
         .args(["-c", &script])
         .current_dir(tree.path())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    wait_for(&tree.at("r.partial"), 200);
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let output = interrupt(child, Signal::TERM);
@@ -109,7 +124,7 @@ fn a_killed_run_leaves_the_old_report_and_the_next_one_goes_well() {
     let tree = endless();
     tree.file("r.jsonl", "old");
     let mut child = start(&tree, &["--out", "jsonl=r.jsonl"]);
-    std::thread::sleep(Duration::from_millis(400));
+    wait_for(&tree.at("r.jsonl.partial"), 201);
     child.kill().unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(9));
     assert_eq!(fs::read_to_string(tree.at("r.jsonl")).unwrap(), "old");
@@ -128,7 +143,7 @@ fn a_killed_run_leaves_the_old_report_and_the_next_one_goes_well() {
 fn two_runs_do_not_write_one_report() {
     let tree = endless();
     let first = start(&tree, &["--out", "jsonl=r.jsonl"]);
-    std::thread::sleep(Duration::from_millis(300));
+    wait_for(&tree.at("r.jsonl.partial"), 201);
     let second = start(&tree, &["--out", "jsonl=r.jsonl"]).wait_with_output().unwrap();
     assert_eq!(second.status.code(), Some(2));
     assert_eq!(
@@ -172,6 +187,88 @@ fn a_file_system_that_does_not_answer_does_not_keep_the_process() {
     assert_eq!(code, "143", "{}", text(&output.stderr));
     assert!(milliseconds.parse::<u64>().unwrap() < 2000, "{said}");
     assert!(text(&output.stderr).contains("did not come to its end in time"));
+}
+
+/// Nobody reads what is said on standard error, and the run waits for that: no reason to stay.
+#[test]
+fn a_standard_error_that_nobody_reads_does_not_keep_the_process() {
+    let tree = Tree::new();
+    for i in 0..5000 {
+        tree.link(format!("files/{}/a link with a name that fills the pipe {i}", i % 50), "nowhere");
+    }
+    for signals in [&[Signal::TERM][..], &[Signal::INT, Signal::INT]] {
+        let mut child = start(&tree, &["-L", "--out", "csv=r"]);
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(child.try_wait().unwrap().is_none(), "it was to wait for a reader");
+        let since = Instant::now();
+        for signal in signals {
+            kill_process(Pid::from_child(&child), *signal).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let code = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status.code();
+            }
+            assert!(since.elapsed() < Duration::from_secs(2), "{signals:?}: still there");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(code, Some(if signals.len() > 1 { 130 } else { 143 }));
+        assert!(
+            signals.len() == 1 || since.elapsed() < Duration::from_secs(1),
+            "the second signal ends it at once"
+        );
+    }
+}
+
+/// When several codes apply: a signal, then 2, then 3.
+#[test]
+fn the_gravest_exit_code_counts() {
+    let tree = endless();
+    tree.link("files/a/broken", "nowhere");
+    let child = start(&tree, &["-L", "--out", "jsonl=r"]);
+    wait_for(&tree.at("r.partial"), 202);
+    assert_eq!(interrupt(child, Signal::TERM).status.code(), Some(143));
+    fs::remove_file(tree.at("files/z/sparse")).unwrap();
+    let run = |out: &str| start(&tree, &["-q", "-L", "--out", out]).wait_with_output().unwrap().status.code();
+    assert_eq!(run("csv=r"), Some(3));
+    assert_eq!(run("csv=/dev/full"), Some(2));
+    // A summary that nobody reads is no error, and hides none.
+    let script = format!("{{ {BINARY} scan -L files; echo $? > code; }} | true");
+    Command::new("sh").args(["-c", &script]).current_dir(tree.path()).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(fs::read_to_string(tree.at("code")).unwrap(), "3\n");
+}
+
+#[test]
+fn a_report_does_not_go_where_a_stream_goes() {
+    let tree = Tree::new();
+    tree.file("files/a", "x");
+    let run = |arguments: &str| {
+        let script = format!("{BINARY} scan files {arguments}");
+        let output = Command::new("bash").args(["-c", &script]).current_dir(tree.path()).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    for out in ["same", "/dev/stdout"] {
+        let (code, stderr) = run(&format!("--format jsonl --out csv={out} > same"));
+        assert_eq!(code, Some(2));
+        let expected =
+            format!("filemill: cannot write the report {out}: that is where standard output goes\n");
+        assert_eq!(stderr, expected);
+    }
+    assert_eq!(run("--out csv=log 2>> log").0, Some(2));
+    assert!(fs::read_to_string(tree.at("log")).unwrap().contains("that is where standard error goes"));
+    // A pipe that has its name in /dev/fd is written to as it is.
+    assert_eq!(run("-q --out paths=>(cat > copy) > /dev/null; sleep 0.3"), (Some(0), String::new()));
+    assert_eq!(fs::read_to_string(tree.at("copy")).unwrap(), "files/a\n");
+    assert_eq!(run("--out paths=r --out csv=r.partial").0, Some(2));
+}
+
+#[test]
+fn the_other_commands_heed_a_file_size_limit_too() {
+    let tree = Tree::new();
+    let script = format!("ulimit -f 0; exec {BINARY} man man");
+    let output = Command::new("sh").args(["-c", &script]).current_dir(tree.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{:?}", output.status);
+    assert!(text(&output.stderr).contains("File too large"));
 }
 
 fn many_names() -> Tree {

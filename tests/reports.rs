@@ -296,17 +296,26 @@ fn one_order_for_all_settings() {
     let files = if crate::support::in_full() { 50_000 } else { 500 };
     for i in 0..files {
         let nested = ["", "x/", "x/y-z/", "x/y/"][i % 4];
-        tree.file(format!("{}/{nested}{i}", i % 97), [b"a b\n".repeat(i % 300), vec![0; i % 7]].concat());
+        tree.file(
+            format!("inside/{}/{nested}{i}", i % 97),
+            [b"a b\n".repeat(i % 300), vec![0; i % 7]].concat(),
+        );
     }
+    let others = ["csv", "table", "paths", "b3sum", "sha256sum"];
+    let outs = others.map(|format| format!("--out={format}=../r.{format}"));
+    let inside = tree.directory("inside");
     let run = |settings: &[&str]| {
         let arguments =
-            [&["scan", "-a", "full", "--format", "jsonl", "--sort", "path", "-q"], settings].concat();
-        let output = filemill(&arguments).current_dir(tree.path()).output().unwrap();
+            [&["scan", "-a", "full", "--format", "jsonl", "--sort", "path", "-q", "."], settings].concat();
+        let mut command = filemill(&arguments);
+        let output = command.args(&outs).current_dir(&inside).output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        between(&text(&output.stdout))
+        let mut reports = vec![between(&text(&output.stdout))];
+        reports.extend(others.map(|format| fs::read_to_string(tree.at(format!("r.{format}"))).unwrap()));
+        reports
     };
     let expected = run(&[]);
-    assert_eq!(expected.lines().count(), files);
+    assert!(expected.iter().all(|report| report.lines().count() >= files));
     for workers in ["1", "2", "3", "7", "32"] {
         for batch in [
             ["--batch-files", "1"],

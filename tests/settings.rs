@@ -89,14 +89,31 @@ fn a_setting_replaces_the_same_one_from_further_down() {
 }
 
 #[test]
+fn settings_can_be_undone_where_they_are_typed_over() {
+    let scene =
+        Scene::new("[scan]\nskip-hidden = true\nformat = 'csv'\nverbose = true\n", "[scan]\nquiet = true\n");
+    let output = scene.run(&[], &["--no-skip-hidden", "-o", "jsonl=-", "--no-progress", "--quiet"]);
+    let (code, stderr, records) = jsonl(&output);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(records[0]["options"]["skip_hidden"], false);
+    let summary = text(&scene.run(&[], &["--format", "summary"]).stdout);
+    assert!(summary.contains("1 paths met") || summary.contains("1 path met"), "{summary}");
+    // Of two that exclude each other the one from further up counts.
+    assert!(text(&scene.run(&[], &[]).stderr).contains("settings from filemill.toml"));
+    assert_eq!(text(&scene.run(&[("FILEMILL_QUIET", "1")], &[]).stderr), "");
+}
+
+#[test]
 fn settings_that_make_no_sense_are_told_with_their_place() {
     let in_tree = |text: &str, expected: &str| {
         Scene::new(text, "").refuses(&[], &format!("filemill.toml: {expected}"));
     };
-    in_tree(
-        "[scan]\nworkrs = 3",
-        "unexpected argument '--workrs' found: a similar argument exists: '--workers'",
-    );
+    in_tree("[scan]\nworkrs = 3", "\"workrs\" is no setting: did you mean \"workers\"?");
+    // None of these may become another flag, or an end of the flags.
+    let no_setting = "is no setting: they have the names of the long flags of scan";
+    in_tree("[scan]\n'out=csv' = '/tmp/x'", &format!("\"out=csv\" {no_setting}"));
+    in_tree("[scan]\n'files-from=/etc/passwd' = true", &format!("\"files-from=/etc/passwd\" {no_setting}"));
+    in_tree("[scan]\n'' = true", &format!("\"\" {no_setting}"));
     in_tree(
         "[scan]\nworkers = 0",
         "invalid value '0' for '--workers <N>': not \"auto\" or a number from 1 to 4096",

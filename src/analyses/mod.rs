@@ -19,7 +19,7 @@ pub use self::blake3::Blake3;
 pub use self::entropy::Entropy;
 pub use self::kind::{HEAD_BYTES, Kind};
 pub use self::lines::Lines;
-pub use self::registry::{ParseError, REGISTRY, Registered, parse};
+pub use self::registry::{ParseError, REGISTRY, Registered, nearest, parse};
 pub use self::sha256::Sha256;
 pub use self::words::Words;
 pub use self::xxh3::Xxh3;

@@ -138,7 +138,7 @@ pub fn parse(list: &str) -> Result<Vec<Arc<dyn Analysis>>, ParseError> {
             known |= selected;
         }
         if !known {
-            return Err(ParseError::Unknown { name: name.to_owned(), nearest: nearest(name) });
+            return Err(ParseError::Unknown { name: name.to_owned(), nearest: nearest(name, words()) });
         }
         if let Some(parameter) = parameter {
             return Err(ParseError::Parameter { name: name.to_owned(), parameter: parameter.to_owned() });
@@ -152,9 +152,9 @@ pub fn parse(list: &str) -> Result<Vec<Arc<dyn Analysis>>, ParseError> {
         .collect())
 }
 
-/// The known word that takes the fewest edits to reach, where a person would see the likeness.
-fn nearest(typed: &str) -> Option<&'static str> {
-    words()
+/// The word that takes the fewest edits to reach from what was typed, where a person would see the likeness.
+pub fn nearest<'w>(typed: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    words
         .map(|word| (edits(typed, word), word))
         .filter(|&(edits, word)| edits <= word.len().div_ceil(3))
         .min()

@@ -55,7 +55,7 @@ pub(crate) struct ScanFlags {
     #[arg(short, long, value_name = "LIST")]
     pub(crate) analyses: Option<String>,
 
-    /// Print a record a path in this format instead of a summary
+    /// What to print on standard output [default: summary]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     pub(crate) format: Option<Format>,
 
@@ -96,12 +96,20 @@ pub(crate) struct ScanFlags {
     pub(crate) glob: Vec<String>,
 
     /// Leave out what git would by its patterns (.gitignore and the like), and .git itself
-    #[arg(long, help_heading = "Input")]
+    #[arg(long, help_heading = "Input", overrides_with = "no_gitignore")]
     pub(crate) gitignore: bool,
 
+    /// Undoes the flag above where it is a setting
+    #[arg(long, hide = true)]
+    pub(crate) no_gitignore: bool,
+
     /// Leave out names that begin with a dot
-    #[arg(long, help_heading = "Input")]
+    #[arg(long, help_heading = "Input", overrides_with = "no_skip_hidden")]
     pub(crate) skip_hidden: bool,
+
+    /// Undoes the flag above where it is a setting
+    #[arg(long, hide = true)]
+    pub(crate) no_skip_hidden: bool,
 
     /// Leave out smaller files, e.g. 4KiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Input")]
@@ -116,12 +124,20 @@ pub(crate) struct ScanFlags {
     pub(crate) max_depth: Option<usize>,
 
     /// Stay on the file system of each PATH
-    #[arg(short = 'x', long, help_heading = "Input")]
+    #[arg(short = 'x', long, help_heading = "Input", overrides_with = "no_one_file_system")]
     pub(crate) one_file_system: bool,
 
+    /// Undoes the flag above where it is a setting
+    #[arg(long, hide = true)]
+    pub(crate) no_one_file_system: bool,
+
     /// Follow symbolic links
-    #[arg(short = 'L', long, help_heading = "Input")]
+    #[arg(short = 'L', long, help_heading = "Input", overrides_with = "no_follow")]
     pub(crate) follow: bool,
+
+    /// Undoes the flag above where it is a setting
+    #[arg(long, hide = true)]
+    pub(crate) no_follow: bool,
 
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Messages")]
@@ -153,7 +169,7 @@ Exit codes: 0 done; 2 usage, or the report is not usable; 3 finished, but someth
 
 Settings: a long flag can be set as FILEMILL_NAME (FILEMILL_BATCH_FILES=500), in ./filemill.toml, or in \
          $XDG_CONFIG_HOME/filemill/filemill.toml, under [scan] and by its name (batch-files = 500). What is typed goes \
-         first, then in this order.
+         first, then in this order; --no-NAME undoes what is set so (--no-follow).
 
 Examples:
   filemill scan ~/src
@@ -197,6 +213,8 @@ fn parse_workers(typed: &str) -> Result<Workers, String> {
 /// A format of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// Totals by kind and extension, the largest files, what became of every path
+    Summary,
     /// JSON lines, schema filemill.scan/1
     Jsonl,
     /// CSV; text that a spreadsheet would take for a formula gets a ' in front

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// A list is held in memory; one longer than this is no list.
 const LIST_BYTES_MAX: u64 = 1 << 30;
+/// Each entry takes some 200 bytes besides its path.
+const LIST_ENTRIES_MAX: usize = 20_000_000;
 
 /// Reads a list from a file or, for `-`, from standard input.
 ///
@@ -18,7 +20,11 @@ pub(crate) fn read(list: &Path, separator: u8) -> Result<Vec<PathBuf>, String> {
         return Err(format!("cannot read the list {shown}: it is longer than 1 GiB"));
     }
     let paths = parse(&text, separator).map_err(|why| format!("{shown} is no list of paths: {why}"))?;
-    Ok(paths.map(path).collect())
+    let paths: Vec<PathBuf> = paths.take(LIST_ENTRIES_MAX + 1).map(path).collect();
+    if paths.len() > LIST_ENTRIES_MAX {
+        return Err(format!("cannot read the list {shown}: it has more than {LIST_ENTRIES_MAX} entries"));
+    }
+    Ok(paths)
 }
 
 fn read_whole(list: &Path) -> io::Result<Vec<u8>> {

@@ -79,7 +79,7 @@ const SCAN: &[Section] = &[
         &[
             (
                 "summary",
-                "For people, on standard output where no --format is given: totals by kind and extension, the largest files, the sum of what became of every path.",
+                "For people, and what is printed where nothing else is asked for: totals by kind and extension, the largest files, the sum of what became of every path.",
             ),
             (
                 "jsonl",
@@ -102,7 +102,7 @@ const SCAN: &[Section] = &[
         "REPORT FILES",
         &[(
             "",
-            "--out FORMAT=FILE writes FILE.partial and gives it its name once it is complete and safe on the disk; whatever stood there before stays until then. After an interrupt or a full disk FILE.partial holds what was written. A FILE that is a pipe or a device is written to as it is. A run leaves out the files it writes (own-output).",
+            "--out FORMAT=FILE writes FILE.partial and gives it its name once it is complete and safe on the disk; whatever stood there before stays until then. After an interrupt or a full disk FILE.partial holds what was written. A FILE that is a pipe or a device is written to as it is. A run leaves out the files it writes (own-output). A report cannot go to the file that standard output or standard error goes to.",
         )],
     ),
     (
@@ -112,7 +112,7 @@ const SCAN: &[Section] = &[
             ("2", "A mistake on the command line, or the report is not usable."),
             (
                 "3",
-                "Finished, but at least one path could not be read, or could not be expressed in a report. Each has an error record, or a line on standard error.",
+                "Finished, but at least one path could not be read, or could not be expressed in a report. Each has an error record, or a line on standard error (unless -q).",
             ),
             (
                 "129, 130, 143",
@@ -138,7 +138,7 @@ const SCAN: &[Section] = &[
         "FILES",
         &[(
             "./filemill.toml, $XDG_CONFIG_HOME/filemill/filemill.toml",
-            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down. --out, --files-from and --files0-from can be given on the command line alone.",
+            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from and --files0-from can be given on the command line alone.",
         )],
     ),
 ];

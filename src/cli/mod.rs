@@ -77,6 +77,7 @@ impl Failure {
 
 /// Parses the arguments and runs the command they name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
+    signals::outlive_file_size_limit();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (flags, sources) = match parse(&arguments) {
         Ok(parsed) => parsed,
@@ -194,7 +195,7 @@ mod tests {
         check(&["scan", "--out", "csv="], "invalid value 'csv=' for '--out <FORMAT=FILE>': it names no file");
         check(
             &["scan", "--out", "cvs=x"],
-            "invalid value 'cvs=x' for '--out <FORMAT=FILE>': no format is named 'cvs': known are jsonl, csv, csv-raw, table, paths, b3sum, sha256sum",
+            "invalid value 'cvs=x' for '--out <FORMAT=FILE>': no format is named 'cvs': known are summary, jsonl, csv, csv-raw, table, paths, b3sum, sha256sum",
         );
         check(&["scan", "-o", "csv=a", "-o", "jsonl=a"], "two reports cannot both go to a");
         check(&["scan", "--format", "csv", "-o", "jsonl=-"], "two reports cannot both go to standard output");

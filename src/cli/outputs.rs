@@ -15,12 +15,14 @@ use filemill::report::Report;
 use filemill::sink::{Csv, Jsonl, Manifest, Paths, Refuse, ReportFile, Sink, Table, Tool, printable};
 
 use super::flags::{Format, ScanFlags};
+use super::progress::Progress;
+use super::summary::Summary;
 use super::{Failure, complain};
 
 /// The reports of one run.
 pub(crate) struct Outputs {
-    /// What is printed; a summary where it is `None`.
-    pub(crate) printed: Option<Format>,
+    /// What goes to standard output.
+    printed: Format,
     files: Vec<(Format, PathBuf)>,
     open: Vec<ReportFile>,
     is_nul_separated: bool,
@@ -32,27 +34,33 @@ pub(crate) struct Outputs {
 impl Outputs {
     /// What was asked for. Opens nothing.
     pub(crate) fn new(flags: &ScanFlags) -> Result<Outputs, Failure> {
-        let mut outputs = Outputs {
-            printed: flags.format,
-            files: Vec::new(),
+        let mut printed = flags.format;
+        let mut files: Vec<(Format, PathBuf)> = Vec::new();
+        for typed in &flags.out {
+            let (format, place) = parse(typed)?;
+            if place == OsStr::new("-") {
+                if printed.replace(format).is_some() {
+                    return Err(Failure::Usage("two reports cannot both go to standard output".to_owned()));
+                }
+                continue;
+            }
+            let place = PathBuf::from(place);
+            let is_taken = |(_, other): &(Format, PathBuf)| {
+                *other == place || *other == partial_of(&place) || partial_of(other) == place
+            };
+            if files.iter().any(is_taken) {
+                return Err(Failure::Usage(format!("two reports cannot both go to {}", place.display())));
+            }
+            files.push((format, place));
+        }
+        let outputs = Outputs {
+            printed: printed.unwrap_or(Format::Summary),
+            files,
             open: Vec::new(),
             is_nul_separated: flags.null,
             refusals_shown: !flags.quiet,
             refused: Cell::new(0),
         };
-        for typed in &flags.out {
-            let (format, place) = parse(typed)?;
-            if place == OsStr::new("-") {
-                if outputs.printed.replace(format).is_some() {
-                    return Err(Failure::Usage("two reports cannot both go to standard output".to_owned()));
-                }
-            } else if outputs.files.iter().any(|(_, other)| other == Path::new(place)) {
-                let place = Path::new(place).display();
-                return Err(Failure::Usage(format!("two reports cannot both go to {place}")));
-            } else {
-                outputs.files.push((format, PathBuf::from(place)));
-            }
-        }
         if flags.null && !outputs.formats().any(|format| format == Format::Paths) {
             return Err(Failure::Usage("--null is for the format paths alone".to_owned()));
         }
@@ -60,14 +68,13 @@ impl Outputs {
     }
 
     fn formats(&self) -> impl Iterator<Item = Format> {
-        self.printed.into_iter().chain(self.files.iter().map(|(format, _)| *format))
+        std::iter::once(self.printed).chain(self.files.iter().map(|(format, _)| *format))
     }
 
     /// The analyses to run where none were chosen: `light`, where a report shows it.
     pub(crate) fn default_analyses(&self) -> &'static str {
         let shows_rows = |format| !matches!(format, Format::Paths | Format::B3sum | Format::Sha256sum);
-        let all = self.printed.is_none() || self.formats().any(shows_rows);
-        if all { "light" } else { "none" }
+        if self.formats().any(shows_rows) { "light" } else { "none" }
     }
 
     /// The analyses that the formats cannot do without.
@@ -75,14 +82,23 @@ impl Outputs {
         self.formats().filter_map(|format| tool(format).map(Tool::analysis))
     }
 
-    /// Whether the printed report has a record for what could not be read.
-    pub(crate) fn prints_errors(&self) -> bool {
-        matches!(self.printed, Some(Format::Jsonl | Format::Csv | Format::CsvRaw | Format::Table))
+    /// Whether the printed report has a row for each path, and with it for what could not be read.
+    pub(crate) fn prints_rows(&self) -> bool {
+        matches!(self.printed, Format::Jsonl | Format::Csv | Format::CsvRaw | Format::Table)
+    }
+
+    /// Whether the printed report is written while the run goes on.
+    pub(crate) fn scrolls_by(&self) -> bool {
+        self.printed != Format::Summary
     }
 
     /// Creates the files.
     pub(crate) fn open(&mut self, faults: &Faults) -> Result<(), Failure> {
         for (_, name) in &self.files {
+            if let Some(stream) = stream_behind(name) {
+                let why = format!("that is where {stream} goes");
+                return Err(cannot_write(name, &io::Error::other(why)));
+            }
             let file = ReportFile::create(name).map_err(|error| cannot_write(name, &error))?;
             self.open.push(file.with_faults(faults));
         }
@@ -93,34 +109,40 @@ impl Outputs {
     /// standard error go to.
     pub(crate) fn own_files(&self) -> Vec<(u64, u64)> {
         #[cfg(unix)]
-        {
-            use std::os::fd::AsFd;
-            use std::os::unix::fs::MetadataExt;
-            let streams =
-                [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
-            let files = streams.into_iter().flatten().filter_map(|stream| File::from(stream).metadata().ok());
-            let streams = files.filter(|file| file.is_file()).map(|file| (file.dev(), file.ino()));
-            streams.chain(self.open.iter().flat_map(ReportFile::identities)).collect()
-        }
+        return streams()
+            .map(|(_, file)| file)
+            .chain(self.open.iter().flat_map(ReportFile::identities))
+            .collect();
         #[cfg(not(unix))]
         Vec::new()
     }
 
     /// A sink for each report.
-    pub(crate) fn sinks(&self, faults: &Faults) -> Result<Vec<Box<dyn Sink + '_>>, Failure> {
-        let mut sinks: Vec<Box<dyn Sink + '_>> = Vec::new();
-        if let Some(format) = self.printed {
-            let sink = self.sink(format, Stdout::new(faults)?);
-            sinks.push(Box::new(Printed { sink, is_alone: self.files.is_empty(), is_closed: false }));
-        }
+    pub(crate) fn sinks<'o>(
+        &'o self,
+        faults: &Faults,
+        progress: &'o Progress,
+    ) -> Result<Vec<Box<dyn Sink + 'o>>, Failure> {
+        let sink = self.sink(self.printed, Stdout::new(faults)?, true, progress);
+        let mut sinks: Vec<Box<dyn Sink + 'o>> = Vec::new();
+        // A summary comes at the end, when all is done.
+        let is_alone = self.files.is_empty() && self.printed != Format::Summary;
         for ((format, name), file) in self.files.iter().zip(&self.open) {
-            sinks.push(Box::new(Named { sink: self.sink(*format, file), name }));
+            sinks.push(Box::new(Named { sink: self.sink(*format, file, false, progress), name }));
         }
+        sinks.push(Box::new(Printed { sink, is_alone, is_closed: false }));
         Ok(sinks)
     }
 
-    fn sink<'o>(&'o self, format: Format, writer: impl Write + 'o) -> Box<dyn Sink + 'o> {
+    fn sink<'o>(
+        &'o self,
+        format: Format,
+        writer: impl Write + 'o,
+        is_printed: bool,
+        progress: &'o Progress,
+    ) -> Box<dyn Sink + 'o> {
         match format {
+            Format::Summary => Box::new(Summary::new(writer, is_printed, progress)),
             Format::Jsonl => Box::new(Jsonl::new(writer)),
             Format::Csv => Box::new(Csv::new(writer)),
             Format::CsvRaw => Box::new(Csv::unguarded(writer)),
@@ -158,6 +180,43 @@ impl Outputs {
     /// Where reports lie that are not complete.
     pub(crate) fn partials(&self) -> Vec<PathBuf> {
         self.open.iter().filter_map(ReportFile::partial).map(Path::to_path_buf).collect()
+    }
+}
+
+/// Where a report lies until it is complete, as [`ReportFile`] has it.
+fn partial_of(name: &Path) -> PathBuf {
+    let mut partial = OsString::from(name);
+    partial.push(".partial");
+    PathBuf::from(partial)
+}
+
+/// Device and inode of the files that standard output and standard error go to, where they are files.
+#[cfg(unix)]
+fn streams() -> impl Iterator<Item = (&'static str, (u64, u64))> {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    let streams = [
+        ("standard output", io::stdout().as_fd().try_clone_to_owned()),
+        ("standard error", io::stderr().as_fd().try_clone_to_owned()),
+    ];
+    streams.into_iter().filter_map(|(name, stream)| {
+        let file = File::from(stream.ok()?).metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((name, (file.dev(), file.ino())))
+    })
+}
+
+/// The stream that goes to the file of this name: a report beside it, or instead of it, would destroy one of them.
+fn stream_behind(name: &Path) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let file = std::fs::metadata(name).ok()?;
+        streams().find(|(_, stream)| *stream == (file.dev(), file.ino())).map(|(stream, _)| stream)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = name;
+        None
     }
 }
 

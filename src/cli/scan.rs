@@ -1,6 +1,6 @@
 //! `filemill scan`: makes the plan, runs it into the sink that was asked for, says what could not be read.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,12 +9,12 @@ use filemill::error::Step;
 use filemill::plan::{Filter, Plan, Root, Sort};
 use filemill::record::{Outcome, Record};
 use filemill::report::Report;
-use filemill::sink::{Sink, Totals, printable};
+use filemill::sink::{Sink, printable};
 
 use super::flags::{ScanFlags, SortBy, When, Workers};
-use super::outputs::{Outputs, Stdout, tell_of_partials};
+use super::outputs::{Outputs, tell_of_partials};
 use super::progress::Progress;
-use super::{Exit, Failure, complain, limits, lists, quiet_worker_panics, signals, summary};
+use super::{Exit, Failure, complain, limits, lists, quiet_worker_panics, signals};
 
 /// Runs the command; `sources` are where settings came from that were not typed.
 pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure> {
@@ -60,25 +60,18 @@ pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure
 
 fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control) -> Result<Exit, Failure> {
     // Records that scroll by on the same terminal are progress enough.
-    let prints_rows = outputs.printed.is_some() && io::stdout().is_terminal();
-    let is_watched = io::stderr().is_terminal() && !flags.no_progress && !flags.quiet && !prints_rows;
+    let scrolls_by = outputs.scrolls_by() && io::stdout().is_terminal();
+    let is_watched = io::stderr().is_terminal() && !flags.no_progress && !flags.quiet && !scrolls_by;
     let progress = Progress::new(is_watched);
-    let errors_shown = flags.verbose || (!outputs.prints_errors() && !flags.quiet);
+    let errors_shown = flags.verbose || (!outputs.prints_rows() && !flags.quiet);
 
-    let totals = outputs.printed.is_none().then(Totals::default);
-    let mut sink =
-        WithErrors { sinks: outputs.sinks(&plan.faults)?, totals, progress: &progress, errors_shown };
+    let sinks = outputs.sinks(&plan.faults, &progress)?;
+    let mut sink = WithErrors { sinks, progress: &progress, errors_shown };
     let report = progress.during(control, || filemill::run_with(plan, &mut sink, control))?;
-    let totals = sink.totals.take();
     drop(sink);
     // An interrupted report is not complete, and does not replace one that is.
     if !report.cancelled {
         outputs.complete()?;
-    }
-    if let Some(totals) = totals {
-        let mut out = io::BufWriter::new(Stdout::new(&plan.faults)?);
-        summary::write(&mut out, plan, &totals, &report)?;
-        out.flush()?;
     }
     if !flags.quiet {
         report.notes.iter().for_each(|note| complain(note));
@@ -167,19 +160,15 @@ fn set_colors(when: When) {
     });
 }
 
-/// The reports of a run, the totals for the summary, and each path that could not be read on standard error.
+/// The reports of a run, and each path that could not be read on standard error.
 struct WithErrors<'s> {
     sinks: Vec<Box<dyn Sink + 's>>,
-    totals: Option<Totals>,
     progress: &'s Progress,
     errors_shown: bool,
 }
 
 impl Sink for WithErrors<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        if let Some(totals) = &mut self.totals {
-            totals.begin(plan, started)?;
-        }
         self.sinks.begin(plan, started)
     }
 
@@ -197,9 +186,6 @@ impl Sink for WithErrors<'_> {
             let errno = error.errno_name().map_or(String::new(), |name| format!(" ({name})"));
             let line = format!("{}: cannot be {doing}: {}{errno}", printable(&path), error.cause.name());
             self.progress.above(|| complain(&line));
-        }
-        if let Some(totals) = &mut self.totals {
-            totals.record(record)?;
         }
         self.sinks.record(record)
     }

@@ -15,7 +15,7 @@ use toml_settings::{Setting, Value};
 
 /// What a run reads and writes is said on the command line alone: a filemill.toml that lies in a tree of somebody else
 /// must not choose files of ours.
-const TYPED_ALONE: [&str; 6] = ["out", "files-from", "files0-from", "no-config", "help", "version"];
+const TYPED_ALONE: [&str; 7] = ["out", "null", "files-from", "files0-from", "no-config", "help", "version"];
 const FILE_NAME: &str = "filemill.toml";
 /// A file longer than this holds no settings.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -38,10 +38,14 @@ pub(crate) fn settle(
     if !subcommand.get_arguments().any(|arg| arg.get_long() == Some("no-config")) {
         return Ok(settled);
     }
+    // Standard output has a format already.
+    let has_printed = |out: &OsString| out.as_encoded_bytes().ends_with(b"=-");
+    let has_printed = typed.get_many("out").is_some_and(|mut outs| outs.any(has_printed));
     let mut taken: HashSet<String> = subcommand
         .get_arguments()
         .filter(|arg| typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
         .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .chain(has_printed.then(|| "format".to_owned()))
         .collect();
     let mut put_in: Vec<OsString> = Vec::new();
     let mut take = |source: &str, settings: Vec<(String, Vec<OsString>)>| {
@@ -56,7 +60,8 @@ pub(crate) fn settle(
                 if !pieces.is_empty() && settled.sources.last().is_none_or(|last| last != source) {
                     settled.sources.push(source.to_owned());
                 }
-                put_in.extend(pieces);
+                // The last one counts where two exclude each other, as quiet and verbose do.
+                put_in.splice(0..0, pieces);
             }
         }
         Ok::<(), Failure>(())
@@ -154,17 +159,15 @@ fn of_subcommand(
         if TYPED_ALONE.contains(&key.as_str()) {
             return Err(format!("{key}: can be given on the command line alone"));
         }
-        let arg = subcommand.get_arguments().find(|arg| arg.get_long() == Some(&key));
-        let action = arg.map_or(&ArgAction::Set, Arg::get_action);
+        let Some(arg) = subcommand.get_arguments().find(|arg| arg.get_long() == Some(&key)) else {
+            return Err(unknown(subcommand, &key));
+        };
         let valued = |value: &String| OsString::from(format!("--{key}={value}"));
-        let of_key = match (setting.value, action) {
+        let of_key = match (setting.value, arg.get_action()) {
             (Value::Truth(false), ArgAction::SetTrue) => Vec::new(),
             (Value::Truth(true), ArgAction::SetTrue) => vec![OsString::from(format!("--{key}"))],
             (_, ArgAction::SetTrue) => return Err(format!("{key}: neither true nor false")),
-            (Value::Truth(_), _) if arg.is_some() => {
-                return Err(format!("{key}: takes a value, not true or false"));
-            }
-            (Value::Truth(_), _) => vec![OsString::from(format!("--{key}"))],
+            (Value::Truth(_), _) => return Err(format!("{key}: takes a value, not true or false")),
             (Value::One(value), _) => vec![valued(&value)],
             (Value::Many(values), ArgAction::Append) => values.iter().map(valued).collect(),
             (Value::Many(values), _) => vec![valued(&values.join(","))],
@@ -172,4 +175,17 @@ fn of_subcommand(
         pieces.push((key, of_key));
     }
     Ok(pieces)
+}
+
+/// A key that is no flag. It becomes no argument: `out=x` would be one that is.
+fn unknown(subcommand: &Command, key: &str) -> String {
+    let known =
+        subcommand.get_arguments().filter_map(Arg::get_long).filter(|long| !TYPED_ALONE.contains(long));
+    match filemill::analyses::nearest(key, known) {
+        Some(near) => format!("{key:?} is no setting: did you mean {near:?}?"),
+        None => format!(
+            "{key:?} is no setting: they have the names of the long flags of {}",
+            subcommand.get_name()
+        ),
+    }
 }

@@ -23,9 +23,20 @@ impl Received {
     }
 }
 
+/// A file that may grow no further becomes an error of the write instead of the end of the process. To be called while
+/// there is one thread: those that it starts later inherit what is blocked.
+pub(crate) fn outlive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, Signal};
+        // It does not fail for a signal that exists.
+        let _: nix::Result<()> = SigSet::from(Signal::SIGXFSZ).thread_block();
+    }
+}
+
 /// Cancels `control` on the first signal. Ends the process on the second, or when it is still there after a while;
 /// `partials` then hold what was written. To be called while there is one thread: those that it starts later inherit
-/// what is blocked. A file that may grow no further becomes an error of the write instead of the end.
+/// what is blocked.
 ///
 /// # Errors
 /// When the system does not allow it.
@@ -34,7 +45,6 @@ pub(crate) fn watch(control: Arc<Control>, partials: Vec<PathBuf>) -> std::io::R
     use nix::sys::signal::{SigSet, Signal};
 
     let received = Received::default();
-    SigSet::from(Signal::SIGXFSZ).thread_block()?;
     let watched = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
     let watched: SigSet = watched.into_iter().filter(|signal| !is_ignored(*signal as i32)).collect();
     watched.thread_block()?;
@@ -46,12 +56,12 @@ pub(crate) fn watch(control: Arc<Control>, partials: Vec<PathBuf>) -> std::io::R
         let (at_last, partials_then) = (first.clone(), partials.clone());
         let patience = std::thread::Builder::new().name("filemill-patience".to_owned()).spawn(move || {
             std::thread::sleep(PATIENCE);
-            end(&at_last, &partials_then);
+            end(&at_last, partials_then, "interrupted, and something did not come to its end in time");
         });
         if patience.is_ok() && watched.wait().is_err() {
             return;
         }
-        end(&first, &partials);
+        end(&first, partials, "interrupted twice: ended at once");
     };
     std::thread::Builder::new().name("filemill-signals".to_owned()).spawn(wait)?;
     Ok(received)
@@ -61,10 +71,21 @@ pub(crate) fn watch(control: Arc<Control>, partials: Vec<PathBuf>) -> std::io::R
 #[cfg(unix)]
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1500);
 
+/// Ends the process, whatever it hangs in: standard error or the place of a report may be among that, and so what is
+/// said is said by a thread that nobody waits for long.
 #[cfg(unix)]
-fn end(received: &Received, partials: &[PathBuf]) {
-    super::complain(&"interrupted, and something did not come to its end in time");
-    super::outputs::tell_of_partials(partials);
+fn end(received: &Received, partials: Vec<PathBuf>, why: &'static str) {
+    use std::sync::mpsc::RecvTimeoutError;
+    const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(200);
+    let (said, wait) = std::sync::mpsc::channel();
+    let speak = move || {
+        super::complain(&why);
+        super::outputs::tell_of_partials(&partials);
+        said.send(()).is_ok()
+    };
+    if std::thread::Builder::new().name("filemill-last-words".to_owned()).spawn(speak).is_ok() {
+        let _: Result<(), RecvTimeoutError> = wait.recv_timeout(LAST_WORDS);
+    }
     std::process::exit(received.exit_code().map_or(2, i32::from));
 }
 

@@ -1,13 +1,16 @@
-//! The summary for people that `scan` prints when no format is asked for.
+//! The summary for people: what `scan` prints when nothing else is asked for.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use console::{Alignment, measure_text_width, pad_str, style};
 use filemill::plan::Plan;
+use filemill::record::Record;
 use filemill::report::Report;
-use filemill::sink::{Extension, Group, Kind, Totals, printable};
+use filemill::sink::{Extension, Group, Kind, Sink, Totals, printable};
 use indicatif::{DecimalBytes, HumanCount};
+
+use super::progress::Progress;
 
 /// Lines of each table; what does not fit is summed up in one more.
 const ROWS_MAX: usize = 8;
@@ -16,10 +19,55 @@ const NAME_CELLS_MAX: usize = 52;
 /// Narrower than this is treated as this.
 const WIDTH_MIN: usize = 40;
 
-/// Writes the summary of a run.
-pub(crate) fn write(out: &mut impl Write, plan: &Plan, totals: &Totals, report: &Report) -> io::Result<()> {
-    let terminal = console::Term::stdout();
-    let width = if terminal.is_term() { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX };
+/// Sums up a run, and writes the summary at its end.
+pub(crate) struct Summary<'s, W> {
+    writer: W,
+    totals: Totals,
+    asked: Vec<&'static str>,
+    /// Whether it is for the terminal that standard output is: as wide as that, and in colours where they are on.
+    is_printed: bool,
+    progress: &'s Progress,
+}
+
+impl<'s, W: Write> Summary<'s, W> {
+    /// A summary for `writer`, which is standard output where `is_printed`. It is written above the progress.
+    pub(crate) fn new(writer: W, is_printed: bool, progress: &'s Progress) -> Summary<'s, W> {
+        Summary { writer, totals: Totals::default(), asked: Vec::new(), is_printed, progress }
+    }
+}
+
+impl<W: Write> Sink for Summary<'_, W> {
+    fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
+        self.asked = plan.analyses.iter().map(|analysis| analysis.name()).collect();
+        self.totals.begin(plan, started)
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.totals.record(record)
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        let terminal = console::Term::stdout();
+        let is_terminal = self.is_printed && terminal.is_term();
+        let width = if is_terminal { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX };
+        let mut text = Vec::new();
+        write(&mut text, &self.asked, &self.totals, report, width)?;
+        if !self.is_printed {
+            text = console::strip_ansi_codes(&String::from_utf8_lossy(&text)).into_owned().into_bytes();
+        }
+        let mut written = Ok(());
+        self.progress.above(|| written = self.writer.write_all(&text).and_then(|()| self.writer.flush()));
+        written
+    }
+}
+
+fn write(
+    out: &mut impl Write,
+    asked: &[&str],
+    totals: &Totals,
+    report: &Report,
+    width: usize,
+) -> io::Result<()> {
     let kinds = totals.kinds().into_iter().map(|(kind, group)| (kind_name(&kind), group)).collect();
     let extensions =
         totals.extensions().into_iter().map(|(name, group)| (extension_name(&name), group)).collect();
@@ -30,7 +78,7 @@ pub(crate) fn write(out: &mut impl Write, plan: &Plan, totals: &Totals, report: 
     groups(out, "kind", &kinds, layout)?;
     groups(out, "extension", &extensions, layout)?;
     largest(out, totals, width)?;
-    text(out, plan, totals)?;
+    text(out, asked, totals)?;
     time(out, report, layout)?;
     ledger(out, report)
 }
@@ -133,8 +181,8 @@ fn largest(out: &mut impl Write, totals: &Totals, width: usize) -> io::Result<()
     Ok(())
 }
 
-fn text(out: &mut impl Write, plan: &Plan, totals: &Totals) -> io::Result<()> {
-    let asked = |name| plan.analyses.iter().any(|analysis| analysis.name() == name);
+fn text(out: &mut impl Write, asked: &[&str], totals: &Totals) -> io::Result<()> {
+    let asked = |name| asked.contains(&name);
     let mut counts = Vec::new();
     if asked("lines") {
         counts.push(count(totals.text.lines, "line"));

@@ -45,11 +45,14 @@ impl ReportFile {
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let file = create_alone(&partial)?;
+        let before = std::fs::metadata(&end);
+        let report = ReportFile { file, places: Some(Places { end, partial }), is_complete: false, faults };
         // A report is no more open to others than the one it replaces.
-        if let Ok(before) = std::fs::metadata(&end) {
-            file.set_permissions(before.permissions())?;
+        if let Ok(before) = before {
+            let denied = report.file.set_permissions(before.permissions());
+            denied.or_else(|error| if is_within(&report.file, &before) { Ok(()) } else { Err(error) })?;
         }
-        Ok(ReportFile { file, places: Some(Places { end, partial }), is_complete: false, faults })
+        Ok(report)
     }
 
     /// The same report, with whatever is to go wrong in a test.
@@ -85,8 +88,11 @@ impl ReportFile {
         self.is_complete = true;
         // The new name is safe once its directory is. Not every file system can do that, or needs it.
         #[cfg(unix)]
-        if let Ok(directory) = File::open(end.parent().unwrap_or(Path::new("."))) {
-            drop(directory.sync_all());
+        {
+            let parent = end.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Ok(directory) = File::open(parent.unwrap_or(Path::new("."))) {
+                drop(directory.sync_all());
+            }
         }
         Ok(())
     }
@@ -115,22 +121,34 @@ impl Write for &ReportFile {
     }
 }
 
+/// Whether a file is no more open to others than another was: on file systems where that cannot be changed it is.
+fn is_within(file: &File, before: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().is_ok_and(|file| file.mode() & 0o777 & !before.mode() == 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, before);
+        true
+    }
+}
+
 /// Where a regular file of this name lies, through links; `None` where the name is something else.
 fn place_of(name: &Path) -> io::Result<Option<PathBuf>> {
     if name.file_name().is_none() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
-    let end = match name.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(name.to_path_buf())),
-        Err(error) => return Err(error),
-        Ok(found) if found.is_symlink() => std::fs::canonicalize(name)?,
-        Ok(_) => name.to_path_buf(),
-    };
-    let found = std::fs::metadata(&end)?;
-    if found.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    match (std::fs::metadata(name), name.symlink_metadata()) {
+        (Ok(found), _) if found.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        (Ok(found), _) if !found.is_file() => Ok(None),
+        (Ok(_), Ok(link)) if link.is_symlink() => std::fs::canonicalize(name).map(Some),
+        (Ok(_), _) => Ok(Some(name.to_path_buf())),
+        (Err(error), Err(_)) if error.kind() == io::ErrorKind::NotFound => Ok(Some(name.to_path_buf())),
+        // A link that leads nowhere among them.
+        (Err(error), _) => Err(error),
     }
-    Ok(found.is_file().then_some(end))
 }
 
 /// Creates an empty file that no other run writes to. One that is there already was left by a run that is over.
@@ -139,35 +157,66 @@ fn create_alone(partial: &Path) -> io::Result<File> {
         let message = format!("{} is in the way, and no report of an earlier run", partial.display());
         Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
     };
-    if partial.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-        return in_the_way();
+    loop {
+        if partial.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return in_the_way();
+        }
+        let file = open_unfollowed(partial)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being written already"));
+            }
+            // Not every file system has locks.
+            Err(TryLockError::Error(_)) => {}
+        }
+        match names_of(&file, partial)? {
+            Names::This => {
+                file.set_len(0)?;
+                return Ok(file);
+            }
+            Names::Others => return in_the_way(),
+            // Another run has just completed the report that we waited for: it is not ours to empty.
+            Names::NotThis => {}
+        }
     }
+}
+
+/// Nobody may lead us elsewhere by a link, or keep us waiting by a pipe.
+fn open_unfollowed(partial: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    // Nobody may lead us elsewhere in between, by a link, or by another name for a file that is not ours to empty.
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     }
-    let file = options.open(partial)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        if file.metadata()?.nlink() > 1 {
-            return in_the_way();
-        }
-    }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being written already"));
-        }
-        // Not every file system has locks.
-        Err(TryLockError::Error(_)) => {}
-    }
-    file.set_len(0)?;
-    Ok(file)
+    options.open(partial)
+}
+
+/// Which names an open file has.
+enum Names {
+    This,
+    NotThis,
+    Others,
+}
+
+#[cfg(unix)]
+fn names_of(file: &File, name: &Path) -> io::Result<Names> {
+    use std::os::unix::fs::MetadataExt;
+    let (open, named) = (file.metadata()?, name.symlink_metadata());
+    Ok(match named {
+        Ok(named) if (named.dev(), named.ino()) != (open.dev(), open.ino()) => Names::NotThis,
+        Ok(_) if open.nlink() > 1 => Names::Others,
+        Ok(_) => Names::This,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Names::NotThis,
+        Err(error) => return Err(error),
+    })
+}
+
+#[cfg(not(unix))]
+fn names_of(_: &File, _: &Path) -> io::Result<Names> {
+    Ok(Names::This)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// One path. Records come in no particular order.
+    /// One path. Records come in no particular order unless the plan sorts them.
     ///
     /// # Errors
     /// When it cannot be written.

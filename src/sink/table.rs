@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::time::SystemTime;
 
 use super::{Sink, printable};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sort};
 use crate::record::{Column, Outcome, Record, Value, ValueKind};
 use crate::report::Report;
 
@@ -17,6 +17,7 @@ pub struct Table<W: Write> {
     /// The first rows, until there are enough to see how wide the columns are.
     first: Vec<Cells>,
     widths: Vec<usize>,
+    is_sorted: bool,
 }
 
 /// A row: a cell per column, and the path, which comes last.
@@ -31,7 +32,13 @@ const FIXED: [&str; 2] = ["size", "modified"];
 impl<W: Write> Table<W> {
     /// A table that is written to `writer`, which needs no buffer of its own.
     pub fn new(writer: W) -> Table<W> {
-        Table { writer: BufWriter::new(writer), columns: Vec::new(), first: Vec::new(), widths: Vec::new() }
+        Table {
+            writer: BufWriter::new(writer),
+            columns: Vec::new(),
+            first: Vec::new(),
+            widths: Vec::new(),
+            is_sorted: false,
+        }
     }
 
     fn is_right_aligned(&self, column: usize) -> bool {
@@ -92,6 +99,7 @@ fn time(mtime_ns: i128) -> String {
 impl<W: Write> Sink for Table<W> {
     fn begin(&mut self, plan: &Plan, _started: SystemTime) -> io::Result<()> {
         self.columns = plan.columns();
+        self.is_sorted = plan.sort == Sort::Path;
         Ok(())
     }
 
@@ -120,7 +128,10 @@ impl<W: Write> Sink for Table<W> {
     }
 
     fn idle(&mut self) -> io::Result<()> {
-        self.settle()?;
+        // Where the order is always the same, so are the widths: they do not depend on what came before a pause.
+        if !self.is_sorted {
+            self.settle()?;
+        }
         self.writer.flush()
     }
 

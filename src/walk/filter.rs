@@ -1,5 +1,6 @@
 //! Leaves entries out by name.
 
+use std::collections::HashSet;
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(super) struct NameFilter {
     skip_hidden: bool,
     globs: Option<Override>,
     git: Option<GitPatterns>,
+    /// Paths that are roots of their own.
+    apart: HashSet<Vec<u8>>,
 }
 
 impl NameFilter {
@@ -31,7 +34,22 @@ impl NameFilter {
             Some(builder.build().map_err(|error| Error::Plan(format!("{error}")))?)
         };
         let git = filter.gitignore.then(GitPatterns::new);
-        Ok(NameFilter { skip_hidden: filter.skip_hidden, globs, git })
+        Ok(NameFilter { skip_hidden: filter.skip_hidden, globs, git, apart: HashSet::new() })
+    }
+
+    /// The same, with paths that a walk leaves to the roots that they are.
+    pub(super) fn with_apart(self, apart: HashSet<Vec<u8>>) -> NameFilter {
+        NameFilter { apart, ..self }
+    }
+
+    /// Whether the entry `name` of `directory` is a root of its own, and not this walk's to tell of.
+    pub(super) fn leaves_alone(&self, directory: &[u8], name: &[u8]) -> bool {
+        if self.apart.is_empty() {
+            return false;
+        }
+        let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+        join_path(directory, name, &mut path);
+        self.apart.contains(&path)
     }
 
     /// The patterns of git that hold in the directory a root lies in, where they are asked for.

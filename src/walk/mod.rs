@@ -9,6 +9,7 @@ mod ignores;
 mod portable;
 pub(crate) mod roots;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -54,8 +55,13 @@ impl<'p> Walk<'p> {
         not(target_os = "linux"),
         expect(unused_variables, reason = "only the walk over handles divides them")
     )]
-    pub(crate) fn new(plan: &'p Plan, handles: &Handles, control: &'p Control) -> Result<Walk<'p>, Error> {
-        let filter = filter::NameFilter::new(&plan.filter)?;
+    pub(crate) fn new(
+        plan: &'p Plan,
+        apart: HashSet<Vec<u8>>,
+        handles: &Handles,
+        control: &'p Control,
+    ) -> Result<Walk<'p>, Error> {
+        let filter = filter::NameFilter::new(&plan.filter)?.with_apart(apart);
         Ok(match plan.walker {
             #[cfg(target_os = "linux")]
             Walker::Handles => Walk::Handles(handles::HandleWalk::new(plan, filter, handles, control)),

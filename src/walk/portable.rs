@@ -47,13 +47,7 @@ impl<'p> PortableWalk<'p> {
 
     fn walk_root(&self, root: &Root, tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
         let filter = &self.plan.filter;
-        let mut entries = WalkDir::new(root.path())
-            .follow_links(filter.follow)
-            .max_depth(filter.depth_max.unwrap_or(usize::MAX));
-        if self.plan.sort == Sort::Path {
-            entries = entries.sort_by(|a, b| bytes(a.file_name()).cmp(bytes(b.file_name())));
-        }
-        let mut entries = entries.into_iter();
+        let mut entries = self.entries(root);
         // What git would leave out, of each directory on the way to the entry.
         let mut ignores: Vec<Option<Arc<Ignores>>> = Vec::new();
         let root_device = if filter.one_file_system { device_of(root.path()) } else { None };
@@ -72,16 +66,7 @@ impl<'p> PortableWalk<'p> {
                 }
             };
             if entry.depth() == 0 {
-                // A root is resolved through links this once.
-                if entry.path().is_dir() {
-                    let above = self.filter.ignores_above(root);
-                    ignores.push(self.filter.ignores_within(&Place::Path(entry.path()), root.shown(), above));
-                    tally.directories += u64::from(filter.depth_max != Some(0));
-                } else {
-                    let found = classify(&entry, Found::FileThroughLinks);
-                    let name = root.shown();
-                    emit(Met::Entry { directory: &directory, name, found, bytes: self.bytes(&entry) })?;
-                }
+                ignores.push(self.meet_root(root, &entry, tally, emit)?);
                 continue;
             }
             let parent = self.shown(root, entry.path().parent().unwrap_or(Path::new("")));
@@ -90,6 +75,12 @@ impl<'p> PortableWalk<'p> {
             }
             let name = bytes(entry.file_name());
             let is_directory = entry.file_type().is_dir();
+            if self.filter.leaves_alone(&directory.path, name) {
+                if is_directory {
+                    entries.skip_current_dir();
+                }
+                continue;
+            }
             ignores.truncate(entry.depth());
             let above = ignores.last().cloned().flatten();
             let is_own_directory = is_directory && !entry.path_is_symlink();
@@ -118,6 +109,37 @@ impl<'p> PortableWalk<'p> {
             emit(Met::Entry { directory: &directory, name, found, bytes: self.bytes(&entry) })?;
         }
         ControlFlow::Continue(())
+    }
+
+    fn entries(&self, root: &Root) -> walkdir::IntoIter {
+        let filter = &self.plan.filter;
+        let entries = WalkDir::new(root.path())
+            .follow_links(filter.follow)
+            .max_depth(filter.depth_max.unwrap_or(usize::MAX));
+        match self.plan.sort {
+            Sort::None => entries.into_iter(),
+            Sort::Path => entries.sort_by(|a, b| bytes(a.file_name()).cmp(bytes(b.file_name()))).into_iter(),
+        }
+    }
+
+    /// A root, which is resolved through links this once. Returns what git would leave out of it.
+    fn meet_root(
+        &self,
+        root: &Root,
+        entry: &DirEntry,
+        tally: &mut Tally,
+        emit: Emit<'_>,
+    ) -> ControlFlow<(), Option<Arc<Ignores>>> {
+        if entry.path().is_dir() {
+            tally.directories += u64::from(self.plan.filter.depth_max != Some(0));
+            let above = self.filter.ignores_above(root);
+            let place = Place::Path(entry.path());
+            return ControlFlow::Continue(self.filter.ignores_within(&place, root.shown(), above));
+        }
+        let (directory, name) = (&Directory::from_path(b""), root.shown());
+        let found = classify(entry, Found::FileThroughLinks);
+        emit(Met::Entry { directory, name, found, bytes: self.bytes(entry) })?;
+        ControlFlow::Continue(None)
     }
 
     fn fail(

@@ -42,6 +42,9 @@ impl Walker<'_, '_, '_> {
                 }
             }
         }
+        if self.walk.filter.leaves_alone(&directory.path, name.to_bytes()) {
+            return ControlFlow::Continue(None);
+        }
         let (is_directory, ignores) = (file_type == FileType::Directory, context.ignores.as_deref());
         if self.walk.filter.excludes(&directory.path, name.to_bytes(), is_directory, ignores) {
             self.tally.filtered += 1;
