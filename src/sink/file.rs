@@ -195,6 +195,7 @@ fn open_unfollowed(partial: &Path) -> io::Result<File> {
 }
 
 /// Which names an open file has.
+#[cfg_attr(not(unix), expect(dead_code, reason = "elsewhere it has the name that it was opened by"))]
 enum Names {
     This,
     NotThis,
