@@ -20,7 +20,7 @@ fn run(passes: &mut [Box<dyn Pass>], bytes: &[u8], row: &mut Row) {
     let file = FileRecord { directory: &directory, name: b"bench", size: bytes.len() as u64, mtime_ns: 0 };
     row.truncate(0);
     for pass in passes.iter_mut() {
-        pass.begin(&file);
+        pass.begin(&file, 0);
     }
     for pass in passes.iter_mut() {
         pass.block(bytes);

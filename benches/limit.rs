@@ -213,7 +213,7 @@ mod linux {
         if !passes.is_empty() {
             let nowhere = Directory::from_path(b"");
             let record = FileRecord { directory: &nowhere, name: name.to_bytes(), size, mtime_ns: 0 };
-            passes.iter_mut().for_each(|pass| pass.begin(&record));
+            passes.iter_mut().for_each(|pass| pass.begin(&record, 0));
         }
         let mut total = 0;
         loop {

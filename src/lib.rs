@@ -72,7 +72,7 @@
 //! }
 //!
 //! impl Pass for Longest {
-//!     fn begin(&mut self, _: &FileRecord<'_>) {
+//!     fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
 //!         *self = Longest { longest: 0, current: 0 };
 //!     }
 //!

@@ -1,26 +1,29 @@
 //! Starts every thread and channel of a run; the whole flow, top to bottom.
 
+mod work;
+
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
+use self::work::{Desk, Work, worker};
+use crate::analyses::Parts;
 use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
-use crate::plan::{Handles, Plan};
+use crate::plan::{self, Handles, Plan};
 use crate::queue::Queue;
-use crate::record::{Batch, Outcome, Results};
+use crate::record::{Batch, Results};
 use crate::reorder::{self, Intake, Reorder};
-use crate::report::{Ledger, Report, StepTimes, peak_memory_bytes};
+use crate::report::{Ledger, Move, Report, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
-use crate::stage::read::Reader;
 use crate::walk::roots::{self, Resolved};
 use crate::walk::{Met, Tally, Walk};
-use crate::workers::cpu::Worker;
+use crate::workers::pool::{self, Pool, Sizer};
 
 /// Reads every file below the plan's roots once and gives `sink` one record for each path met, on this thread.
 ///
@@ -53,36 +56,55 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     let queue = Queue::new(handles.queue, handles.walkers);
     let (results_in, results_out) = bounded::<Results>(handles.queue);
     let (intake, reorder) = reorder::window(plan);
-    let (tallies, times, sunk) = thread::scope(|scope| {
-        let mut workers = Vec::new();
-        for i in 0..handles.workers {
-            let (queue, results) = (&queue, results_in.clone());
-            let body = move || worker(plan, control, queue, &results);
-            workers.push(spawn(scope, format!("filemill-work-{i}"), &plan.faults, body));
-        }
-        drop(results_in);
+    let workers_first = plan.workers_first().min(handles.workers);
+    let pool = Pool::new(workers_first, handles.workers);
+    let divides_files =
+        handles.workers > 1 && plan.analyses.iter().all(|analysis| analysis.parts() == Parts::Aligned);
+    let desk = Desk { plan, control, queue: &queue, pool: &pool, divides_files };
+    let (tallies, times, workers_started, moves, sunk) = thread::scope(|scope| -> Result<_, Error> {
+        let start_worker = move || {
+            let (lane, results) = (desk.pool.enter(), results_in.clone());
+            let body = move || worker(desk, lane, &results);
+            let started = spawn(scope, format!("filemill-work-{lane}"), &plan.faults, body);
+            if started.is_err() {
+                desk.pool.withdraw();
+            }
+            started
+        };
+        let mut workers: Vec<_> = (0..workers_first).map(|_| start_worker()).collect();
+        note_missing("workers", &workers, &mut notes);
+        let workers_started = workers.iter().flatten().count();
+        let sizing = if workers_started > 0 && handles.workers > workers_first {
+            let sizer = Sizer::new(plan::cores(), workers_first, handles.workers);
+            let body = move || size_pool(desk, sizer, start_worker);
+            Some(spawn(scope, "filemill-pool".to_owned(), &plan.faults, body))
+        } else {
+            drop(start_worker);
+            None
+        };
         let mut walkers = Vec::new();
         // Without a worker nobody would take what they send.
-        let walkers_wanted = if workers.iter().any(Result::is_ok) { handles.walkers } else { 0 };
+        let walkers_wanted = if workers_started > 0 { handles.walkers } else { 0 };
         for i in 0..walkers_wanted {
             let (walk, queue, intake, met) = (&walk, &queue, &intake, &met);
             let body = move || walker(walk, Cutter::new(plan, &handles), met, control, intake, queue);
             let started = spawn(scope, format!("filemill-walk-{i}"), &plan.faults, body);
             if started.is_err() {
-                queue.done();
+                queue.walked();
             }
             walkers.push(started);
         }
         note_missing("walkers", &walkers, &mut notes);
-        note_missing("workers", &workers, &mut notes);
 
         let sunk = drain(&results_out, reorder, sink, control);
         drop(results_out);
-        (join(walkers), join(workers), sunk)
-    });
+        let (moves, more) = sizing.and_then(Result::ok).map(join_one).transpose()?.unwrap_or_default();
+        workers.extend(more);
+        let times = join(workers)?;
+        Ok((join(walkers)?, times, workers_started, moves, sunk))
+    })?;
 
     let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
-    let (times, tallies) = (times?, tallies?);
     ledger.met = met.into_inner();
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
@@ -97,7 +119,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         filtered: tallies.iter().map(|(tally, _)| tally.filtered).sum(),
         steps: steps(&tallies, &times, sink_time),
         walkers: tallies.len(),
-        workers: times.len(),
+        workers: workers_started,
+        moves,
         peak_memory_bytes: peak_memory_bytes(),
         notes,
         cancelled: control.is_cancelled(),
@@ -108,7 +131,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
 
 /// Says where the handle budget does not feed all workers.
 fn note_fewer_workers(plan: &Plan, handles: &Handles, notes: &mut Vec<String>) {
-    let (fewer, asked, budget) = (handles.workers, plan.workers, plan.handles_max);
+    let (fewer, asked, budget) = (handles.workers, plan.workers_first(), plan.handles_max);
     if fewer < asked {
         let workers = if fewer == 1 { "worker" } else { "workers" };
         notes.push(format!(
@@ -135,9 +158,9 @@ fn walker(
     met: &AtomicU64,
     control: &Control,
     intake: &Intake,
-    queue: &Queue,
+    queue: &Queue<Work>,
 ) -> (Tally, Duration) {
-    let _done = OnDrop(|| queue.done());
+    let _done = OnDrop(|| queue.walked());
     let clock = Instant::now();
     let mut waited = Duration::ZERO;
     let mut send = |batch: Option<Batch>| {
@@ -147,7 +170,7 @@ fn walker(
         if !intake.admit(&batch, control) {
             return ControlFlow::Break(());
         }
-        queue.send(batch);
+        queue.send(Work::Batch(batch));
         waited += since.elapsed();
         if control.should_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
@@ -159,49 +182,21 @@ fn walker(
     (tally, clock.elapsed().saturating_sub(waited + tally.waited))
 }
 
-/// A worker thread: opens, reads and analyses the files of one batch after the other.
-fn worker(plan: &Plan, control: &Control, queue: &Queue, results: &Sender<Results>) -> StepTimes {
-    // However it ends, walkers must not wait forever for somebody to take their batches.
-    let _drain = OnDrop(|| {
-        if thread::panicking() {
-            control.abandon();
-        }
-        while queue.take().is_some() {
-            queue.done();
-        }
-    });
-    let clock = Instant::now();
-    let mut worker = Worker::new(plan);
-    let mut reader = Reader::new(plan, control);
-    let mut busy = Duration::ZERO;
-    while let Some(batch) = queue.take() {
-        let _done = OnDrop(|| queue.done());
-        let mut own = vec![batch];
-        while let Some(batch) = own.pop() {
-            let since = Instant::now();
-            let (result, mut rest) = worker.work(batch, |entry, event| {
-                if control.should_stop() { Outcome::Unread } else { reader.read(entry, event) }
-            });
-            busy += since.elapsed();
-            // A sink that failed takes nothing more, and has said so through `control`.
-            if results.send(result).is_err() {
-                continue;
-            }
-            if rest.len() > 1 && queue.is_empty() {
-                let half = rest.split_off(rest.len() / 2);
-                own.extend(queue.offer(half).err());
-            }
-            if !rest.is_empty() {
-                own.push(rest);
-            }
-        }
-    }
-    StepTimes {
-        stage: busy.saturating_sub(worker.analysed),
-        analyse: worker.analysed,
-        workers_waited: clock.elapsed().saturating_sub(busy),
-        ..StepTimes::default()
-    }
+/// The thread that sizes the pool: starts workers where more are wanted. Returns how it moved, and what it started.
+fn size_pool<'scope>(
+    desk: Desk<'scope>,
+    sizer: Sizer,
+    start_worker: impl Fn() -> Started<'scope, StepTimes>,
+) -> (Vec<Move>, Vec<Started<'scope, StepTimes>>) {
+    let mut more = Vec::new();
+    let spawn = || {
+        let started = start_worker();
+        let is_started = started.is_ok();
+        more.extend(started.ok().map(Ok));
+        is_started
+    };
+    let moves = pool::watch(desk.pool, sizer, || desk.queue.waiting(), spawn);
+    (moves, more)
 }
 
 /// A reader of the report need not wait longer than this for what is known.
@@ -287,13 +282,13 @@ fn join<T>(threads: Vec<Started<'_, T>>) -> Result<Vec<T>, Error> {
     let mut joined = Vec::new();
     for thread in threads {
         match thread {
-            Ok(thread) => joined.push(thread.join()),
+            Ok(thread) => joined.push(join_one(thread)),
             Err(error) => none = Error::Thread(error),
         }
     }
-    if joined.is_empty() {
-        Err(none)
-    } else {
-        joined.into_iter().collect::<Result<_, _>>().map_err(|_| Error::Panic)
-    }
+    if joined.is_empty() { Err(none) } else { joined.into_iter().collect() }
+}
+
+fn join_one<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Result<T, Error> {
+    thread.join().map_err(|_| Error::Panic)
 }

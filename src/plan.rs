@@ -24,14 +24,17 @@ pub struct Plan {
     /// walker uses one.
     pub walkers: usize,
     /// Threads that open, read and analyse. Fewer run where the handle budget does not allow them all.
-    pub workers: usize,
+    pub workers: Workers,
+    /// Never more workers than this, whatever is asked for or would pay.
+    pub workers_max: usize,
     /// A batch is cut at this many files.
     pub batch_files_max: usize,
     /// A batch is cut at this many bytes of file content (one larger file is a batch of its own). It costs a stat a
     /// file in the walk.
     pub batch_bytes_max: Option<u64>,
     /// A worker that has read this many bytes of a batch reports what it has, and shares the rest with whoever is
-    /// idle: a batch is cut by count, and its files may be large.
+    /// idle: a batch is cut by count, and its files may be large. A file of this size is divided among the workers where
+    /// all analyses allow it ([`crate::analyses::Analysis::parts`]); otherwise it is read when the files beside it are done.
     pub share_bytes: u64,
     /// Batches that wait for a worker, and results that wait for the sink.
     pub queue_batches_max: usize,
@@ -60,14 +63,15 @@ impl Plan {
     /// A plan over `roots` with no analyses and the default limits: one worker per core, and as many handles as
     /// the soft RLIMIT_NOFILE allows less [`HANDLES_RESERVED`], or less those that are open where they are more.
     pub fn new<R: Into<Root>>(roots: impl IntoIterator<Item = R>) -> Plan {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         Plan {
             roots: roots.into_iter().map(Into::into).collect(),
             analyses: Vec::new(),
             filter: Filter::default(),
             walker: Walker::default(),
             walkers: cores.min(2),
-            workers: cores,
+            workers: Workers::Auto,
+            workers_max: usize::MAX,
             // ops/engine.md, "Batch size": smaller ones cost up to 5 % on the Linux source.
             batch_files_max: 256,
             batch_bytes_max: None,
@@ -91,6 +95,24 @@ impl Plan {
         analyses::columns(&self.analyses)
     }
 
+    /// Workers in the beginning.
+    pub(crate) fn workers_first(&self) -> usize {
+        let first = match self.workers {
+            Workers::Auto => cores(),
+            Workers::Number(workers) => workers,
+        };
+        first.min(self.workers_max)
+    }
+
+    /// Workers that there may be at most.
+    pub(crate) fn workers_most(&self) -> usize {
+        let most = match self.workers {
+            Workers::Auto => WORKERS_PER_CORE_MAX * cores(),
+            Workers::Number(workers) => workers,
+        };
+        most.min(self.workers_max)
+    }
+
     /// Files at which a batch is cut: with an order, so that several batches fit the window.
     pub(crate) fn batch_files_in_order(&self) -> usize {
         match self.sort {
@@ -106,7 +128,7 @@ impl Plan {
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: String| Err(Error::Plan(why));
         for (name, value) in [
-            ("workers", self.workers),
+            ("workers", self.workers_first()),
             ("walkers", self.walkers),
             ("batch_files_max", self.batch_files_max),
             ("queue_batches_max", self.queue_batches_max),
@@ -142,7 +164,7 @@ impl Plan {
     pub(crate) fn handles(&self) -> Result<Handles, Error> {
         // One walker meets the paths in one order.
         let mut walkers = if self.sort == Sort::Path { 1 } else { self.walkers };
-        let mut workers = self.workers;
+        let (first, mut workers) = (self.workers_first(), self.workers_most());
         loop {
             let queue = self.queue_batches_max.min(2 * workers);
             // A walker holds the root of its part, the directory it listed last, a directory and its parent while
@@ -151,7 +173,9 @@ impl Plan {
             // A batch is being filled, waits, or is being worked off.
             let batches = walkers + queue + workers;
             let free = self.handles_max.saturating_sub(fixed);
-            if free >= batches {
+            // Workers beyond the first are not worth batches that are cut after a few directories.
+            let directories_least = if workers > first { GROWN_BATCH_DIRECTORIES_MIN } else { 1 };
+            if free >= batches * directories_least {
                 let extra_stack = ((free - batches) / 4 / walkers).min(WALK_STACK_MAX - WALK_STACK_MIN);
                 return Ok(Handles {
                     walkers,
@@ -180,16 +204,36 @@ impl Plan {
 /// Keys that every record has, so that no column may be named so.
 const RECORD_KEYS: [&str; 4] = ["type", "path", "size", "mtime_ns"];
 
+const GROWN_BATCH_DIRECTORIES_MIN: usize = 16;
 const WALKER_HANDLES: usize = 5;
 const WALK_STACK_MIN: usize = 2;
 const WALK_STACK_MAX: usize = 64;
+
+/// How many threads open, read and analyse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One a core in the beginning; up to [`WORKERS_PER_CORE_MAX`] times as many while cores are idle and it pays. Measured
+    /// while the run goes on: cold storage wants many, a warm cache one a core.
+    Auto,
+    /// So many.
+    Number(usize),
+}
+
+/// A pool that sizes itself grows no further than to this many workers a core: cold storage was as fast with half as many
+/// (ops/staging.md, "Workers").
+pub const WORKERS_PER_CORE_MAX: usize = 32;
+
+/// Cores that the process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
 
 /// The handle budget, divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Handles {
     /// Threads that walk.
     pub(crate) walkers: usize,
-    /// Workers that the budget feeds.
+    /// Workers that the budget feeds, at most.
     pub(crate) workers: usize,
     /// Batches that wait.
     pub(crate) queue: usize,
@@ -320,7 +364,7 @@ mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        Plan { walkers: 1, workers: 2, queue_batches_max: 4, ..Plan::new(["."]) }
+        Plan { walkers: 1, workers: Workers::Number(2), queue_batches_max: 4, ..Plan::new(["."]) }
     }
 
     #[test]
@@ -331,7 +375,7 @@ mod tests {
             change(&mut plan);
             assert_eq!(plan.check().map_err(|error| error.to_string()), Err(expected.to_owned()));
         }
-        check(|plan| plan.workers = 0, "workers must be at least 1");
+        check(|plan| plan.workers = Workers::Number(0), "workers must be at least 1");
         check(|plan| plan.batch_files_max = 0, "batch_files_max must be at least 1");
         check(|plan| plan.batch_bytes_max = Some(0), "batch_bytes_max must be at least 1");
         check(
@@ -352,7 +396,14 @@ mod tests {
     fn the_handle_budget_is_never_overdrawn() {
         for handles_max in 12..300 {
             for (walkers, workers) in [(1, 1), (1, 2), (2, 2), (2, 32), (8, 8)] {
-                let plan = Plan { handles_max, walkers, workers, queue_batches_max: 2 * workers, ..plan() };
+                let numbered = Workers::Number(workers);
+                let plan = Plan {
+                    handles_max,
+                    walkers,
+                    workers: numbered,
+                    queue_batches_max: 2 * workers,
+                    ..plan()
+                };
                 let handles = plan.handles().expect("12 suffice");
                 let used = handles.walkers * (WALKER_HANDLES + handles.walk_stack)
                     + handles.workers

@@ -399,6 +399,16 @@ impl Results {
         Results { batch, outcomes, rows, columns }
     }
 
+    /// A batch of one entry that was not read.
+    pub fn of_one(batch: Batch, outcome: Outcome) -> Results {
+        Results::new(batch, vec![outcome], Row::default(), 0)
+    }
+
+    /// Whether it stands for no entry.
+    pub fn is_empty(&self) -> bool {
+        self.outcomes.is_empty()
+    }
+
     /// How many entries of the walk come before its first.
     pub fn first(&self) -> u64 {
         self.batch.first

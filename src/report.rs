@@ -100,8 +100,10 @@ pub struct Report {
     pub steps: StepTimes,
     /// Threads that walked.
     pub walkers: usize,
-    /// Threads that read and analysed.
+    /// Threads that read and analysed, in the beginning.
     pub workers: usize,
+    /// How a pool that sizes itself changed their number while the run went on.
+    pub moves: Vec<Move>,
     /// The most memory the process has held, in bytes, where the system tells.
     pub peak_memory_bytes: Option<u64>,
     /// What was done otherwise than asked for, and why.
@@ -111,9 +113,50 @@ pub struct Report {
 }
 
 impl Report {
+    /// The numbers of workers that were tried, in order.
+    pub fn worker_sizes(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.workers).chain(self.moves.iter().map(|went| went.workers))
+    }
+
     /// Whether every path met was read or skipped for a reason.
     pub fn is_complete(&self) -> bool {
         self.ledger.failed_total() == 0 && self.ledger.unread == 0 && !self.cancelled
+    }
+}
+
+/// A change of the number of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// When, counted from the start of the run.
+    pub after: Duration,
+    /// How many there were to be from then on.
+    pub workers: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why the number of workers was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Cores were idle while workers waited for storage: more might do more.
+    CoresIdle,
+    /// Cores were busy: one worker a core does as much.
+    CoresBusy,
+    /// The size that was tried did no more (or, where it was smaller, less): back to the one before.
+    NoGain,
+    /// The system allowed no further thread.
+    NoThread,
+}
+
+impl Reason {
+    /// The word that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::CoresIdle => "cores-idle",
+            Reason::CoresBusy => "cores-busy",
+            Reason::NoGain => "no-gain",
+            Reason::NoThread => "no-thread",
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use filemill::error::{Cause, Error};
 use filemill::faults::{Effect, Faults, Operation};
-use filemill::plan::{Plan, Sort};
+use filemill::plan::{Plan, Sort, Workers};
 use filemill::record::Outcome;
 
 use crate::support::{Keep, Records, Tree, analyses, scan};
@@ -28,7 +28,7 @@ fn tree() -> Tree {
 fn plan(tree: &Tree) -> Plan {
     Plan {
         analyses: analyses("lines,blake3"),
-        workers: 2,
+        workers: Workers::Number(2),
         walkers: 2,
         batch_files_max: 3,
         queue_batches_max: 2,

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use filemill::error::Cause;
-use filemill::plan::{Filter, HANDLES_RESERVED, Plan, Walker};
+use filemill::plan::{Filter, HANDLES_RESERVED, Plan, Walker, Workers};
 use filemill::record::{Outcome, SkipReason, Value};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 
@@ -153,7 +153,7 @@ fn a_deep_comb_walked_with_few_handles() {
         inner = rustix::fs::openat(&inner, "b", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
     }
     for (walkers, handles_max) in [(1, 12), (2, 24), (2, 48), (3, 1000)] {
-        let plan = Plan { walkers, workers: 1, handles_max, ..plan(&tree, "lines") };
+        let plan = Plan { walkers, workers: Workers::Number(1), handles_max, ..plan(&tree, "lines") };
         let (records, report) = scan(&plan);
         assert_eq!(records.len(), 2 * levels, "{walkers} walkers, {handles_max} handles");
         assert_eq!(report.directories, 1 + 3 * levels as u64);
@@ -283,7 +283,12 @@ fn sixty_four_handles_suffice() {
     for i in 0..3000 {
         tree.file(format!("{}/{}/{}/file-{i}", i % 10, i % 100, i % 1000), "x");
     }
-    let plan = Plan { handles_max: 64 - HANDLES_RESERVED, workers: 32, walkers: 2, ..plan(&tree, "light") };
+    let plan = Plan {
+        handles_max: 64 - HANDLES_RESERVED,
+        workers: Workers::Number(32),
+        walkers: 2,
+        ..plan(&tree, "light")
+    };
     let mut keep = Keep::default();
     let report = filemill::run(&plan, &mut keep).unwrap();
     assert_eq!(keep.records.len(), 3000);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use filemill::analyses::{Analysis, Pass};
 use filemill::control::Control;
-use filemill::plan::{Plan, Sort};
+use filemill::plan::{Plan, Sort, Workers};
 use filemill::record::{Column, FileRecord, Outcome, Record, Row, Value, ValueKind};
 use filemill::report::Report;
 use filemill::sink::Sink;
@@ -43,8 +43,8 @@ impl<F: Fn(&Path, u64) + Send + Sync + 'static> Analysis for Probe<F> {
     }
 }
 
-impl<F: Fn(&Path, u64) + Send + Sync> Pass for Probing<F> {
-    fn begin(&mut self, file: &FileRecord<'_>) {
+impl<F: Fn(&Path, u64) + Send + Sync + 'static> Pass for Probing<F> {
+    fn begin(&mut self, file: &FileRecord<'_>, _: u64) {
         self.path = PathBuf::from(OsStr::from_bytes(&file.path()));
         self.blocks = 0;
         (self.tell)(&self.path, 0);
@@ -132,7 +132,7 @@ impl<W: Fn(&str) -> bool, F: FnMut()> Sink for MeddlingSink<W, F> {
 fn in_small_steps(tree: &Tree) -> Plan {
     Plan {
         walkers: 1,
-        workers: 1,
+        workers: Workers::Number(1),
         batch_files_max: 1,
         queue_batches_max: 1,
         analyses: analyses("lines"),
@@ -257,7 +257,12 @@ fn slow_run() -> (Tree, Plan, Arc<AtomicUsize>) {
             std::thread::sleep(Duration::from_millis(2));
         }
     });
-    let plan = Plan { batch_files_max: 4, workers: 2, analyses: vec![slow], ..Plan::new([tree.path()]) };
+    let plan = Plan {
+        batch_files_max: 4,
+        workers: Workers::Number(2),
+        analyses: vec![slow],
+        ..Plan::new([tree.path()])
+    };
     (tree, plan, begun)
 }
 
@@ -337,7 +342,7 @@ fn held_up(released: &Arc<AtomicBool>) -> (Tree, Plan, Arc<AtomicUsize>) {
         sort: Sort::Path,
         sort_window_files_max: 40,
         batch_files_max: 5,
-        workers: 2,
+        workers: Workers::Number(2),
         analyses: vec![slow],
         ..Plan::new([tree.path()])
     };

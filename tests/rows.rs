@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use filemill::analyses::{Analysis, Pass};
 use filemill::error::Error;
-use filemill::plan::{Plan, Sort};
+use filemill::plan::{Plan, Sort, Workers};
 use filemill::record::{Column, FileRecord, OwnedRecord, Row, Value, ValueKind};
 
 use crate::support::{InOrder, Tree, analyses};
@@ -40,7 +40,7 @@ fn an_error_is_the_last_item() {
     let mut rows = filemill::rows(Plan::new(["/no/such/root"])).unwrap();
     assert!(matches!(rows.next(), Some(Err(Error::Root { .. }))));
     assert!(rows.next().is_none() && rows.report().is_none());
-    let refused = filemill::rows(Plan { workers: 0, ..Plan::new(["."]) });
+    let refused = filemill::rows(Plan { workers: Workers::Number(0), ..Plan::new(["."]) });
     assert!(matches!(refused, Err(Error::Plan(_))));
 }
 
@@ -62,7 +62,7 @@ impl Analysis for Count {
 }
 
 impl Pass for Count {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -79,7 +79,7 @@ fn a_run_waits_for_its_reader_and_ends_when_that_is_dropped() {
     let begun = Arc::new(AtomicU64::new(0));
     let plan = Plan {
         analyses: vec![Arc::new(Count(begun.clone()))],
-        workers: 2,
+        workers: Workers::Number(2),
         queue_batches_max: 2,
         batch_files_max: 64,
         ..Plan::new([tree.path()])

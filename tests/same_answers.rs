@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use filemill::analyses::{Analysis, REGISTRY};
-use filemill::plan::{Filter, Plan, Root, Sort, Walker};
+use filemill::plan::{Filter, Plan, Root, Sort, Walker, Workers};
 use filemill::record::{Digest, Directory, FileRecord, Outcome, Row, Value};
 use proptest::prelude::*;
 
@@ -68,7 +68,8 @@ fn full(tree: &Tree) -> Plan {
 fn expected() -> &'static Records {
     static EXPECTED: OnceLock<Records> = OnceLock::new();
     EXPECTED.get_or_init(|| {
-        let (records, _) = scan(&Plan { walker: Walker::Portable, workers: 1, ..full(tree()) });
+        let (records, _) =
+            scan(&Plan { walker: Walker::Portable, workers: Workers::Number(1), ..full(tree()) });
         let columns: Vec<_> = full(tree()).columns().iter().map(|column| column.name).collect();
         for (path, (outcome, values)) in &records {
             let Outcome::Done { size, .. } = outcome else { continue };
@@ -111,7 +112,7 @@ fn walkdir_directories() -> u64 {
 
 #[test]
 fn one_worker_one_file_a_batch_a_queue_of_one() {
-    for workers in [1, 2] {
+    for workers in [1, 2].map(Workers::Number) {
         let plan = Plan { workers, walkers: 1, batch_files_max: 1, queue_batches_max: 1, ..full(tree()) };
         assert_eq!(&scan(&plan).0, expected());
     }
@@ -122,7 +123,7 @@ proptest! {
 
     #[test]
     fn no_setting_changes_a_row(
-        workers in 1_usize..9,
+        workers in (1_usize..9).prop_map(Workers::Number),
         walkers in 1_usize..5,
         batch_files_max in 1_usize..70,
         batch_bytes_max in proptest::option::of(1_u64..100_000),
@@ -146,7 +147,7 @@ proptest! {
 
     #[test]
     fn sorted_rows_come_in_one_order(
-        workers in 1_usize..9,
+        workers in (1_usize..9).prop_map(Workers::Number),
         batch_files_max in 1_usize..70,
         queue_batches_max in 1_usize..9,
         share_bytes in 1_u64..50_000,
@@ -246,7 +247,7 @@ fn answer(analysis: &dyn Analysis, blocks: &[&[u8]]) -> Vec<Value> {
     // Twice: a pass must leave nothing of the file before.
     for _ in 0..2 {
         row.truncate(0);
-        pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 });
+        pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 }, 0);
         blocks.iter().filter(|block| !block.is_empty()).for_each(|block| pass.block(block));
         pass.finish(&mut row);
     }

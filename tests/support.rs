@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use filemill::plan::Plan;
+use filemill::plan::{Plan, Workers};
 use filemill::record::{Outcome, Record, Value};
 use filemill::report::Report;
 use filemill::sink::Sink;
@@ -98,7 +98,13 @@ impl Sink for InOrder {
 /// Runs a plan and checks what holds for every run.
 #[track_caller]
 pub(crate) fn scan(plan: &Plan) -> (Records, Report) {
-    let small = Plan { workers: 1, walkers: 1, batch_files_max: 1, queue_batches_max: 1, ..plan.clone() };
+    let small = Plan {
+        workers: Workers::Number(1),
+        walkers: 1,
+        batch_files_max: 1,
+        queue_batches_max: 1,
+        ..plan.clone()
+    };
     let plan = if std::env::var_os("FILEMILL_TEST_SMALL").is_some() { &small } else { plan };
     let mut sink = Keep::default();
     let report = filemill::run(plan, &mut sink).unwrap();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::histogram::{Form, Histogram};
-use super::{Analysis, Pass};
+use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
 /// Shannon entropy of order 0.
@@ -74,6 +74,10 @@ impl Analysis for Entropy {
         COLUMNS
     }
 
+    fn parts(&self) -> Parts {
+        Parts::Aligned
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Measure { analysis: self.clone(), histogram: Histogram::new(self.form) })
     }
@@ -85,12 +89,16 @@ struct Measure {
 }
 
 impl Pass for Measure {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.histogram.clear();
     }
 
     fn block(&mut self, bytes: &[u8]) {
         self.histogram.add(bytes);
+    }
+
+    fn join(&mut self, next: &mut dyn Pass) {
+        self.histogram.join(same::<Self>(next).histogram.counts());
     }
 
     fn finish(&mut self, row: &mut Row) {

@@ -66,6 +66,19 @@ impl Histogram {
         }
     }
 
+    /// Adds the counts of other bytes.
+    pub(super) fn join(&mut self, others: &[u64; 256]) {
+        let counts = match self {
+            Histogram::Tables(tables) => &mut tables.counts,
+            #[cfg(target_arch = "x86_64")]
+            Histogram::BitPlanes(planes) => planes.counts_mut(),
+        };
+        for (count, more) in counts.iter_mut().zip(others) {
+            // A form may keep a count below zero while it owes the rest.
+            *count = count.wrapping_add(*more);
+        }
+    }
+
     /// The counts so far, by byte value.
     pub(super) fn counts(&mut self) -> &[u64; 256] {
         match self {

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 
-use super::{Analysis, Pass};
+use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
 /// Only this many bytes at the start of a file decide.
@@ -35,8 +35,12 @@ impl Analysis for Kind {
         COLUMNS
     }
 
+    fn parts(&self) -> Parts {
+        Parts::Aligned
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Look { head: Vec::with_capacity(HEAD_BYTES), verdict: None })
+        Box::new(Look { head: Vec::with_capacity(HEAD_BYTES), verdict: None, is_head: true })
     }
 }
 
@@ -44,16 +48,19 @@ struct Look {
     /// The start of the file, where it came in more than one block.
     head: Vec<u8>,
     verdict: Option<Verdict>,
+    /// Whether it sees the start of the file. No part is so short that it would not see all of the head.
+    is_head: bool,
 }
 
 impl Pass for Look {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, offset: u64) {
         self.head.clear();
         self.verdict = None;
+        self.is_head = offset == 0;
     }
 
     fn block(&mut self, bytes: &[u8]) {
-        if self.verdict.is_some() {
+        if self.verdict.is_some() || !self.is_head {
             return;
         }
         if self.head.is_empty() && bytes.len() >= HEAD_BYTES {
@@ -65,6 +72,11 @@ impl Pass for Look {
         if self.head.len() == HEAD_BYTES {
             self.verdict = Some(look(&self.head, true));
         }
+    }
+
+    /// What follows the head does not count.
+    fn join(&mut self, next: &mut dyn Pass) {
+        debug_assert!(!same::<Self>(next).is_head);
     }
 
     fn finish(&mut self, row: &mut Row) {

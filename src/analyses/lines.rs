@@ -1,6 +1,6 @@
 //! `lines`: the number of 0x0A bytes, as `wc -l` counts them.
 
-use super::{Analysis, Pass};
+use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
 /// Counts line feeds. A last line without one is not counted.
@@ -18,6 +18,10 @@ impl Analysis for Lines {
         COLUMNS
     }
 
+    fn parts(&self) -> Parts {
+        Parts::Aligned
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Count(0))
     }
@@ -26,12 +30,16 @@ impl Analysis for Lines {
 struct Count(u64);
 
 impl Pass for Count {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.0 = 0;
     }
 
     fn block(&mut self, bytes: &[u8]) {
         self.0 += memchr::memchr_iter(b'\n', bytes).count() as u64;
+    }
+
+    fn join(&mut self, next: &mut dyn Pass) {
+        self.0 += same::<Self>(next).0;
     }
 
     fn finish(&mut self, row: &mut Row) {

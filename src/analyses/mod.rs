@@ -13,6 +13,7 @@ mod sha256;
 mod words;
 mod xxh3;
 
+use std::any::Any;
 use std::sync::Arc;
 
 pub use self::blake3::Blake3;
@@ -35,23 +36,55 @@ pub trait Analysis: Send + Sync {
     /// keys of every record (`type`, `path`, `size`, `mtime_ns`).
     fn columns(&self) -> &[Column];
 
+    /// Whether several workers may answer it together, each for a part of a large file. Unless it says so, one pass
+    /// sees all of a file.
+    fn parts(&self) -> Parts {
+        Parts::Whole
+    }
+
     /// The state of one worker, reused for every file that the worker reads.
     fn pass(&self) -> Box<dyn Pass>;
 }
 
+/// How an analysis can be divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// Not at all: one pass must see every byte, from the first to the last.
+    Whole,
+    /// Into parts of which each begins at a multiple of its length, a power of two of at least [`PART_BYTES_MIN`]; the
+    /// last one may be shorter. Each has a pass of its own, and [`Pass::join`] puts the answers together.
+    Aligned,
+}
+
+/// The smallest part of a file that a pass is given, in bytes; unless it is the last of its file.
+pub const PART_BYTES_MIN: u64 = 1 << 20;
+
 /// An analysis at work on one worker. Each file is one `begin`, any number of `block`s, one `finish`.
 ///
 /// A file that fails in mid-read gets no `finish`: `begin` must leave nothing of the file before.
-pub trait Pass: Send {
-    /// A file follows.
-    fn begin(&mut self, file: &FileRecord<'_>);
+pub trait Pass: Any + Send {
+    /// A file follows, or a part of it that begins at `offset` (in bytes; 0 unless the analysis comes in parts).
+    fn begin(&mut self, file: &FileRecord<'_>, offset: u64);
 
     /// The next bytes of the file. Blocks come in order; a boundary may fall anywhere, and the answer must not
     /// depend on where. `bytes` is never empty.
     fn block(&mut self, bytes: &[u8]);
 
+    /// Takes over the answer for the part that follows: a pass of the same analysis, which has seen all of that part.
+    /// Afterwards this one answers for both. Called in the order of the parts, and only where [`Analysis::parts`] allows
+    /// them.
+    fn join(&mut self, _next: &mut dyn Pass) {
+        unreachable!("an analysis that is not divided has nothing to join");
+    }
+
     /// The file has ended: push one value per column, in the order of the columns.
     fn finish(&mut self, row: &mut Row);
+}
+
+/// The pass that follows, as what it is.
+fn same<P: Pass>(next: &mut dyn Pass) -> &mut P {
+    let next: &mut dyn Any = next;
+    next.downcast_mut().expect("passes of one analysis are joined")
 }
 
 /// The columns of several analyses, in order.
@@ -68,11 +101,33 @@ pub(crate) fn answer<'a>(
     let blocks: Vec<&[u8]> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
     let directory = crate::record::Directory::from_path(b"");
     let size = blocks.iter().map(|block| block.len() as u64).sum();
-    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 });
+    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 }, 0);
     for block in blocks {
         pass.block(block);
     }
     let mut row = Row::default();
     pass.finish(&mut row);
+    row.values().to_vec()
+}
+
+/// The same, by parts of `part_bytes`, each with a pass of its own.
+#[cfg(test)]
+pub(crate) fn answer_in_parts(
+    analysis: &dyn Analysis,
+    bytes: &[u8],
+    part_bytes: usize,
+) -> Vec<crate::record::Value> {
+    let directory = crate::record::Directory::from_path(b"");
+    let file = FileRecord { directory: &directory, name: b"file", size: bytes.len() as u64, mtime_ns: 0 };
+    let mut parts = bytes.chunks(part_bytes).enumerate().map(|(i, part)| {
+        let mut pass = analysis.pass();
+        pass.begin(&file, (i * part_bytes) as u64);
+        part.chunks(1000).for_each(|block| pass.block(block));
+        pass
+    });
+    let mut whole = parts.next().expect("a file in parts is not empty");
+    parts.for_each(|mut next| whole.join(&mut *next));
+    let mut row = Row::default();
+    whole.finish(&mut row);
     row.values().to_vec()
 }

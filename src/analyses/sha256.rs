@@ -28,7 +28,7 @@ impl Analysis for Sha256 {
 struct Hash(sha2::Sha256);
 
 impl Pass for Hash {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.0.reset();
     }
 

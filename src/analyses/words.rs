@@ -3,7 +3,7 @@
 //! Agrees with `wc -w` in the C locale on printable ASCII; bytes that `wc` does not count as printable start a
 //! word here.
 
-use super::{Analysis, Pass};
+use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
 /// Counts words.
@@ -36,8 +36,12 @@ impl Analysis for Words {
         COLUMNS
     }
 
+    fn parts(&self) -> Parts {
+        Parts::Aligned
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Count { form: self.form, words: 0, in_word: false })
+        Box::new(Count { form: self.form, words: 0, in_word: false, begins_in_word: None })
     }
 }
 
@@ -46,18 +50,29 @@ struct Count {
     words: u64,
     /// Whether the byte before the next block belongs to a word.
     in_word: bool,
+    /// Whether the first byte belongs to a word, which may have begun before this part.
+    begins_in_word: Option<bool>,
 }
 
 impl Pass for Count {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.words = 0;
         self.in_word = false;
+        self.begins_in_word = None;
     }
 
     fn block(&mut self, bytes: &[u8]) {
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return };
+        self.begins_in_word.get_or_insert(!is_space(first));
         self.words += u64::from(!self.in_word && !is_space(first)) + self.form.starts(bytes);
         self.in_word = !is_space(last);
+    }
+
+    fn join(&mut self, next: &mut dyn Pass) {
+        let next = same::<Self>(next);
+        let goes_on = self.in_word && next.begins_in_word == Some(true);
+        self.words += next.words - u64::from(goes_on);
+        self.in_word = next.in_word;
     }
 
     fn finish(&mut self, row: &mut Row) {

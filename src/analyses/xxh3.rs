@@ -28,7 +28,7 @@ impl Analysis for Xxh3 {
 struct Hash(XxHash3_128);
 
 impl Pass for Hash {
-    fn begin(&mut self, _: &FileRecord<'_>) {
+    fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.0 = XxHash3_128::new();
     }
 

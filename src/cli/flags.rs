@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use filemill::plan::Workers;
+
 use super::size::{parse_size, parse_size_above_zero};
 
 const STYLES: Styles = Styles::styled()
@@ -79,7 +81,7 @@ pub(crate) struct ScanFlags {
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub(crate) files0_from: Vec<PathBuf>,
 
-    /// Threads that open, read and analyse, or auto: one per core [default: auto]
+    /// Threads that open, read and analyse, or auto: one per core, more while that pays [default: auto]
     #[arg(short = 'j', long, value_name = "N", value_parser = parse_workers, default_value = "auto", hide_default_value = true, help_heading = "Machine")]
     pub(crate) workers: Workers,
 
@@ -191,15 +193,6 @@ pub(crate) fn analyses_help() -> String {
         "Presets: none (size and time of last change alone), light (kind, lines, words), full (all)\n",
     );
     help
-}
-
-/// How many workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Workers {
-    /// As many as suit the machine.
-    Auto,
-    /// This many.
-    Number(usize),
 }
 
 fn parse_workers(typed: &str) -> Result<Workers, String> {

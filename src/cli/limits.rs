@@ -1,6 +1,6 @@
 //! Limits of the process: takes as many file handles as it may have, and makes a plan fit a small address space.
 
-use filemill::plan::Plan;
+use filemill::plan::{Plan, Workers};
 
 use super::Failure;
 
@@ -60,13 +60,14 @@ pub(crate) fn fit_address_space(plan: &mut Plan, say: impl Fn(&str)) -> Result<(
     let threads =
         usize::try_from((free - SHARED_BYTES) / THREAD_BYTES).unwrap_or(usize::MAX).saturating_sub(3);
     plan.walkers = plan.walkers.min((threads / 2).max(1));
-    let workers = plan.workers.min(threads - plan.walkers);
-    if workers < plan.workers {
-        say(&format!(
-            "{workers} of {} workers: more would not fit the limit of the address space",
-            plan.workers
-        ));
-        plan.workers = workers;
+    plan.workers_max = threads - plan.walkers;
+    let asked = match plan.workers {
+        Workers::Auto => 1,
+        Workers::Number(workers) => workers,
+    };
+    if plan.workers_max < asked {
+        let workers = plan.workers_max;
+        say(&format!("{workers} of {asked} workers: more would not fit the limit of the address space"));
     }
     let window = usize::try_from(free / 4 / SORTED_FILE_BYTES).unwrap_or(usize::MAX);
     plan.sort_window_files_max = plan.sort_window_files_max.min(window);

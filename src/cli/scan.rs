@@ -6,12 +6,12 @@ use std::time::SystemTime;
 
 use filemill::control::Control;
 use filemill::error::Step;
-use filemill::plan::{Filter, Plan, Root, Sort};
+use filemill::plan::{Filter, Plan, Root, Sort, Workers};
 use filemill::record::{Outcome, Record};
 use filemill::report::Report;
 use filemill::sink::{Sink, printable};
 
-use super::flags::{ScanFlags, SortBy, When, Workers};
+use super::flags::{ScanFlags, SortBy, When};
 use super::outputs::{Outputs, tell_of_partials};
 use super::progress::Progress;
 use super::{Exit, Failure, complain, limits, lists, quiet_worker_panics, signals};
@@ -95,8 +95,8 @@ fn plan(flags: &ScanFlags, outputs: &Outputs) -> Result<Plan, Failure> {
     let analyses = analyses(flags, outputs);
     plan.analyses =
         filemill::analyses::parse(&analyses).map_err(|error| Failure::Usage(error.to_string()))?;
+    plan.workers = flags.workers;
     if let Workers::Number(workers) = flags.workers {
-        plan.workers = workers;
         plan.queue_batches_max = 2 * workers;
     }
     if let Some(files) = flags.batch_files {

@@ -14,7 +14,7 @@ use super::Sink;
 use crate::error::FileError;
 use crate::plan::Plan;
 use crate::record::{Column, Outcome, Record, Value};
-use crate::report::Report;
+use crate::report::{Move, Report};
 
 /// The name of the schema, and its version.
 const SCHEMA: &str = "filemill.scan/1";
@@ -229,7 +229,8 @@ struct End<'a> {
     step_seconds: StepSeconds,
     devices: Devices,
     walkers: usize,
-    workers: [usize; 1],
+    workers: Vec<usize>,
+    worker_moves: Vec<WorkerMove>,
     peak_memory_bytes: Option<u64>,
     cancelled: bool,
     notes: &'a [String],
@@ -243,6 +244,21 @@ struct StepSeconds {
     analyse: f64,
     sink: f64,
     workers_waited: f64,
+}
+
+/// A change of the number of workers.
+#[derive(Serialize)]
+struct WorkerMove {
+    seconds: f64,
+    workers: usize,
+    reason: &'static str,
+}
+
+impl From<&Move> for WorkerMove {
+    fn from(went: &Move) -> WorkerMove {
+        let Move { after, workers, reason } = *went;
+        WorkerMove { seconds: after.as_secs_f64(), workers, reason: reason.name() }
+    }
 }
 
 #[derive(Serialize)]
@@ -289,7 +305,8 @@ impl<'a> End<'a> {
             },
             devices: Devices { cpu: Device { files: ledger.done, bytes: ledger.bytes } },
             walkers: report.walkers,
-            workers: [report.workers],
+            workers: report.worker_sizes().collect(),
+            worker_moves: report.moves.iter().map(WorkerMove::from).collect(),
             peak_memory_bytes: report.peak_memory_bytes,
             cancelled: report.cancelled,
             notes: &report.notes,

@@ -93,6 +93,11 @@ impl Handle {
         retry_on_intr(|| rustix::io::read(&self.0, &mut *buffer))
     }
 
+    /// Reads at most `buffer.len()` bytes from `offset` on; others may do the same with the same handle.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        retry_on_intr(|| rustix::io::pread(&self.0, &mut *buffer, offset))
+    }
+
     /// Whether the kernel makes its content up and its size means nothing, as in /sys.
     pub(super) fn is_made_up(&self) -> bool {
         #[cfg(target_os = "linux")]

@@ -50,9 +50,20 @@ impl Handle {
             }
         }
     }
-}
 
-impl Handle {
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        loop {
+            #[cfg(windows)]
+            let read = std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset);
+            #[cfg(not(windows))]
+            let read = Err(io::Error::from(io::ErrorKind::Unsupported));
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
     pub(super) fn is_made_up(&self) -> bool {
         false
     }

@@ -4,44 +4,63 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::large::{Large, Part};
 use crate::analyses::Pass;
 use crate::error::{Cause, FileError, Step};
 use crate::plan::Plan;
-use crate::record::{Batch, EntryRef, Event, Outcome, Results, Row};
+use crate::record::{Batch, EntryRef, Event, FileRecord, Outcome, Results, Row};
 
-/// One worker: a pass of each analysis, reused for every file.
+/// A pass of each analysis of a plan.
+pub(crate) type Passes = Vec<Box<dyn Pass>>;
+
+/// One worker, with passes that are reused for every file.
 pub(crate) struct Worker<'p> {
     plan: &'p Plan,
-    passes: Vec<Box<dyn Pass>>,
+    passes: Passes,
     columns: usize,
+    divides_files: bool,
     /// Time spent in analyses.
     pub(crate) analysed: Duration,
 }
 
+/// How far a worker came with a batch.
+pub(crate) struct Worked {
+    /// Of the entries that it worked off.
+    pub(crate) results: Results,
+    /// The others.
+    pub(crate) rest: Batch,
+    /// Whether it stopped because the rest begins with a large file.
+    pub(crate) is_large_next: bool,
+}
+
 impl<'p> Worker<'p> {
-    pub(crate) fn new(plan: &'p Plan) -> Self {
-        Worker { plan, passes: passes(plan), columns: plan.columns().len(), analysed: Duration::ZERO }
+    /// A worker that leaves a large file to several of its kind where `divides_files`.
+    pub(crate) fn new(plan: &'p Plan, divides_files: bool) -> Self {
+        let columns = plan.columns().len();
+        Worker { plan, passes: passes(plan), columns, divides_files, analysed: Duration::ZERO }
     }
 
-    /// Works off one batch, or its start: it stops after the plan's `share_bytes`, and before a file as large as that
-    /// for which the others would have to wait; and returns the rest. `stage` reads one entry, telling of its bytes until
-    /// it is told to break off, and says what became of it.
+    /// Works off a batch until `after`, which is told what became of each entry and how many are left, breaks; or until
+    /// it comes to a large file, for which others in the batch would have to wait, or that is divided.
+    ///
+    /// `stage` reads one entry, telling of its bytes until it is told to break off, and says what became of it.
     pub(crate) fn work(
         &mut self,
         mut batch: Batch,
         mut stage: impl FnMut(&EntryRef<'_>, &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Outcome,
-    ) -> (Results, Batch) {
+        mut after: impl FnMut(&Outcome, usize) -> ControlFlow<()>,
+    ) -> Worked {
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut rows = Row::with_capacity(batch.len() * self.columns);
-        let mut read_bytes = 0;
+        let puts_off = self.divides_files || batch.len() > 1;
+        let mut is_large_next = false;
         for entry in batch.entries() {
             let rows_before = rows.values().len();
-            let mut is_put_off = false;
             // After a panic the passes are made anew and the row is cut back: nothing half-done is seen again.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let outcome = stage(&entry, &mut |event| match event {
-                    Event::Open(file) if !outcomes.is_empty() && file.size >= self.plan.share_bytes => {
-                        is_put_off = true;
+                    Event::Open(file) if puts_off && file.size >= self.plan.share_bytes => {
+                        is_large_next = true;
                         ControlFlow::Break(())
                     }
                     event => {
@@ -58,22 +77,38 @@ impl<'p> Worker<'p> {
             let outcome = outcome.unwrap_or_else(|_| {
                 self.passes = passes(self.plan);
                 rows.truncate(rows_before);
-                Outcome::Failed(FileError::new(Step::Analyse, Cause::Panic))
+                PANICKED
             });
-            if is_put_off {
+            if is_large_next {
                 break;
             }
             outcomes.push(outcome);
-            if let Outcome::Done { size, .. } = outcome {
-                read_bytes += size;
-            }
-            if read_bytes >= self.plan.share_bytes {
+            if after(&outcome, batch.len() - outcomes.len()).is_break() {
                 break;
             }
         }
         let rest = batch.split_off(outcomes.len());
         batch.release_handles();
-        (Results::new(batch, outcomes, rows, self.columns), rest)
+        Worked { results: Results::new(batch, outcomes, rows, self.columns), rest, is_large_next }
+    }
+
+    /// Works off one part of a large file. `stage` reads it, handing over its blocks.
+    pub(crate) fn work_part<F>(
+        &mut self,
+        large: &Large<F>,
+        part: &Part,
+        stage: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), Outcome>,
+    ) -> Result<Passes, Outcome> {
+        let mut passes = passes(self.plan);
+        let analysed = catch_unwind(AssertUnwindSafe(|| {
+            large.with_record(|file| passes.iter_mut().for_each(|pass| pass.begin(file, part.offset)));
+            stage(&mut |bytes| {
+                let since = Instant::now();
+                passes.iter_mut().for_each(|pass| pass.block(bytes));
+                self.analysed += since.elapsed();
+            })
+        }));
+        analysed.unwrap_or(Err(PANICKED)).map(|()| passes)
     }
 
     fn take(&mut self, event: &Event<'_>) {
@@ -81,7 +116,7 @@ impl<'p> Worker<'p> {
             return;
         }
         match event {
-            Event::Open(file) => self.passes.iter_mut().for_each(|pass| pass.begin(file)),
+            Event::Open(file) => self.passes.iter_mut().for_each(|pass| pass.begin(file, 0)),
             Event::Block(bytes) => {
                 let since = Instant::now();
                 self.passes.iter_mut().for_each(|pass| pass.block(bytes));
@@ -100,6 +135,41 @@ impl<'p> Worker<'p> {
     }
 }
 
-fn passes(plan: &Plan) -> Vec<Box<dyn Pass>> {
+/// What becomes of a file whose analysis panicked.
+pub(super) const PANICKED: Outcome =
+    Outcome::Failed(FileError { step: Step::Analyse, cause: Cause::Panic, errno: None });
+
+fn passes(plan: &Plan) -> Passes {
     plan.analyses.iter().map(|analysis| analysis.pass()).collect()
+}
+
+/// Joins the passes of the part that follows to those of what lies before it.
+///
+/// # Errors
+/// When one of them panics.
+pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), Outcome> {
+    let joined = catch_unwind(AssertUnwindSafe(|| {
+        before.iter_mut().zip(&mut next).for_each(|(before, next)| before.join(&mut **next));
+    }));
+    joined.map_err(|_| PANICKED)
+}
+
+/// The answers of passes that have seen all of a file.
+///
+/// # Errors
+/// When one of them panics.
+pub(super) fn answers(passes: &mut Passes, columns: usize) -> Result<Row, Outcome> {
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        let mut row = Row::with_capacity(columns);
+        passes.iter_mut().for_each(|pass| pass.finish(&mut row));
+        assert_eq!(row.values().len(), columns, "one value a column");
+        row
+    }));
+    answered.map_err(|_| PANICKED)
+}
+
+/// The record of the only file of a batch.
+pub(super) fn only_file(batch: &Batch, size: u64, mtime_ns: i128) -> Option<FileRecord<'_>> {
+    let entry = batch.entries().next()?;
+    Some(FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns })
 }

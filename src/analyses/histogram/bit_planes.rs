@@ -75,6 +75,11 @@ impl BitPlanes {
         }
     }
 
+    /// The counts without what has not been summed up, to add to.
+    pub(super) fn counts_mut(&mut self) -> &mut [u64; 256] {
+        &mut self.counts
+    }
+
     #[expect(
         unsafe_code,
         reason = "calling a function compiled for a processor that was found to be this one"

@@ -1,0 +1,231 @@
+//! The body of a worker thread: works off batches, puts large files off until the small ones beside them are done, shares
+//! them with other workers, and gives away what others would wait for.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::OnDrop;
+use crate::control::Control;
+use crate::plan::Plan;
+use crate::queue::Queue;
+use crate::record::{Batch, Outcome, Results};
+use crate::report::StepTimes;
+use crate::stage::{OpenFile, Stage};
+use crate::workers::cpu::{Worked, Worker};
+use crate::workers::large::Large;
+use crate::workers::pool::Pool;
+
+/// What waits in the queue.
+pub(super) enum Work {
+    Batch(Batch),
+    /// A batch of one large file.
+    Large(Batch),
+    /// A large file that somebody reads, and others may help with.
+    Help(Arc<Shared>),
+}
+
+type Shared = Large<Counted>;
+
+/// An open file, with how many of its bytes the progress display counts as under way.
+pub(super) struct Counted {
+    file: OpenFile,
+    under_way: AtomicU64,
+}
+
+/// What a worker needs of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'r> {
+    pub(super) plan: &'r Plan,
+    pub(super) control: &'r Control,
+    pub(super) queue: &'r Queue<Work>,
+    pub(super) pool: &'r Pool,
+    /// Whether large files are read by several workers, each a part.
+    pub(super) divides_files: bool,
+}
+
+/// With fewer files left in a batch, to hand half of them over takes longer than to read them.
+const HAND_OVER_FILES_MIN: usize = 4;
+
+/// Works until the queue is at its end, or the pool is to be smaller.
+pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> StepTimes {
+    let Desk { plan, control, queue, pool, divides_files } = desk;
+    let mut is_let_go = false;
+    // However it ends, walkers must not wait forever for somebody to take their batches.
+    let _drain = OnDrop(|| {
+        if thread::panicking() {
+            control.abandon();
+            while queue.take().is_some() {
+                queue.done();
+            }
+            pool.end();
+        }
+    });
+    let clock = Instant::now();
+    let mut hand = Hand {
+        desk,
+        lane,
+        results,
+        worker: Worker::new(plan, divides_files),
+        stage: Stage::new(plan, control),
+        own: Vec::new(),
+        busy: Duration::ZERO,
+    };
+    while !is_let_go {
+        let Some(work) = queue.take() else {
+            pool.end();
+            break;
+        };
+        let _done = OnDrop(|| queue.done());
+        hand.own.push(work);
+        while let Some(work) = hand.own.pop() {
+            hand.give_away();
+            match work {
+                Work::Batch(batch) => hand.batch(batch),
+                Work::Large(batch) => hand.large(batch),
+                Work::Help(large) => hand.help(&large),
+            }
+        }
+        is_let_go = pool.lets_go();
+    }
+    StepTimes {
+        stage: hand.busy.saturating_sub(hand.worker.analysed),
+        analyse: hand.worker.analysed,
+        workers_waited: clock.elapsed().saturating_sub(hand.busy),
+        ..StepTimes::default()
+    }
+}
+
+/// One worker at work.
+struct Hand<'r> {
+    desk: Desk<'r>,
+    lane: usize,
+    results: &'r Sender<Results>,
+    worker: Worker<'r>,
+    stage: Stage<'r>,
+    /// What is left of the work that it took; the last is next.
+    own: Vec<Work>,
+    busy: Duration,
+}
+
+impl Hand<'_> {
+    /// Works off a batch, or its start: it reports what it has after the plan's `share_bytes`, before a large file, and
+    /// where others have nothing left to do.
+    fn batch(&mut self, batch: Batch) {
+        let Desk { plan, control, queue, pool, .. } = self.desk;
+        let mut read_bytes = 0;
+        let since = Instant::now();
+        let stage = &mut self.stage;
+        let worked = self.worker.work(
+            batch,
+            |entry, event| if control.should_stop() { Outcome::Unread } else { stage.read(entry, event) },
+            |outcome, left| {
+                let bytes = if let Outcome::Done { size, .. } = outcome { *size } else { 0 };
+                pool.count(self.lane, 1, bytes);
+                read_bytes += bytes;
+                let is_wanted = left >= HAND_OVER_FILES_MIN && queue.is_starving();
+                if read_bytes >= plan.share_bytes || is_wanted {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        );
+        self.busy += since.elapsed();
+        let Worked { results, mut rest, is_large_next } = worked;
+        self.report(results);
+        if rest.is_empty() {
+            return;
+        }
+        if is_large_next {
+            let others = rest.split_off(1);
+            self.own.push(Work::Large(rest));
+            if !others.is_empty() {
+                self.own.push(Work::Batch(others));
+            }
+            return;
+        }
+        if rest.len() > 1 && queue.is_empty() {
+            let half = rest.split_off(rest.len() / 2);
+            self.own.push(Work::Batch(half));
+        }
+        self.own.push(Work::Batch(rest));
+    }
+
+    /// Where nobody would find anything, the oldest of what is left goes to whoever looks first.
+    fn give_away(&mut self) {
+        let queue = self.desk.queue;
+        if !self.own.is_empty() && queue.is_empty() {
+            let oldest = self.own.remove(0);
+            if let Err(refused) = queue.offer(oldest) {
+                self.own.insert(0, refused);
+            }
+        }
+    }
+
+    /// A large file: reads it alone where it cannot be divided, otherwise with whoever helps.
+    fn large(&mut self, mut batch: Batch) {
+        if !self.desk.divides_files {
+            return self.batch(batch);
+        }
+        let since = Instant::now();
+        let opened = match batch.entries().next() {
+            Some(_) if self.desk.control.should_stop() => Err(Outcome::Unread),
+            Some(entry) => self.stage.open(&entry),
+            None => return,
+        };
+        self.busy += since.elapsed();
+        match opened {
+            // It was larger when it was put off.
+            Ok(file) if file.size() < self.desk.plan.share_bytes => self.batch(batch),
+            Ok(file) => {
+                let (size, mtime_ns) = (file.size(), file.mtime_ns());
+                let file = Counted { file, under_way: AtomicU64::new(0) };
+                self.help(&Arc::new(Large::new(self.desk.plan, batch, file, size, mtime_ns)));
+            }
+            Err(outcome) => {
+                batch.release_handles();
+                self.report(Results::of_one(batch, outcome));
+            }
+        }
+    }
+
+    /// Reads parts of a large file until there are none left, or others have brought work that is not divided.
+    fn help(&mut self, large: &Arc<Shared>) {
+        let Desk { control, queue, pool, .. } = self.desk;
+        while let Some(part) = large.take() {
+            if queue.is_empty() && large.has_more() {
+                // Where it is not taken any more, the file is read all the same.
+                drop(queue.offer(Work::Help(large.clone())));
+            }
+            let since = Instant::now();
+            let stage = &mut self.stage;
+            let came = self.worker.work_part(large, &part, |block| {
+                stage.read_part(&large.file.file, part.offset, part.bytes, &mut |bytes| {
+                    pool.count(self.lane, 0, bytes.len() as u64);
+                    block(bytes);
+                })
+            });
+            control.add_under_way(part.bytes);
+            large.file.under_way.fetch_add(part.bytes, Ordering::Relaxed);
+            let stage = &self.stage;
+            let results = large.put(&part, came, || stage.close(&large.file.file, large.file.file.size()));
+            self.busy += since.elapsed();
+            if let Some(results) = results {
+                self.report(results);
+                control.forget_under_way(large.file.under_way.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    fn report(&self, results: Results) {
+        // A sink that failed takes nothing more, and has said so through `control`.
+        if !results.is_empty() {
+            drop(self.results.send(results));
+        }
+    }
+}
