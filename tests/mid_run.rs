@@ -1,5 +1,6 @@
 //! What happens while a run goes on: files and directories change, sinks fail, somebody cancels.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use filemill::analyses::{Analysis, Pass};
+use filemill::analyses::{Analysis, Parts, Pass};
 use filemill::control::Control;
 use filemill::plan::{Plan, Sort, Workers};
 use filemill::record::{Column, FileRecord, Outcome, Record, Row, Value, ValueKind};
@@ -38,6 +39,10 @@ impl<F: Fn(&Path, u64) + Send + Sync + 'static> Analysis for Probe<F> {
         &[Column { name: "blocks", kind: ValueKind::U64, unit: "blocks" }]
     }
 
+    fn parts(&self) -> Parts {
+        Parts::Aligned
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Probing { tell: self.0.clone(), path: PathBuf::new(), blocks: 0 })
     }
@@ -55,6 +60,11 @@ impl<F: Fn(&Path, u64) + Send + Sync + 'static> Pass for Probing<F> {
         if self.blocks == 1 {
             (self.tell)(&self.path, 1);
         }
+    }
+
+    fn join(&mut self, next: &mut dyn Pass) {
+        let next: &mut dyn Any = next;
+        self.blocks += next.downcast_ref::<Self>().unwrap().blocks;
     }
 
     fn finish(&mut self, row: &mut Row) {
@@ -392,6 +402,64 @@ fn a_sorted_run_that_waits_can_be_cancelled_and_may_lose_its_sink() {
             Err(_) => assert!(!cancelled),
         }
     }
+}
+
+/// A large file that is the first of its batch, and takes until all that lies beside it is reported.
+#[test]
+fn a_large_file_holds_up_nothing_that_lies_beside_it() {
+    for divided in [true, false] {
+        let tree = Tree::new();
+        let large = tree.file("large", vec![b'x'; 100_000]);
+        for i in 0..100 {
+            tree.file(format!("small/{i}"), "x");
+        }
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let slow = probe(move |path, blocks| {
+            if blocks == 0 && !path.ends_with("large") {
+                count.fetch_add(1, Ordering::Relaxed);
+            } else if blocks == 1 && path.ends_with("large") {
+                assert_eq!(count.load(Ordering::Relaxed), 100);
+            }
+        });
+        let plan = Plan {
+            walkers: 1,
+            workers: Workers::Number(1 + usize::from(divided)),
+            share_bytes: 50_000,
+            analyses: if divided { analyses("lines") } else { vec![slow] },
+            ..Plan::new([large, tree.at("small")])
+        };
+        let mut sink = InOrder::default();
+        let report = filemill::run(&plan, &mut sink).unwrap();
+        assert_eq!(report.ledger.done, 101);
+        assert!(divided || sink.0.last().unwrap().0.ends_with(b"large"));
+    }
+}
+
+/// All workers read one file: each waits until the other has come to a part of it.
+#[test]
+fn a_large_file_is_read_by_several_workers_at_once() {
+    let tree = Tree::new();
+    tree.file("large", vec![b'\n'; 9 << 20]);
+    let threads: Arc<Mutex<HashMap<ThreadId, u64>>> = Arc::default();
+    let seen = threads.clone();
+    let meet = probe(move |_, blocks| {
+        if blocks == 0 {
+            *seen.lock().unwrap().entry(std::thread::current().id()).or_default() += 1;
+            let since = std::time::Instant::now();
+            while seen.lock().unwrap().len() < 2 && since.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(seen.lock().unwrap().len(), 2, "nobody came to help");
+        }
+    });
+    let mut plan = Plan { workers: Workers::Number(2), analyses: vec![meet], ..Plan::new([tree.path()]) };
+    plan.share_bytes = 1 << 20;
+    let (records, _) = scan(&Plan { analyses: analyses("lines"), ..plan.clone() });
+    assert_eq!(records["large"].1, [Value::U64(9 << 20)]);
+    assert!(filemill::run(&plan, &mut Keep::default()).unwrap().is_complete());
+    assert_eq!(threads.lock().unwrap().values().sum::<u64>(), 5);
+    assert_eq!(threads.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -110,6 +110,37 @@ fn walkdir_directories() -> u64 {
     entries.filter(|entry| entry.file_type().is_dir()).count() as u64
 }
 
+/// Sizes around where files are divided, which is at multiples of 2 MiB or of more.
+#[test]
+fn large_files_are_answered_in_parts_as_they_are_in_one() {
+    let tree = Tree::new();
+    const PART: usize = 2 << 20;
+    for (i, bytes) in
+        [PART - 1, PART, PART + 1, 3 * PART - 5, 4 * PART, 7 * PART + 12_345].into_iter().enumerate()
+    {
+        tree.file(format!("prose {i}"), prose(i as u64, bytes));
+        tree.file(format!("noise {i}"), noise(i as u64, bytes));
+        // Words and lines that a cut falls into, and beside.
+        tree.file(format!("{i}/pairs"), b"ab \n".repeat(bytes / 4));
+        tree.file(format!("{i}/word"), vec![b'x'; bytes]);
+    }
+    let plan = |workers: usize| Plan {
+        workers: Workers::Number(workers),
+        analyses: analyses("kind,lines,words,entropy,blake3"),
+        share_bytes: 1 << 20,
+        ..Plan::new([tree.path()])
+    };
+    let (expected, _) = scan(&plan(1));
+    assert_eq!(expected.len(), 24);
+    let digest = |path: &str| blake3::hash(&std::fs::read(tree.at(path)).unwrap());
+    for (path, (_, values)) in &expected {
+        assert_eq!(values.last(), Some(&Value::Digest(Digest::new(digest(path).as_bytes()))));
+    }
+    for workers in [2, 3, 8] {
+        assert_eq!(scan(&plan(workers)).0, expected, "{workers} workers");
+    }
+}
+
 #[test]
 fn one_worker_one_file_a_batch_a_queue_of_one() {
     for workers in [1, 2].map(Workers::Number) {
@@ -143,6 +174,19 @@ proptest! {
         let (records, report) = scan(&plan);
         prop_assert_eq!(&records, expected());
         prop_assert_eq!(report.directories, walkdir_directories());
+    }
+
+    #[test]
+    fn no_setting_changes_a_row_of_files_that_are_divided(
+        workers in (2_usize..9).prop_map(Workers::Number),
+        batch_files_max in 1_usize..70,
+        share_bytes in 1_u64..50_000,
+        block_bytes in 100_usize..20_000,
+    ) {
+        let analyses = analyses("kind,lines,words,entropy,blake3");
+        let plan = Plan { workers, batch_files_max, share_bytes, block_bytes, analyses, ..full(tree()) };
+        let alone = Plan { workers: Workers::Number(1), ..plan.clone() };
+        prop_assert_eq!(scan(&plan).0, scan(&alone).0);
     }
 
     #[test]

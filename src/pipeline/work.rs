@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
 use crate::report::StepTimes;
 use crate::stage::{OpenFile, Stage};
-use crate::workers::cpu::{Worked, Worker};
+use crate::workers::cpu::{Worked, Worker, caught};
 use crate::workers::large::Large;
 use crate::workers::pool::Pool;
 
@@ -175,7 +175,7 @@ impl Hand<'_> {
         let since = Instant::now();
         let opened = match batch.entries().next() {
             Some(_) if self.desk.control.should_stop() => Err(Outcome::Unread),
-            Some(entry) => self.stage.open(&entry),
+            Some(entry) => caught(|| self.stage.open(&entry)).and_then(|opened| opened),
             None => return,
         };
         self.busy += since.elapsed();

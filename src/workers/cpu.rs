@@ -8,7 +8,7 @@ use super::large::{Large, Part};
 use crate::analyses::Pass;
 use crate::error::{Cause, FileError, Step};
 use crate::plan::Plan;
-use crate::record::{Batch, EntryRef, Event, FileRecord, Outcome, Results, Row};
+use crate::record::{Batch, EntryRef, Event, Outcome, Results, Row};
 
 /// A pass of each analysis of a plan.
 pub(crate) type Passes = Vec<Box<dyn Pass>>;
@@ -100,15 +100,16 @@ impl<'p> Worker<'p> {
         stage: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), Outcome>,
     ) -> Result<Passes, Outcome> {
         let mut passes = passes(self.plan);
-        let analysed = catch_unwind(AssertUnwindSafe(|| {
-            large.with_record(|file| passes.iter_mut().for_each(|pass| pass.begin(file, part.offset)));
+        caught(|| {
+            let file = large.record();
+            passes.iter_mut().for_each(|pass| pass.begin(&file, part.offset));
             stage(&mut |bytes| {
                 let since = Instant::now();
                 passes.iter_mut().for_each(|pass| pass.block(bytes));
                 self.analysed += since.elapsed();
             })
-        }));
-        analysed.unwrap_or(Err(PANICKED)).map(|()| passes)
+        })??;
+        Ok(passes)
     }
 
     fn take(&mut self, event: &Event<'_>) {
@@ -136,8 +137,16 @@ impl<'p> Worker<'p> {
 }
 
 /// What becomes of a file whose analysis panicked.
-pub(super) const PANICKED: Outcome =
+const PANICKED: Outcome =
     Outcome::Failed(FileError { step: Step::Analyse, cause: Cause::Panic, errno: None });
+
+/// Does something with a file.
+///
+/// # Errors
+/// What becomes of the file when it panics.
+pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Outcome> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|_| PANICKED)
+}
 
 fn passes(plan: &Plan) -> Passes {
     plan.analyses.iter().map(|analysis| analysis.pass()).collect()
@@ -148,10 +157,7 @@ fn passes(plan: &Plan) -> Passes {
 /// # Errors
 /// When one of them panics.
 pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), Outcome> {
-    let joined = catch_unwind(AssertUnwindSafe(|| {
-        before.iter_mut().zip(&mut next).for_each(|(before, next)| before.join(&mut **next));
-    }));
-    joined.map_err(|_| PANICKED)
+    caught(|| before.iter_mut().zip(&mut next).for_each(|(before, next)| before.join(&mut **next)))
 }
 
 /// The answers of passes that have seen all of a file.
@@ -159,17 +165,10 @@ pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), Outcome>
 /// # Errors
 /// When one of them panics.
 pub(super) fn answers(passes: &mut Passes, columns: usize) -> Result<Row, Outcome> {
-    let answered = catch_unwind(AssertUnwindSafe(|| {
+    caught(|| {
         let mut row = Row::with_capacity(columns);
         passes.iter_mut().for_each(|pass| pass.finish(&mut row));
         assert_eq!(row.values().len(), columns, "one value a column");
         row
-    }));
-    answered.map_err(|_| PANICKED)
-}
-
-/// The record of the only file of a batch.
-pub(super) fn only_file(batch: &Batch, size: u64, mtime_ns: i128) -> Option<FileRecord<'_>> {
-    let entry = batch.entries().next()?;
-    Some(FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns })
+    })
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cpu::{Passes, answers, join, only_file};
+use super::cpu::{Passes, answers, caught, join};
 use crate::analyses::PART_BYTES_MIN;
 use crate::plan::Plan;
-use crate::record::{Batch, FileRecord, Outcome, Results, Row};
+use crate::record::{Batch, Directory, FileRecord, Outcome, Results, Row};
 
 /// At most this many parts: passes that wait for the part before them are few then, however large the file.
 const PARTS_MAX: u64 = 256;
@@ -17,6 +17,8 @@ const PART_BYTES_LEAST: u64 = 2 << 20;
 pub(crate) struct Large<F> {
     /// The open file.
     pub(crate) file: F,
+    directory: Directory,
+    name: Vec<u8>,
     size: u64,
     mtime_ns: i128,
     part_bytes: u64,
@@ -51,6 +53,8 @@ pub(crate) struct Part {
 impl<F> Large<F> {
     /// Divides the only file of `batch`, which is not empty.
     pub(crate) fn new(plan: &Plan, batch: Batch, file: F, size: u64, mtime_ns: i128) -> Large<F> {
+        let entry = batch.entries().next().expect("a batch of one file");
+        let (directory, name) = (entry.directory.clone(), entry.name().to_vec());
         const { assert!(PART_BYTES_LEAST >= PART_BYTES_MIN) };
         let part_bytes = size.div_ceil(PARTS_MAX).next_power_of_two().max(PART_BYTES_LEAST);
         let state = State {
@@ -62,7 +66,8 @@ impl<F> Large<F> {
             waiting: BTreeMap::new(),
             failed: None,
         };
-        Large { file, size, mtime_ns, part_bytes, columns: plan.columns().len(), state: Mutex::new(state) }
+        let (columns, state) = (plan.columns().len(), Mutex::new(state));
+        Large { file, directory, name, size, mtime_ns, part_bytes, columns, state }
     }
 
     /// The next part that nobody has taken. Each is followed by one [`Large::put`].
@@ -107,9 +112,9 @@ impl<F> Large<F> {
     fn results(&self, state: &mut State, close: impl FnOnce() -> Outcome) -> Results {
         let closed = match state.failed {
             Some((_, failed)) => Err(failed),
-            None => match close() {
-                Outcome::Done { mtime_ns, .. } => Ok(Outcome::Done { size: self.size, mtime_ns }),
-                other => Err(other),
+            None => match caught(close) {
+                Ok(done @ Outcome::Done { .. }) => Ok(done),
+                Ok(other) | Err(other) => Err(other),
             },
         };
         let answered =
@@ -121,15 +126,12 @@ impl<F> Large<F> {
     }
 
     /// What passes are told of the file.
-    pub(crate) fn with_record(&self, tell: impl FnOnce(&FileRecord<'_>)) {
-        // The batch leaves only when no part is in work.
-        if let Some(file) = only_file(&self.lock().batch, self.size, self.mtime_ns) {
-            tell(&file);
-        }
+    pub(crate) fn record(&self) -> FileRecord<'_> {
+        FileRecord { directory: &self.directory, name: &self.name, size: self.size, mtime_ns: self.mtime_ns }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Passes run under it only where a panic is caught.
+        // What can panic under it is caught.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
