@@ -1,6 +1,7 @@
 //! Two kinds of errors: [`FileError`] is data, one record in the report; [`Error`] ends the run.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why one path has no answer. The run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,14 @@ impl FileError {
                 .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
         })
     }
+}
+
+/// Does something with a file, of which a panic is an error like others.
+///
+/// # Errors
+/// When it panics.
+pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, FileError> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|_| FileError::new(Step::Analyse, Cause::Panic))
 }
 
 /// The step of a run in which a path failed.

@@ -24,6 +24,8 @@ pub enum Operation {
     Fsync,
     /// Giving a report its name.
     Rename,
+    /// Making a RAM disk, or writing to it.
+    RamDisk,
 }
 
 /// What is to go wrong in a run: nothing, unless the feature `faults` is on and a test says otherwise.
@@ -95,6 +97,7 @@ mod seam {
                 "write" => Operation::Write,
                 "fsync" => Operation::Fsync,
                 "rename" => Operation::Rename,
+                "ram-disk" => Operation::RamDisk,
                 _ => return None,
             };
             let at = parts.next()?.parse().ok()?;
@@ -139,7 +142,7 @@ mod seam {
         {
             use rustix::io::Errno;
             let errno = match operation {
-                Operation::Write | Operation::Fsync | Operation::Rename => Errno::NOSPC,
+                Operation::Write | Operation::Fsync | Operation::Rename | Operation::RamDisk => Errno::NOSPC,
                 Operation::Spawn => Errno::AGAIN,
                 _ => Errno::IO,
             };

@@ -9,18 +9,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-use self::work::{Desk, Work, worker};
+use self::work::{Desk, Done, Work, worker};
 use crate::analyses::Parts;
 use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
-use crate::plan::{self, Handles, Plan};
+use crate::plan::{self, Handles, Plan, Staging};
 use crate::queue::Queue;
 use crate::record::{Batch, Results};
 use crate::reorder::{self, Intake, Reorder};
-use crate::report::{Ledger, Move, Report, StepTimes, peak_memory_bytes};
+use crate::report::{Ledger, Move, Report, Staged, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
+use crate::stage::{self, Budget};
 use crate::walk::roots::{self, Resolved};
 use crate::walk::{Met, Tally, Walk};
 use crate::workers::pool::{self, Pool, Sizer};
@@ -42,7 +43,10 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     plan.check()?;
     let mut notes = Vec::new();
     let Resolved { roots, apart } = roots::resolve(plan, &mut notes)?;
-    let plan = &Plan { roots, ..plan.clone() };
+    let mut plan = Plan { roots, ..plan.clone() };
+    plan.fit_memory(&mut notes)?;
+    stage::prepare(&mut plan, &mut notes)?;
+    let plan = &plan;
     let handles = plan.handles()?;
     note_fewer_workers(plan, &handles, &mut notes);
     let walk = Walk::new(plan, apart, &handles, control)?;
@@ -60,8 +64,9 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     let pool = Pool::new(workers_first, handles.workers);
     let divides_files =
         handles.workers > 1 && plan.analyses.iter().all(|analysis| analysis.parts() == Parts::Aligned);
-    let desk = Desk { plan, control, queue: &queue, pool: &pool, divides_files };
-    let (tallies, times, workers_started, moves, sunk) = thread::scope(|scope| -> Result<_, Error> {
+    let budget = Budget::new(plan);
+    let desk = Desk { plan, control, queue: &queue, pool: &pool, budget: &budget, divides_files };
+    let (tallies, done, workers_started, moves, sunk) = thread::scope(|scope| -> Result<_, Error> {
         let start_worker = move || {
             let (lane, results) = (desk.pool.enter(), results_in.clone());
             let body = move || worker(desk, lane, &results);
@@ -100,8 +105,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         drop(results_out);
         let (moves, more) = sizing.and_then(Result::ok).map(join_one).transpose()?.unwrap_or_default();
         workers.extend(more);
-        let times = join(workers)?;
-        Ok((join(walkers)?, times, workers_started, moves, sunk))
+        let done = join(workers)?;
+        Ok((join(walkers)?, done, workers_started, moves, sunk))
     })?;
 
     let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
@@ -109,6 +114,11 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
     }
+    let steps = steps(&tallies, &done, sink_time);
+    let staged = done.iter().map(|done| done.staged).fold(Staged::default(), Staged::sum);
+    let staged = Staged { ram_disk_bytes_peak: budget.peak(), ..staged };
+    let refused = done.into_iter().find_map(|done| done.ram_disk_refused);
+    note_beside_ram_disk(plan, &staged, refused, &mut notes);
     assert!(ledger.adds_up(), "paths were lost between the walk and the report: {ledger:?}");
     let report = Report {
         started,
@@ -117,7 +127,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         directories: tallies.iter().map(|(tally, _)| tally.directories).sum(),
         directories_failed: tallies.iter().map(|(tally, _)| tally.directories_failed).sum(),
         filtered: tallies.iter().map(|(tally, _)| tally.filtered).sum(),
-        steps: steps(&tallies, &times, sink_time),
+        steps,
+        staged,
         walkers: tallies.len(),
         workers: workers_started,
         moves,
@@ -140,14 +151,36 @@ fn note_fewer_workers(plan: &Plan, handles: &Handles, notes: &mut Vec<String>) {
     }
 }
 
+/// Says where files did not go the way that was asked for.
+fn note_beside_ram_disk(
+    plan: &Plan,
+    staged: &Staged,
+    refused: Option<std::io::Error>,
+    notes: &mut Vec<String>,
+) {
+    let beside = staged.read.files;
+    if plan.staging != Staging::RamDisk || (beside == 0 && refused.is_none()) {
+        return;
+    }
+    let files = if beside == 1 { "1 file was" } else { &format!("{beside} files were") };
+    let why = match refused {
+        Some(error) => format!("the RAM disk took no more: {error}"),
+        None => format!(
+            "larger than {} bytes, which are divided among the workers, or than is left of the {} bytes of the RAM disk",
+            plan.share_bytes, plan.ram_disk_bytes_max
+        ),
+    };
+    notes.push(format!("{files} read past the RAM disk: {why}"));
+}
+
 /// The time of each step, over its threads.
-fn steps(tallies: &[(Tally, Duration)], times: &[StepTimes], sink: Duration) -> StepTimes {
+fn steps(tallies: &[(Tally, Duration)], done: &[Done], sink: Duration) -> StepTimes {
     StepTimes {
         walk: tallies.iter().map(|(_, busy)| *busy).sum(),
-        stage: times.iter().map(|times| times.stage).sum(),
-        analyse: times.iter().map(|times| times.analyse).sum(),
+        stage: done.iter().map(|done| done.times.stage).sum(),
+        analyse: done.iter().map(|done| done.times.analyse).sum(),
         sink,
-        workers_waited: times.iter().map(|times| times.workers_waited).sum(),
+        workers_waited: done.iter().map(|done| done.times.workers_waited).sum(),
     }
 }
 
@@ -186,8 +219,8 @@ fn walker(
 fn size_pool<'scope>(
     desk: Desk<'scope>,
     sizer: Sizer,
-    start_worker: impl Fn() -> Started<'scope, StepTimes>,
-) -> (Vec<Move>, Vec<Started<'scope, StepTimes>>) {
+    start_worker: impl Fn() -> Started<'scope, Done>,
+) -> (Vec<Move>, Vec<Started<'scope, Done>>) {
     let mut more = Vec::new();
     let spawn = || {
         let started = start_worker();

@@ -1,5 +1,7 @@
 //! Every choice and every limit of a run, in one plain struct.
 
+mod memory;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +38,18 @@ pub struct Plan {
     /// idle: a batch is cut by count, and its files may be large. A file of this size is divided among the workers where
     /// all analyses allow it ([`crate::analyses::Analysis::parts`]); otherwise it is read when the files beside it are done.
     pub share_bytes: u64,
+    /// How the bytes of files are reached.
+    pub staging: Staging,
+    /// Smaller files are read even where files are mapped, in bytes.
+    pub map_bytes_min: u64,
+    /// What a worker has mapped at a time, in bytes: a multiple of the page size.
+    pub map_window_bytes: usize,
+    /// Where a RAM disk lies: a directory of a tmpfs; without one, memory that has no place in the file system.
+    pub ram_disk_directory: Option<Arc<Path>>,
+    /// What may lie on RAM disks at a time, over all workers, in bytes.
+    pub ram_disk_bytes_max: u64,
+    /// What becomes of the pages that the system keeps of what was read.
+    pub cache: Cache,
     /// Batches that wait for a worker, and results that wait for the sink.
     pub queue_batches_max: usize,
     /// Bytes read at once: large enough to spend few system calls, small enough that all analyses find them in
@@ -43,6 +57,9 @@ pub struct Plan {
     pub block_bytes: usize,
     /// File handles that the run may hold open, over walk, batches and workers.
     pub handles_max: usize,
+    /// What the run may take of memory, in bytes, the program itself included: fewer workers run where it is small. Without
+    /// it, a run takes some 10 MiB, less than 1 MiB a worker, and [`Plan::map_window_bytes`] a worker that has a mapping.
+    pub memory_bytes_max: Option<u64>,
     /// In which order records reach the sink.
     pub sort: Sort,
     /// With [`Sort::Path`], files that may be done before their turn has come: beyond this, by a batch or two, the walk
@@ -77,10 +94,18 @@ impl Plan {
             batch_bytes_max: None,
             // Several batches of a source tree, a few milliseconds: a guess, far from mattering either way.
             share_bytes: 16 << 20,
+            staging: Staging::Auto,
+            // ops/staging.md, "Mapping": from there on it is faster, in windows of this size or more.
+            map_bytes_min: 4 << 20,
+            map_window_bytes: 4 << 20,
+            ram_disk_directory: None,
+            ram_disk_bytes_max: 1 << 30,
+            cache: Cache::Keep,
             queue_batches_max: 2 * cores,
             // ops/engine.md, "Block size".
             block_bytes: 128 * 1024,
             handles_max: handles_allowed(),
+            memory_bytes_max: None,
             sort: Sort::None,
             // Seconds of work for the others while one worker reads a large file, in some 15 MiB.
             sort_window_files_max: 1 << 16,
@@ -134,6 +159,7 @@ impl Plan {
             ("queue_batches_max", self.queue_batches_max),
             ("sort_window_files_max", self.sort_window_files_max),
             ("block_bytes", self.block_bytes),
+            ("map_window_bytes", self.map_window_bytes),
         ] {
             if value == 0 {
                 return refuse(format!("{name} must be at least 1"));
@@ -168,8 +194,9 @@ impl Plan {
         loop {
             let queue = self.queue_batches_max.min(2 * workers);
             // A walker holds the root of its part, the directory it listed last, a directory and its parent while
-            // it steps down, one on offer to another walker, and those on its stack; a worker the file it reads.
-            let fixed = walkers * (WALKER_HANDLES + WALK_STACK_MIN) + workers;
+            // it steps down, one on offer to another walker, and those on its stack; a worker the file it reads, and its RAM disk.
+            let of_worker = 1 + usize::from(self.staging == Staging::RamDisk);
+            let fixed = walkers * (WALKER_HANDLES + WALK_STACK_MIN) + workers * of_worker;
             // A batch is being filled, waits, or is being worked off.
             let batches = walkers + queue + workers;
             let free = self.handles_max.saturating_sub(fixed);
@@ -302,6 +329,32 @@ impl<P: AsRef<Path>> From<P> for Root {
     fn from(path: P) -> Root {
         Root { path: path.as_ref().into(), origin: Origin::Given }
     }
+}
+
+/// How the bytes of files are reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Staging {
+    /// Whichever was measured to be faster: files from [`Plan::map_bytes_min`] on are mapped where the process guards
+    /// mappings ([`crate::guard_mappings`]), everything else is read.
+    #[default]
+    Auto,
+    /// Read into a buffer.
+    Read,
+    /// Mapped, from [`Plan::map_bytes_min`] on. Needs [`crate::guard_mappings`].
+    Mmap,
+    /// Copied to a RAM disk batch by batch, and read from there. What does not fit, and what is divided among the workers
+    /// ([`Plan::share_bytes`]), is read as it lies.
+    RamDisk,
+}
+
+/// What becomes of the pages that the system keeps of the files that were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// The system keeps what it likes.
+    #[default]
+    Keep,
+    /// It is told to forget what was read: a scan of a large tree then does not push out what others use.
+    Drop,
 }
 
 /// In which order records reach the sink.

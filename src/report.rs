@@ -81,6 +81,55 @@ pub struct StepTimes {
     pub workers_waited: Duration,
 }
 
+/// How the bytes of files were reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Staged {
+    /// Files that were read as they lie.
+    pub read: Volume,
+    /// Files that were mapped.
+    pub mmap: Volume,
+    /// Files that were copied to a RAM disk, and read from there.
+    pub ram_disk: Volume,
+    /// Time spent copying to a RAM disk, summed over the workers; part of the step `stage`.
+    pub load: Duration,
+    /// The most that lay on RAM disks at a time, in bytes.
+    pub ram_disk_bytes_peak: u64,
+}
+
+/// Files, and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// How many.
+    pub files: u64,
+    /// How large they are together.
+    pub bytes: u64,
+}
+
+impl Volume {
+    /// Adds a file.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+
+    fn sum(self, other: Volume) -> Volume {
+        Volume { files: self.files + other.files, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Staged {
+    /// What two workers did together.
+    pub(crate) fn sum(self, other: Staged) -> Staged {
+        Staged {
+            read: self.read.sum(other.read),
+            mmap: self.mmap.sum(other.mmap),
+            ram_disk: self.ram_disk.sum(other.ram_disk),
+            load: self.load + other.load,
+            ram_disk_bytes_peak: self.ram_disk_bytes_peak.max(other.ram_disk_bytes_peak),
+        }
+    }
+}
+
 /// What a run did.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -98,6 +147,8 @@ pub struct Report {
     pub filtered: u64,
     /// Time spent per step.
     pub steps: StepTimes,
+    /// How the files came to be read.
+    pub staged: Staged,
     /// Threads that walked.
     pub walkers: usize,
     /// Threads that read and analysed, in the beginning.

@@ -114,7 +114,7 @@ fn a_worker_that_panics_at_a_file_costs_that_file() {
 #[test]
 fn a_part_of_a_file_that_cannot_be_read_costs_that_file() {
     let tree = Tree::new();
-    tree.file("large", "line\n".repeat(1 << 20));
+    tree.file("large", "line\n".repeat(2 << 20));
     tree.file("small", "x");
     let plan = Plan { share_bytes: 1 << 20, block_bytes: 1 << 20, ..plan(&tree) };
     for operation in [Operation::Open, Operation::Status, Operation::Read] {

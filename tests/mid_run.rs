@@ -440,7 +440,7 @@ fn a_large_file_holds_up_nothing_that_lies_beside_it() {
 #[test]
 fn a_large_file_is_read_by_several_workers_at_once() {
     let tree = Tree::new();
-    tree.file("large", vec![b'\n'; 9 << 20]);
+    tree.file("large", vec![b'\n'; 17 << 20]);
     let threads: Arc<Mutex<HashMap<ThreadId, u64>>> = Arc::default();
     let seen = threads.clone();
     let meet = probe(move |_, blocks| {
@@ -456,7 +456,7 @@ fn a_large_file_is_read_by_several_workers_at_once() {
     let mut plan = Plan { workers: Workers::Number(2), analyses: vec![meet], ..Plan::new([tree.path()]) };
     plan.share_bytes = 1 << 20;
     let (records, _) = scan(&Plan { analyses: analyses("lines"), ..plan.clone() });
-    assert_eq!(records["large"].1, [Value::U64(9 << 20)]);
+    assert_eq!(records["large"].1, [Value::U64(17 << 20)]);
     assert!(filemill::run(&plan, &mut Keep::default()).unwrap().is_complete());
     assert_eq!(threads.lock().unwrap().values().sum::<u64>(), 5);
     assert_eq!(threads.lock().unwrap().len(), 2);

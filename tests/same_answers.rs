@@ -110,11 +110,11 @@ fn walkdir_directories() -> u64 {
     entries.filter(|entry| entry.file_type().is_dir()).count() as u64
 }
 
-/// Sizes around where files are divided, which is at multiples of 2 MiB or of more.
+/// Sizes around where files are divided, which is at multiples of 4 MiB or of more.
 #[test]
 fn large_files_are_answered_in_parts_as_they_are_in_one() {
     let tree = Tree::new();
-    const PART: usize = 2 << 20;
+    const PART: usize = 4 << 20;
     for (i, bytes) in
         [PART - 1, PART, PART + 1, 3 * PART - 5, 4 * PART, 7 * PART + 12_345].into_iter().enumerate()
     {

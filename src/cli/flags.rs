@@ -93,6 +93,26 @@ pub(crate) struct ScanFlags {
     #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero, help_heading = "Machine")]
     pub(crate) batch_bytes: Option<u64>,
 
+    /// How the bytes of files are reached
+    #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Machine")]
+    pub(crate) stage: Stage,
+
+    /// The RAM disk of --stage ram-disk: a directory of a tmpfs [default: memory without a place]
+    #[arg(long, value_name = "DIR", help_heading = "Machine")]
+    pub(crate) ram_disk: Option<PathBuf>,
+
+    /// The most that may lie on the RAM disk at a time [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero, help_heading = "Machine")]
+    pub(crate) ram_disk_bytes: Option<u64>,
+
+    /// Whether the system may keep in memory what was read, or is told to drop it
+    #[arg(long, value_name = "WHAT", default_value = "keep", help_heading = "Machine")]
+    pub(crate) cache: CacheUse,
+
+    /// The most memory to take: fewer workers run where it is small
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero, help_heading = "Machine")]
+    pub(crate) memory: Option<u64>,
+
     /// Include only paths that match; with a leading '!', leave them out. Repeatable, the last match decides
     #[arg(short, long, value_name = "GLOB", help_heading = "Input")]
     pub(crate) glob: Vec<String>,
@@ -201,6 +221,28 @@ fn parse_workers(typed: &str) -> Result<Workers, String> {
         _ if typed == "auto" => Ok(Workers::Auto),
         _ => Err("not \"auto\" or a number from 1 to 4096".to_owned()),
     }
+}
+
+/// How the bytes of files are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// Whichever was measured to be faster: files of 4 MiB and more are mapped, the others read
+    Auto,
+    /// Read into a buffer
+    Read,
+    /// Files of 1 MiB and more are mapped, the others read
+    Mmap,
+    /// Copied to a RAM disk batch by batch, and read from there
+    RamDisk,
+}
+
+/// What becomes of the system's cache of what was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheUse {
+    /// The system keeps what it likes
+    Keep,
+    /// It is told to forget what was read
+    Drop,
 }
 
 /// A format of the report.

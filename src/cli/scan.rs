@@ -6,12 +6,12 @@ use std::time::SystemTime;
 
 use filemill::control::Control;
 use filemill::error::Step;
-use filemill::plan::{Filter, Plan, Root, Sort, Workers};
+use filemill::plan::{Cache, Filter, Plan, Root, Sort, Staging, Workers};
 use filemill::record::{Outcome, Record};
 use filemill::report::Report;
 use filemill::sink::{Sink, printable};
 
-use super::flags::{ScanFlags, SortBy, When};
+use super::flags::{CacheUse, ScanFlags, SortBy, Stage, When};
 use super::outputs::{Outputs, tell_of_partials};
 use super::progress::Progress;
 use super::{Exit, Failure, complain, limits, lists, quiet_worker_panics, signals};
@@ -103,6 +103,7 @@ fn plan(flags: &ScanFlags, outputs: &Outputs) -> Result<Plan, Failure> {
         plan.batch_files_max = files as usize;
     }
     plan.batch_bytes_max = flags.batch_bytes;
+    stage(flags, &mut plan)?;
     plan.sort = match flags.sort {
         SortBy::Path => Sort::Path,
         SortBy::None => Sort::None,
@@ -119,6 +120,43 @@ fn plan(flags: &ScanFlags, outputs: &Outputs) -> Result<Plan, Failure> {
     };
     plan.check()?;
     Ok(plan)
+}
+
+/// How the flags have bytes reached.
+fn stage(flags: &ScanFlags, plan: &mut Plan) -> Result<(), Failure> {
+    plan.staging = match flags.stage {
+        Stage::Auto => Staging::Auto,
+        Stage::Read => Staging::Read,
+        Stage::Mmap => Staging::Mmap,
+        Stage::RamDisk => Staging::RamDisk,
+    };
+    if plan.staging == Staging::Mmap {
+        // ops/staging.md, "Mapping": from there on it costs no more than reading.
+        plan.map_bytes_min = 1 << 20;
+    }
+    plan.ram_disk_directory = flags.ram_disk.as_deref().map(Arc::from);
+    if let Some(bytes) = flags.ram_disk_bytes {
+        plan.ram_disk_bytes_max = bytes;
+    }
+    if plan.staging != Staging::RamDisk
+        && (flags.ram_disk.is_some() || flags.ram_disk_bytes.is_some())
+        && !flags.quiet
+    {
+        complain(&"a RAM disk is used only with --stage ram-disk");
+    }
+    plan.cache = match flags.cache {
+        CacheUse::Keep => Cache::Keep,
+        CacheUse::Drop => Cache::Drop,
+    };
+    plan.memory_bytes_max = flags.memory;
+    #[cfg(unix)]
+    if matches!(plan.staging, Staging::Auto | Staging::Mmap)
+        && let Err(error) = filemill::guard_mappings()
+        && plan.staging == Staging::Mmap
+    {
+        return Err(Failure::Report(format!("files cannot be mapped: {error}")));
+    }
+    Ok(())
 }
 
 /// The paths that were typed, then those of the lists; the current directory where there is neither.

@@ -11,12 +11,13 @@ use crossbeam_channel::Sender;
 
 use super::OnDrop;
 use crate::control::Control;
+use crate::error::caught;
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
-use crate::report::StepTimes;
-use crate::stage::{OpenFile, Stage};
-use crate::workers::cpu::{Worked, Worker, caught};
+use crate::report::{Staged, StepTimes};
+use crate::stage::{Budget, OpenFile, Stage};
+use crate::workers::cpu::{Worked, Worker};
 use crate::workers::large::Large;
 use crate::workers::pool::Pool;
 
@@ -37,6 +38,14 @@ pub(super) struct Counted {
     under_way: AtomicU64,
 }
 
+/// What one worker did.
+pub(super) struct Done {
+    pub(super) times: StepTimes,
+    pub(super) staged: Staged,
+    /// Why the RAM disk took no more.
+    pub(super) ram_disk_refused: Option<std::io::Error>,
+}
+
 /// What a worker needs of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Desk<'r> {
@@ -44,6 +53,7 @@ pub(super) struct Desk<'r> {
     pub(super) control: &'r Control,
     pub(super) queue: &'r Queue<Work>,
     pub(super) pool: &'r Pool,
+    pub(super) budget: &'r Budget,
     /// Whether large files are read by several workers, each a part.
     pub(super) divides_files: bool,
 }
@@ -52,8 +62,8 @@ pub(super) struct Desk<'r> {
 const HAND_OVER_FILES_MIN: usize = 4;
 
 /// Works until the queue is at its end, or the pool is to be smaller.
-pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> StepTimes {
-    let Desk { plan, control, queue, pool, divides_files } = desk;
+pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> Done {
+    let Desk { plan, control, queue, pool, budget, divides_files } = desk;
     let mut is_let_go = false;
     // However it ends, walkers must not wait forever for somebody to take their batches.
     let _drain = OnDrop(|| {
@@ -71,7 +81,7 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         lane,
         results,
         worker: Worker::new(plan, divides_files),
-        stage: Stage::new(plan, control),
+        stage: Stage::new(plan, control, budget),
         own: Vec::new(),
         busy: Duration::ZERO,
     };
@@ -92,12 +102,14 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         }
         is_let_go = pool.lets_go();
     }
-    StepTimes {
+    let times = StepTimes {
         stage: hand.busy.saturating_sub(hand.worker.analysed),
         analyse: hand.worker.analysed,
         workers_waited: clock.elapsed().saturating_sub(hand.busy),
         ..StepTimes::default()
-    }
+    };
+    let (staged, ram_disk_refused) = hand.stage.into_tally();
+    Done { times, staged, ram_disk_refused }
 }
 
 /// One worker at work.
@@ -115,10 +127,16 @@ struct Hand<'r> {
 impl Hand<'_> {
     /// Works off a batch, or its start: it reports what it has after the plan's `share_bytes`, before a large file, and
     /// where others have nothing left to do.
-    fn batch(&mut self, batch: Batch) {
+    fn batch(&mut self, mut batch: Batch) {
         let Desk { plan, control, queue, pool, .. } = self.desk;
         let mut read_bytes = 0;
         let since = Instant::now();
+        let loaded = self.stage.load(&batch);
+        if let Some(ready) = loaded
+            && ready < batch.len()
+        {
+            self.own.push(Work::Batch(batch.split_off(ready)));
+        }
         let stage = &mut self.stage;
         let worked = self.worker.work(
             batch,
@@ -128,7 +146,8 @@ impl Hand<'_> {
                 pool.count(self.lane, 1, bytes);
                 read_bytes += bytes;
                 let is_wanted = left >= HAND_OVER_FILES_MIN && queue.is_starving();
-                if read_bytes >= plan.share_bytes || is_wanted {
+                // What is loaded is soon done.
+                if loaded.is_none() && (read_bytes >= plan.share_bytes || is_wanted) {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -175,7 +194,9 @@ impl Hand<'_> {
         let since = Instant::now();
         let opened = match batch.entries().next() {
             Some(_) if self.desk.control.should_stop() => Err(Outcome::Unread),
-            Some(entry) => caught(|| self.stage.open(&entry)).and_then(|opened| opened),
+            Some(entry) => {
+                caught(|| self.stage.open(&entry)).unwrap_or_else(|error| Err(Outcome::Failed(error)))
+            }
             None => return,
         };
         self.busy += since.elapsed();
@@ -212,8 +233,8 @@ impl Hand<'_> {
             });
             control.add_under_way(part.bytes);
             large.file.under_way.fetch_add(part.bytes, Ordering::Relaxed);
-            let stage = &self.stage;
-            let results = large.put(&part, came, || stage.close(&large.file.file, large.file.file.size()));
+            let stage = &mut self.stage;
+            let results = large.put(&part, came, || stage.close_divided(&large.file.file));
             self.busy += since.elapsed();
             if let Some(results) = results {
                 self.report(results);

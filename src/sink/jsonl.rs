@@ -14,7 +14,7 @@ use super::Sink;
 use crate::error::FileError;
 use crate::plan::Plan;
 use crate::record::{Column, Outcome, Record, Value};
-use crate::report::{Move, Report};
+use crate::report::{Move, Report, Staged, Volume};
 
 /// The name of the schema, and its version.
 const SCHEMA: &str = "filemill.scan/1";
@@ -228,6 +228,7 @@ struct End<'a> {
     seconds: f64,
     step_seconds: StepSeconds,
     devices: Devices,
+    staged: StagedFiles,
     walkers: usize,
     workers: Vec<usize>,
     worker_moves: Vec<WorkerMove>,
@@ -244,6 +245,29 @@ struct StepSeconds {
     analyse: f64,
     sink: f64,
     workers_waited: f64,
+}
+
+/// How files came to be read.
+#[derive(Serialize)]
+struct StagedFiles {
+    read: Device,
+    mmap: Device,
+    ram_disk: Device,
+    ram_disk_bytes_peak: u64,
+    load_seconds: f64,
+}
+
+impl From<&Staged> for StagedFiles {
+    fn from(staged: &Staged) -> StagedFiles {
+        let volume = |volume: Volume| Device { files: volume.files, bytes: volume.bytes };
+        StagedFiles {
+            read: volume(staged.read),
+            mmap: volume(staged.mmap),
+            ram_disk: volume(staged.ram_disk),
+            ram_disk_bytes_peak: staged.ram_disk_bytes_peak,
+            load_seconds: staged.load.as_secs_f64(),
+        }
+    }
 }
 
 /// A change of the number of workers.
@@ -304,6 +328,7 @@ impl<'a> End<'a> {
                 workers_waited: steps.workers_waited.as_secs_f64(),
             },
             devices: Devices { cpu: Device { files: ledger.done, bytes: ledger.bytes } },
+            staged: StagedFiles::from(&report.staged),
             walkers: report.walkers,
             workers: report.worker_sizes().collect(),
             worker_moves: report.moves.iter().map(WorkerMove::from).collect(),

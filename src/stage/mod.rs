@@ -3,21 +3,30 @@
 //! The way in is [`Stage`], one a worker. Whatever way the bytes take, a file is looked at when it is open and once more
 //! when it is read, and only what is the same both times counts.
 
+mod budget;
+#[cfg(unix)]
+mod mmap;
 mod open;
+#[cfg(target_os = "linux")]
+mod ram_disk;
 mod read;
 #[cfg_attr(not(unix), path = "system_std.rs")]
 mod system;
 
 use std::ops::ControlFlow;
 
+pub(crate) use self::budget::Budget;
+#[cfg(unix)]
+pub use self::mmap::guard_mappings;
 pub(crate) use self::open::OpenFile;
 use self::open::changed;
 use self::system::Opener;
 use crate::control::Control;
-use crate::error::{Cause, FileError, Step};
+use crate::error::{Cause, Error, FileError, Step};
 use crate::faults::Operation;
-use crate::plan::Plan;
+use crate::plan::{Cache, Plan, Staging};
 use crate::record::{EntryRef, Event, FileRecord, Found, Outcome};
+use crate::report::Staged;
 
 /// Takes the bytes of a file; where it breaks, the rest is not wanted.
 type Take<'t> = &'t mut dyn FnMut(&[u8]) -> ControlFlow<()>;
@@ -50,11 +59,50 @@ pub(crate) struct Stage<'p> {
     control: &'p Control,
     opener: Opener,
     buffer: Vec<u8>,
+    #[cfg(unix)]
+    mapper: Option<mmap::Mapper>,
+    #[cfg(target_os = "linux")]
+    ram_disk: Option<ram_disk::RamDisk<'p>>,
+    /// Why there is no RAM disk, or none for all.
+    ram_disk_refused: Option<std::io::Error>,
+    tally: Staged,
 }
 
 impl<'p> Stage<'p> {
-    pub(crate) fn new(plan: &'p Plan, control: &'p Control) -> Self {
-        Stage { plan, control, opener: Opener::new(), buffer: vec![0; plan.block_bytes] }
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "there is no RAM disk"))]
+    pub(crate) fn new(plan: &'p Plan, control: &'p Control, budget: &'p Budget) -> Self {
+        let mut ram_disk_refused = None;
+        Stage {
+            #[cfg(target_os = "linux")]
+            ram_disk: (plan.staging == Staging::RamDisk)
+                .then(|| ram_disk::RamDisk::new(plan, budget))
+                .and_then(|disk| disk.map_err(|errno| ram_disk_refused = Some(errno.into())).ok()),
+            ram_disk_refused,
+            plan,
+            control,
+            opener: Opener::new(),
+            buffer: vec![0; plan.block_bytes],
+            #[cfg(unix)]
+            mapper: maps(plan).then(mmap::Mapper::new),
+            tally: Staged::default(),
+        }
+    }
+
+    /// How the files came to be read, and why the RAM disk took no more.
+    pub(crate) fn into_tally(self) -> (Staged, Option<std::io::Error>) {
+        #[cfg(target_os = "linux")]
+        if let Some(disk) = &self.ram_disk {
+            let refused = disk.full.map(std::io::Error::from);
+            return (Staged { load: disk.load, ..self.tally }, refused);
+        }
+        (self.tally, self.ram_disk_refused)
+    }
+
+    /// Copies the first files of a batch to the RAM disk. Returns how many entries are ready to be read, at least one;
+    /// `None` where there is no RAM disk.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn load(&mut self, _: &crate::record::Batch) -> Option<usize> {
+        None
     }
 
     /// Reads one entry: `Open`, then its blocks, until `event` breaks. Says what became of it; only after `Done` do the
@@ -64,6 +112,10 @@ impl<'p> Stage<'p> {
         entry: &EntryRef<'_>,
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Outcome {
+        #[cfg(target_os = "linux")]
+        if let Some(outcome) = self.read_staged(entry, event) {
+            return outcome;
+        }
         match entry.found {
             Found::Skipped(reason) => Outcome::Skipped(reason),
             Found::Failed(error) => Outcome::Failed(error),
@@ -84,8 +136,16 @@ impl<'p> Stage<'p> {
         if event(Event::Open(&record)).is_break() {
             return Err(Outcome::Unread);
         }
-        let read_bytes = self.read_blocks(&mut file, &mut |bytes| event(Event::Block(bytes)))?;
-        Ok(self.close(&file, read_bytes))
+        let mut take = |bytes: &[u8]| event(Event::Block(bytes));
+        let read_bytes = if self.maps(&file) {
+            self.range(&file, 0, size, &mut take)?;
+            size
+        } else {
+            self.read_blocks(&mut file, &mut take)?
+        };
+        let outcome = self.close(&file, read_bytes);
+        self.count(&file, &outcome);
+        Ok(outcome)
     }
 
     /// Reads `bytes` bytes of an open file from `offset` on, where a part of a large file begins, and hands its blocks over.
@@ -103,7 +163,48 @@ impl<'p> Stage<'p> {
             block(bytes);
             ControlFlow::Continue(())
         };
-        Ok(self.read_range(file, offset, bytes, &mut take)?)
+        self.range(file, offset, bytes, &mut take)?;
+        self.forget(file, offset, bytes);
+        Ok(())
+    }
+
+    /// As [`Stage::close`], of a file of which all parts were read.
+    pub(crate) fn close_divided(&mut self, file: &OpenFile) -> Outcome {
+        let outcome = self.close(file, file.size());
+        self.count(file, &outcome);
+        outcome
+    }
+
+    fn count(&mut self, file: &OpenFile, outcome: &Outcome) {
+        if let Outcome::Done { size, .. } = outcome {
+            let volume = if self.maps(file) { &mut self.tally.mmap } else { &mut self.tally.read };
+            volume.add(*size);
+        }
+    }
+
+    /// Tells the system, where that is wanted, that these bytes need not be kept in memory any more. 0 bytes: all that
+    /// follow.
+    fn forget(&self, file: &OpenFile, offset: u64, bytes: u64) {
+        #[cfg(target_os = "linux")]
+        if self.plan.cache == Cache::Drop {
+            file.handle.forget(offset, bytes);
+        }
+    }
+
+    fn range(&mut self, file: &OpenFile, offset: u64, bytes: u64, take: Take<'_>) -> Result<(), Stop> {
+        #[cfg(unix)]
+        if self.maps(file) {
+            return self.map_range(file, offset, bytes, take);
+        }
+        self.read_range(file, offset, bytes, take)
+    }
+
+    /// Whether a file is mapped.
+    fn maps(&self, file: &OpenFile) -> bool {
+        #[cfg(unix)]
+        return self.mapper.is_some() && file.size() >= self.plan.map_bytes_min;
+        #[cfg(not(unix))]
+        false
     }
 
     /// Whether more than `bytes` of a file were read than a file of its size has.
@@ -117,6 +218,50 @@ impl<'p> Stage<'p> {
 
     fn strike(&self, operation: Operation) -> Result<(), FileError> {
         self.plan.faults.strike(operation).map_err(|error| FileError::from_io(Step::Stage, &error))
+    }
+}
+
+/// Makes a plan one that this process can carry out; `notes` tell of what is done otherwise.
+///
+/// # Errors
+/// [`Error::Plan`] where files are to be mapped and nothing guards that.
+pub(crate) fn prepare(plan: &mut Plan, notes: &mut Vec<String>) -> Result<(), Error> {
+    if plan.cache == Cache::Drop && !cfg!(target_os = "linux") {
+        notes.push("what is read stays in the cache: this system cannot be told to drop it".to_owned());
+    }
+    match plan.staging {
+        Staging::Auto | Staging::Read => {}
+        Staging::Mmap => {
+            #[cfg(unix)]
+            let is_guarded = mmap::is_guarded();
+            #[cfg(not(unix))]
+            let is_guarded = false;
+            if !is_guarded {
+                let why = "files are mapped only where filemill::guard_mappings was called";
+                return Err(Error::Plan(why.to_owned()));
+            }
+        }
+        Staging::RamDisk => {
+            #[cfg(target_os = "linux")]
+            let refused = ram_disk::try_out(plan, notes);
+            #[cfg(not(target_os = "linux"))]
+            let refused = Err("this system has none".to_owned());
+            if let Err(why) = refused {
+                notes.push(format!("no RAM disk, files are read as they lie: {why}"));
+                plan.staging = Staging::Read;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a plan maps large files.
+#[cfg(unix)]
+fn maps(plan: &Plan) -> bool {
+    match plan.staging {
+        Staging::Mmap => true,
+        Staging::Auto => mmap::is_guarded(),
+        Staging::Read | Staging::RamDisk => false,
     }
 }
 

@@ -48,7 +48,9 @@ impl Stage<'_> {
 
     /// Looks at a file again of which `read_bytes` were read: whether they were all, and it is as it was.
     pub(crate) fn close(&self, file: &OpenFile, read_bytes: u64) -> Outcome {
-        self.look_again(file, read_bytes).unwrap_or_else(Outcome::Failed)
+        let outcome = self.look_again(file, read_bytes).unwrap_or_else(Outcome::Failed);
+        self.forget(file, 0, 0);
+        outcome
     }
 
     fn look_again(&self, file: &OpenFile, read_bytes: u64) -> Result<Outcome, FileError> {

@@ -11,7 +11,7 @@ impl Stage<'_> {
         let size = file.size();
         // One byte past the expected end shows whether there is more.
         let limit = if size == 0 { self.plan.unbounded_bytes_max } else { size };
-        let mut read_bytes = 0;
+        let (mut read_bytes, mut forgotten) = (0, 0);
         let mut under_way = UnderWay { control: self.control, bytes: 0 };
         loop {
             let wanted = usize::try_from(limit - read_bytes)
@@ -30,6 +30,10 @@ impl Stage<'_> {
             under_way.add(read as u64);
             if self.control.should_stop() {
                 return Err(Stop::Unwanted);
+            }
+            if read_bytes - forgotten >= self.plan.share_bytes {
+                self.forget(file, forgotten, read_bytes - forgotten);
+                forgotten = read_bytes;
             }
         }
     }

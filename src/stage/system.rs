@@ -83,6 +83,12 @@ const NO_ATIME: OFlags = OFlags::empty();
 #[cfg(target_os = "linux")]
 const SYSFS: rustix::fs::FsWord = 0x6265_6572;
 
+impl std::os::fd::AsRawFd for Handle {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl Handle {
     pub(super) fn status(&self) -> Result<Status, Error> {
         rustix::fs::fstat(&self.0).map(Status)
@@ -96,6 +102,14 @@ impl Handle {
     /// Reads at most `buffer.len()` bytes from `offset` on; others may do the same with the same handle.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
         retry_on_intr(|| rustix::io::pread(&self.0, &mut *buffer, offset))
+    }
+
+    /// Tells the system that these bytes need not be kept in memory; 0 bytes: all that follow.
+    #[cfg(target_os = "linux")]
+    pub(super) fn forget(&self, offset: u64, bytes: u64) {
+        let bytes = std::num::NonZeroU64::new(bytes);
+        // Advice: where it is not taken, nothing is wrong.
+        let _: Result<(), Errno> = rustix::fs::fadvise(&self.0, offset, bytes, rustix::fs::Advice::DontNeed);
     }
 
     /// Whether the kernel makes its content up and its size means nothing, as in /sys.

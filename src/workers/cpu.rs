@@ -1,12 +1,11 @@
 //! The CPU worker: all analyses over a block while it is in the core's cache.
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::large::{Large, Part};
 use crate::analyses::Pass;
-use crate::error::{Cause, FileError, Step};
+use crate::error::{FileError, caught};
 use crate::plan::Plan;
 use crate::record::{Batch, EntryRef, Event, Outcome, Results, Row};
 
@@ -57,7 +56,7 @@ impl<'p> Worker<'p> {
         for entry in batch.entries() {
             let rows_before = rows.values().len();
             // After a panic the passes are made anew and the row is cut back: nothing half-done is seen again.
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = caught(|| {
                 let outcome = stage(&entry, &mut |event| match event {
                     Event::Open(file) if puts_off && file.size >= self.plan.share_bytes => {
                         is_large_next = true;
@@ -73,11 +72,11 @@ impl<'p> Worker<'p> {
                     assert_eq!(rows.values().len(), rows_before + self.columns, "one value a column");
                 }
                 outcome
-            }));
-            let outcome = outcome.unwrap_or_else(|_| {
+            });
+            let outcome = outcome.unwrap_or_else(|error| {
                 self.passes = passes(self.plan);
                 rows.truncate(rows_before);
-                PANICKED
+                Outcome::Failed(error)
             });
             if is_large_next {
                 break;
@@ -100,7 +99,7 @@ impl<'p> Worker<'p> {
         stage: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), Outcome>,
     ) -> Result<Passes, Outcome> {
         let mut passes = passes(self.plan);
-        caught(|| {
+        let analysed = caught(|| {
             let file = large.record();
             passes.iter_mut().for_each(|pass| pass.begin(&file, part.offset));
             stage(&mut |bytes| {
@@ -108,8 +107,8 @@ impl<'p> Worker<'p> {
                 passes.iter_mut().for_each(|pass| pass.block(bytes));
                 self.analysed += since.elapsed();
             })
-        })??;
-        Ok(passes)
+        });
+        analysed.unwrap_or_else(|error| Err(Outcome::Failed(error))).map(|()| passes)
     }
 
     fn take(&mut self, event: &Event<'_>) {
@@ -136,18 +135,6 @@ impl<'p> Worker<'p> {
     }
 }
 
-/// What becomes of a file whose analysis panicked.
-const PANICKED: Outcome =
-    Outcome::Failed(FileError { step: Step::Analyse, cause: Cause::Panic, errno: None });
-
-/// Does something with a file.
-///
-/// # Errors
-/// What becomes of the file when it panics.
-pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Outcome> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|_| PANICKED)
-}
-
 fn passes(plan: &Plan) -> Passes {
     plan.analyses.iter().map(|analysis| analysis.pass()).collect()
 }
@@ -156,7 +143,7 @@ fn passes(plan: &Plan) -> Passes {
 ///
 /// # Errors
 /// When one of them panics.
-pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), Outcome> {
+pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), FileError> {
     caught(|| before.iter_mut().zip(&mut next).for_each(|(before, next)| before.join(&mut **next)))
 }
 
@@ -164,7 +151,7 @@ pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), Outcome>
 ///
 /// # Errors
 /// When one of them panics.
-pub(super) fn answers(passes: &mut Passes, columns: usize) -> Result<Row, Outcome> {
+pub(super) fn answers(passes: &mut Passes, columns: usize) -> Result<Row, FileError> {
     caught(|| {
         let mut row = Row::with_capacity(columns);
         passes.iter_mut().for_each(|pass| pass.finish(&mut row));

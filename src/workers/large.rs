@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cpu::{Passes, answers, caught, join};
+use super::cpu::{Passes, answers, join};
 use crate::analyses::PART_BYTES_MIN;
+use crate::error::{FileError, caught};
 use crate::plan::Plan;
 use crate::record::{Batch, Directory, FileRecord, Outcome, Results, Row};
 
 /// At most this many parts: passes that wait for the part before them are few then, however large the file.
 const PARTS_MAX: u64 = 256;
-/// Smaller parts cost more in passes than they even out.
-const PART_BYTES_LEAST: u64 = 2 << 20;
+/// Smaller parts cost more, in passes and in windows of mappings, than they even out.
+const PART_BYTES_LEAST: u64 = 4 << 20;
 
 /// An open file `F`, divided into parts.
 pub(crate) struct Large<F> {
@@ -99,7 +100,7 @@ impl<F> Large<F> {
     ) -> Option<Results> {
         let mut state = self.lock();
         state.in_work -= 1;
-        let came = came.and_then(|passes| state.add(part, passes));
+        let came = came.and_then(|passes| state.add(part, passes).map_err(Outcome::Failed));
         if let Err(outcome) = came
             && state.failed.is_none_or(|(offset, _)| part.offset < offset)
         {
@@ -114,11 +115,14 @@ impl<F> Large<F> {
             Some((_, failed)) => Err(failed),
             None => match caught(close) {
                 Ok(done @ Outcome::Done { .. }) => Ok(done),
-                Ok(other) | Err(other) => Err(other),
+                Ok(other) => Err(other),
+                Err(error) => Err(Outcome::Failed(error)),
             },
         };
-        let answered =
-            closed.and_then(|done| answers(&mut state.joined, self.columns).map(|row| (done, row)));
+        let answered = closed.and_then(|done| {
+            let row = answers(&mut state.joined, self.columns).map_err(Outcome::Failed)?;
+            Ok((done, row))
+        });
         let (outcome, row) = answered.unwrap_or_else(|failed| (failed, Row::default()));
         let mut batch = std::mem::take(&mut state.batch);
         batch.release_handles();
@@ -137,7 +141,7 @@ impl<F> Large<F> {
 }
 
 impl State {
-    fn add(&mut self, part: &Part, passes: Passes) -> Result<(), Outcome> {
+    fn add(&mut self, part: &Part, passes: Passes) -> Result<(), FileError> {
         if part.offset != self.joined_to {
             self.waiting.insert(part.offset, passes);
             return Ok(());

@@ -1,0 +1,125 @@
+//! What a run may take of memory, and how a plan is made to fit a limit.
+//!
+//! The figures are upper bounds of what was measured (ops/staging.md, "Memory"), not exact accounts.
+
+use super::{Plan, Sort, Staging};
+use crate::error::Error;
+
+/// The program, its output buffers, the tables of the summary, the sink's thread.
+const BASE_BYTES: u64 = 10 << 20;
+/// A walker's listing, the batch that it fills, its stack.
+const WALKER_BYTES: u64 = 1 << 20;
+/// A batch or its results, with names of usual length.
+const BATCH_ENTRY_BYTES: u64 = 512;
+/// Passes, stack, and what the allocator keeps for a thread.
+const WORKER_BYTES: u64 = 512 << 10;
+/// A record that waits for its turn.
+const SORTED_FILE_BYTES: u64 = 512;
+
+impl Plan {
+    /// Makes the plan one that keeps to its `memory_bytes_max`: a smaller window for sorting, no mappings, less RAM disk,
+    /// fewer workers, in this order. `notes` tell where that is fewer than asked for.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when it does not suffice for one worker.
+    pub(crate) fn fit_memory(&mut self, notes: &mut Vec<String>) -> Result<(), Error> {
+        let Some(limit) = self.memory_bytes_max else { return Ok(()) };
+        let walkers = self.walkers as u64 * WALKER_BYTES;
+        let batches = (self.queue_batches_max as u64 * 2) * self.batch_bytes();
+        let mut taken = BASE_BYTES + walkers + batches;
+        let mut worker = WORKER_BYTES + self.block_bytes as u64 + 2 * self.batch_bytes();
+        let mut window = 0;
+        if self.sort == Sort::Path {
+            // Not less than a few batches, or the workers would wait for each other all the time.
+            let least = 8 * self.batch_files_max as u64 * SORTED_FILE_BYTES;
+            window = (self.sort_window_files_max as u64 * SORTED_FILE_BYTES)
+                .min(limit.saturating_sub(taken + worker) / 2)
+                .max(least);
+            self.sort_window_files_max = usize::try_from(window / SORTED_FILE_BYTES).unwrap_or(usize::MAX);
+        }
+        taken += window;
+        if taken + worker > limit {
+            return Err(Error::Plan(format!(
+                "a memory of {limit} bytes is too small: this plan needs {} for one worker",
+                taken + worker
+            )));
+        }
+        match self.staging {
+            Staging::Auto | Staging::Mmap => {
+                let mapped = worker + self.map_window_bytes as u64;
+                if taken + mapped <= limit {
+                    worker = mapped;
+                } else {
+                    if self.staging == Staging::Mmap {
+                        notes.push(format!(
+                            "nothing is mapped: a memory of {limit} bytes is too small for that"
+                        ));
+                    }
+                    self.staging = Staging::Read;
+                }
+            }
+            Staging::RamDisk => {
+                self.ram_disk_bytes_max = self.ram_disk_bytes_max.min((limit - taken - worker) / 2);
+                taken += self.ram_disk_bytes_max;
+            }
+            Staging::Read => {}
+        }
+        let workers = usize::try_from((limit - taken) / worker).unwrap_or(usize::MAX);
+        let asked = self.workers_first();
+        if workers < asked {
+            notes.push(format!("{workers} of {asked} workers: more would not fit a memory of {limit} bytes"));
+        }
+        self.workers_max = self.workers_max.min(workers);
+        Ok(())
+    }
+
+    fn batch_bytes(&self) -> u64 {
+        self.batch_files_max as u64 * BATCH_ENTRY_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Workers;
+
+    fn fit(plan: Plan) -> Result<(Plan, Vec<String>), String> {
+        let mut plan = Plan { walkers: 2, queue_batches_max: 4, ..plan };
+        let mut notes = Vec::new();
+        plan.fit_memory(&mut notes).map_err(|error| error.to_string())?;
+        Ok((plan, notes))
+    }
+
+    fn plan(limit: u64) -> Plan {
+        Plan { memory_bytes_max: Some(limit), workers: Workers::Number(8), ..Plan::new(["."]) }
+    }
+
+    #[test]
+    fn as_many_workers_as_fit() {
+        let (roomy, notes) = fit(plan(1 << 30)).expect("enough");
+        assert!(roomy.workers_max >= 64 && roomy.staging == Staging::Auto && notes.is_empty());
+        let (small, notes) = fit(plan(16 << 20)).expect("enough");
+        assert!((1..8).contains(&small.workers_max), "{}", small.workers_max);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+    }
+
+    #[test]
+    fn mappings_and_ram_disks_give_way() {
+        let (none, notes) = fit(Plan { staging: Staging::Mmap, ..plan(15 << 20) }).expect("enough");
+        assert_eq!(none.staging, Staging::Read);
+        assert!(notes[0].starts_with("nothing is mapped"), "{notes:?}");
+        let (less, _) = fit(Plan { staging: Staging::RamDisk, ..plan(64 << 20) }).expect("enough");
+        assert!((16 << 20..32 << 20).contains(&less.ram_disk_bytes_max), "{}", less.ram_disk_bytes_max);
+    }
+
+    #[test]
+    fn too_little_is_refused_with_what_suffices() {
+        let error = fit(plan(1 << 20)).err().expect("too little");
+        let suffices: u64 =
+            error.split(' ').rev().nth(3).and_then(|word| word.parse().ok()).expect("a number");
+        assert!(fit(plan(suffices - 1)).is_err() && fit(plan(suffices)).is_ok(), "{error}");
+        let sorted = Plan { sort: Sort::Path, ..plan(24 << 20) };
+        let window = sorted.sort_window_files_max;
+        assert!(fit(sorted).expect("enough").0.sort_window_files_max < window);
+    }
+}
