@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use filemill::error::{Cause, Error};
 use filemill::faults::{Effect, Faults, Operation};
-use filemill::plan::{Plan, Sort, Workers};
+use filemill::plan::{Plan, Sort, Staging, Workers};
 use filemill::record::Outcome;
 
 use crate::support::{Keep, Records, Tree, analyses, scan};
@@ -120,6 +120,44 @@ fn a_part_of_a_file_that_cannot_be_read_costs_that_file() {
     for operation in [Operation::Open, Operation::Status, Operation::Read] {
         sweep_over(&tree, &plan, operation, Effect::FailsOnce, Cause::Io);
         sweep_over(&tree, &plan, operation, Effect::Panics, Cause::Panic);
+    }
+}
+
+/// Reading as it lies gives the same answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_ram_disk_that_fails_costs_nothing() {
+    let tree = tree();
+    let plan = Plan { staging: Staging::RamDisk, ..plan(&tree) };
+    let expected = scan(&plan).0;
+    let mut at = 1;
+    loop {
+        for effect in [Effect::FailsOnce, Effect::FailsFromThenOn] {
+            let faults = Faults::new(Operation::RamDisk, at, effect);
+            let (records, report) = scan(&Plan { faults: faults.clone(), ..plan.clone() });
+            assert_eq!(records, expected, "{at} {effect:?}");
+            if !faults.has_struck() {
+                assert!(at > 10 && report.notes.is_empty());
+                return;
+            }
+            assert!(report.notes.iter().any(|note| note.contains("RAM disk")), "{at}: {:?}", report.notes);
+        }
+        at += 1;
+    }
+}
+
+/// Whatever way the bytes take, the file whose turn it was is the one that fails.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_way_of_staging_survives_every_fault() {
+    filemill::guard_mappings().unwrap();
+    let tree = tree();
+    for staging in [Staging::Mmap, Staging::RamDisk] {
+        let plan = Plan { staging, map_bytes_min: 4096, ..plan(&tree) };
+        for operation in [Operation::Open, Operation::Status, Operation::Read] {
+            sweep_over(&tree, &plan, operation, Effect::FailsOnce, Cause::Io);
+            sweep_over(&tree, &plan, operation, Effect::Panics, Cause::Panic);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use filemill::analyses::{Analysis, Parts, Pass};
 use filemill::control::Control;
-use filemill::plan::{Plan, Sort, Workers};
+use filemill::plan::{Plan, Sort, Staging, Workers};
 use filemill::record::{Column, FileRecord, Outcome, Record, Row, Value, ValueKind};
 use filemill::report::Report;
 use filemill::sink::Sink;
@@ -80,7 +80,10 @@ fn probe(tell: impl Fn(&Path, u64) + Send + Sync + 'static) -> Arc<dyn Analysis>
 fn files_that_change_while_they_are_read() {
     #[track_caller]
     fn check(act: fn(&Path), expected: &str) {
-        for size in [100, 20_000] {
+        filemill::guard_mappings().unwrap();
+        for (size, staging) in
+            [(100, Staging::Read), (20_000, Staging::Read), (100, Staging::Mmap), (20_000, Staging::Mmap)]
+        {
             let tree = Tree::new();
             tree.file("victim", vec![b'x'; size]);
             tree.file("witness", "y");
@@ -90,9 +93,10 @@ fn files_that_change_while_they_are_read() {
                 }
             });
             // Blocks smaller than the larger file, so that it changes between two reads.
-            let plan = Plan { block_bytes: 4096, analyses: vec![meddling], ..Plan::new([tree.path()]) };
+            let mut plan = Plan { block_bytes: 4096, staging, map_bytes_min: 1, ..Plan::new([tree.path()]) };
+            plan.analyses = vec![meddling];
             let (records, report) = scan(&plan);
-            assert_eq!(outcomes(&records)["victim"], expected, "{size} bytes");
+            assert_eq!(outcomes(&records)["victim"], expected, "{size} bytes, {staging:?}");
             assert_eq!(outcomes(&records)["witness"], "file");
             assert_eq!(report.is_complete(), expected == "file");
         }

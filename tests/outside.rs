@@ -301,6 +301,37 @@ fn a_disk_that_is_full_is_told_and_costs_no_report() {
 }
 
 #[test]
+fn a_ram_disk_that_is_full_or_read_only_is_told_and_costs_no_file() {
+    let tree = Tree::new();
+    for i in 0..400 {
+        tree.file(format!("files/{}/{i}", i % 10), "x\n".repeat(i * 20));
+    }
+    tree.directory("disk");
+    let place = tree.path().display();
+    for (options, told) in [
+        ("size=64k", "read past the RAM disk: the RAM disk took no more: No space left on device"),
+        ("ro", "no RAM disk, files are read as they lie: disk: Read-only file system"),
+    ] {
+        let script = format!(
+            "mount -t tmpfs -o {options} none {place}/disk || exit 99
+            cd {place} && exec {BINARY} scan -a blake3 --format jsonl --stage ram-disk --ram-disk disk files"
+        );
+        let Some(output) = with_mounts(&script) else { return };
+        let (code, stderr, staged) = jsonl(&output);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains(told) && stderr.lines().count() == 1, "{stderr}");
+        check_sums(&staged);
+        let read = start(&tree, &["-a", "blake3", "--format", "jsonl", "--stage", "read"]);
+        let (_, _, read) = jsonl(&read.wait_with_output().unwrap());
+        let digests = |records: &[Json]| -> std::collections::BTreeMap<_, _> {
+            let files = of_type(records, "file");
+            files.iter().map(|file| (file["path"].to_string(), file["blake3"].to_string())).collect()
+        };
+        assert_eq!((digests(&staged).len(), digests(&staged)), (400, digests(&read)));
+    }
+}
+
+#[test]
 fn a_file_that_may_grow_no_further_is_an_error_and_no_signal() {
     let tree = many_names();
     for format in ["jsonl", "csv", "table", "paths", "sha256sum"] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use filemill::analyses::{Analysis, REGISTRY};
-use filemill::plan::{Filter, Plan, Root, Sort, Walker, Workers};
+use filemill::plan::{Filter, Plan, Root, Sort, Staging, Walker, Workers};
 use filemill::record::{Digest, Directory, FileRecord, Outcome, Row, Value};
 use proptest::prelude::*;
 
@@ -149,6 +149,13 @@ fn one_worker_one_file_a_batch_a_queue_of_one() {
     }
 }
 
+/// Every way to the bytes, and its limits.
+fn staging() -> impl Strategy<Value = (Staging, u64, usize, u64)> {
+    filemill::guard_mappings().unwrap();
+    let ways = [Staging::Auto, Staging::Read, Staging::Mmap, Staging::RamDisk];
+    (proptest::sample::select(ways.to_vec()), 1_u64..30_000, 1_usize..50_000, 0_u64..2_000_000)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -163,9 +170,11 @@ proptest! {
         block_bytes in 1_usize..20_000,
         handles_max in 12_usize..200,
         portable in any::<bool>(),
+        (staging, map_bytes_min, map_window_bytes, ram_disk_bytes_max) in staging(),
     ) {
         let walker = if portable { Walker::Portable } else { Walker::default() };
         let plan = Plan {
+            staging, map_bytes_min, map_window_bytes, ram_disk_bytes_max,
             workers, walkers, batch_files_max, batch_bytes_max, queue_batches_max, share_bytes, handles_max, walker,
             // Reading 300 KB by single bytes shows nothing that 100 do not.
             block_bytes: block_bytes.max(100),

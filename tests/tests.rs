@@ -15,6 +15,7 @@
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
 //! - `settings`: variables, filemill.toml, completions and manual pages.
 //! - `sizes`: hostile sizes, in full with FILEMILL_TEST_FULL.
+//! - `staging`: mappings and what happens to them, RAM disks, the cache, limits of memory, the pool that sizes itself.
 //! - `support`: trees to test on, and a sink that keeps what it is given.
 //!
 //! With FILEMILL_TEST_SMALL set, every run takes the smallest steps: one worker, one file a batch, a queue of one.
@@ -49,4 +50,6 @@ mod same_answers;
 mod settings;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod sizes;
+#[cfg(target_os = "linux")]
+mod staging;
 mod support;

@@ -4,13 +4,15 @@
 
 use super::{Plan, Sort, Staging};
 use crate::error::Error;
+use crate::record::Value;
 
 /// The program, its output buffers, the tables of the summary, the sink's thread.
-const BASE_BYTES: u64 = 10 << 20;
+const BASE_BYTES: u64 = 8 << 20;
 /// A walker's listing, the batch that it fills, its stack.
 const WALKER_BYTES: u64 = 1 << 20;
-/// A batch or its results, with names of usual length.
-const BATCH_ENTRY_BYTES: u64 = 512;
+/// An entry of a batch or of its results, with a name of usual length.
+const ENTRY_BYTES: u64 = 128;
+const VALUE_BYTES: u64 = size_of::<Value>() as u64;
 /// Passes, stack, and what the allocator keeps for a thread.
 const WORKER_BYTES: u64 = 512 << 10;
 /// A record that waits for its turn.
@@ -74,7 +76,7 @@ impl Plan {
     }
 
     fn batch_bytes(&self) -> u64 {
-        self.batch_files_max as u64 * BATCH_ENTRY_BYTES
+        self.batch_files_max as u64 * (ENTRY_BYTES + VALUE_BYTES * self.columns().len() as u64)
     }
 }
 
@@ -98,14 +100,14 @@ mod tests {
     fn as_many_workers_as_fit() {
         let (roomy, notes) = fit(plan(1 << 30)).expect("enough");
         assert!(roomy.workers_max >= 64 && roomy.staging == Staging::Auto && notes.is_empty());
-        let (small, notes) = fit(plan(16 << 20)).expect("enough");
+        let (small, notes) = fit(plan(14 << 20)).expect("enough");
         assert!((1..8).contains(&small.workers_max), "{}", small.workers_max);
         assert_eq!(notes.len(), 1, "{notes:?}");
     }
 
     #[test]
     fn mappings_and_ram_disks_give_way() {
-        let (none, notes) = fit(Plan { staging: Staging::Mmap, ..plan(15 << 20) }).expect("enough");
+        let (none, notes) = fit(Plan { staging: Staging::Mmap, ..plan(11 << 20) }).expect("enough");
         assert_eq!(none.staging, Staging::Read);
         assert!(notes[0].starts_with("nothing is mapped"), "{notes:?}");
         let (less, _) = fit(Plan { staging: Staging::RamDisk, ..plan(64 << 20) }).expect("enough");
