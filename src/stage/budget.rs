@@ -8,13 +8,23 @@ use crate::plan::Plan;
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes_max: u64,
+    /// What one worker may hold, so that the others get something as well.
+    share: u64,
     held: AtomicU64,
     peak: AtomicU64,
 }
 
 impl Budget {
     pub(crate) fn new(plan: &Plan) -> Budget {
-        Budget { bytes_max: plan.ram_disk_bytes_max, held: AtomicU64::new(0), peak: AtomicU64::new(0) }
+        let bytes_max = plan.ram_disk_bytes_max;
+        let share = bytes_max / plan.workers_first() as u64;
+        Budget { bytes_max, share, held: AtomicU64::new(0), peak: AtomicU64::new(0) }
+    }
+
+    /// What one worker may hold, in bytes.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no RAM disk"))]
+    pub(super) fn share(&self) -> u64 {
+        self.share
     }
 
     /// The most that was held at a time, in bytes.

@@ -64,6 +64,9 @@ impl<'b> RamDisk<'b> {
     fn reserve(&mut self, bytes: u64) -> bool {
         /// In pieces, so that the budget is not asked for every file.
         const PIECE_BYTES: u64 = 1 << 20;
+        if bytes > self.budget.share() {
+            return false;
+        }
         let missing = bytes.saturating_sub(self.held);
         for missing in [missing.next_multiple_of(PIECE_BYTES), missing] {
             if missing == 0 || self.budget.take(missing) {
