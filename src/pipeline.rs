@@ -10,7 +10,6 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use self::work::{Desk, Done, Work, worker};
-use crate::analyses::Parts;
 use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
@@ -24,6 +23,7 @@ use crate::sink::Sink;
 use crate::stage::{self, Budget};
 use crate::walk::roots::{self, Resolved};
 use crate::walk::{Met, Tally, Walk};
+use crate::workers::large::Divided;
 use crate::workers::pool::{self, Pool, Sizer};
 
 /// Reads every file below the plan's roots once and gives `sink` one record for each path met, on this thread.
@@ -62,10 +62,9 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     let (intake, reorder) = reorder::window(plan);
     let workers_first = plan.workers_first().min(handles.workers);
     let pool = Pool::new(workers_first, handles.workers);
-    let divides_files =
-        handles.workers > 1 && plan.analyses.iter().all(|analysis| analysis.parts() == Parts::Aligned);
+    let divided = Some(Divided::of(plan)).filter(|divided| divided.any && handles.workers > 1);
     let budget = Budget::new(plan);
-    let desk = Desk { plan, control, queue: &queue, pool: &pool, budget: &budget, divides_files };
+    let desk = Desk { plan, control, queue: &queue, pool: &pool, budget: &budget, divided };
     let (tallies, done, workers_started, moves, sunk) = thread::scope(|scope| -> Result<_, Error> {
         let start_worker = move || {
             let (lane, results) = (desk.pool.enter(), results_in.clone());

@@ -116,10 +116,13 @@ fn a_part_of_a_file_that_cannot_be_read_costs_that_file() {
     let tree = Tree::new();
     tree.file("large", "line\n".repeat(2 << 20));
     tree.file("small", "x");
-    let plan = Plan { share_bytes: 1 << 20, block_bytes: 1 << 20, ..plan(&tree) };
-    for operation in [Operation::Open, Operation::Status, Operation::Read] {
-        sweep_over(&tree, &plan, operation, Effect::FailsOnce, Cause::Io);
-        sweep_over(&tree, &plan, operation, Effect::Panics, Cause::Panic);
+    for list in ["lines,blake3", "lines,sha256"] {
+        let plan =
+            Plan { share_bytes: 1 << 20, block_bytes: 1 << 20, analyses: analyses(list), ..plan(&tree) };
+        for operation in [Operation::Open, Operation::Status, Operation::Read] {
+            sweep_over(&tree, &plan, operation, Effect::FailsOnce, Cause::Io);
+            sweep_over(&tree, &plan, operation, Effect::Panics, Cause::Panic);
+        }
     }
 }
 

@@ -124,20 +124,23 @@ fn large_files_are_answered_in_parts_as_they_are_in_one() {
         tree.file(format!("{i}/pairs"), b"ab \n".repeat(bytes / 4));
         tree.file(format!("{i}/word"), vec![b'x'; bytes]);
     }
-    let plan = |workers: usize| Plan {
-        workers: Workers::Number(workers),
-        analyses: analyses("kind,lines,words,entropy,blake3"),
-        share_bytes: 1 << 20,
-        ..Plan::new([tree.path()])
-    };
-    let (expected, _) = scan(&plan(1));
-    assert_eq!(expected.len(), 24);
-    let digest = |path: &str| blake3::hash(&std::fs::read(tree.at(path)).unwrap());
-    for (path, (_, values)) in &expected {
-        assert_eq!(values.last(), Some(&Value::Digest(Digest::new(digest(path).as_bytes()))));
-    }
-    for workers in [2, 3, 8] {
-        assert_eq!(scan(&plan(workers)).0, expected, "{workers} workers");
+    // The second list has analyses that are not divided among those that are.
+    for list in ["kind,lines,words,entropy,blake3", "full"] {
+        let plan = |workers: usize| Plan {
+            workers: Workers::Number(workers),
+            analyses: analyses(list),
+            share_bytes: 1 << 20,
+            ..Plan::new([tree.path()])
+        };
+        let (expected, _) = scan(&plan(1));
+        assert_eq!(expected.len(), 24);
+        let digest = |path: &str| blake3::hash(&std::fs::read(tree.at(path)).unwrap());
+        for (path, (_, values)) in &expected {
+            assert_eq!(values.last(), Some(&Value::Digest(Digest::new(digest(path).as_bytes()))));
+        }
+        for workers in [2, 3, 8] {
+            assert_eq!(scan(&plan(workers)).0, expected, "{list}, {workers} workers");
+        }
     }
 }
 
@@ -191,8 +194,9 @@ proptest! {
         batch_files_max in 1_usize..70,
         share_bytes in 1_u64..50_000,
         block_bytes in 100_usize..20_000,
+        is_full in any::<bool>(),
     ) {
-        let analyses = analyses("kind,lines,words,entropy,blake3");
+        let analyses = analyses(if is_full { "full" } else { "kind,lines,words,entropy,blake3" });
         let plan = Plan { workers, batch_files_max, share_bytes, block_bytes, analyses, ..full(tree()) };
         let alone = Plan { workers: Workers::Number(1), ..plan.clone() };
         prop_assert_eq!(scan(&plan).0, scan(&alone).0);

@@ -17,8 +17,8 @@ use crate::queue::Queue;
 use crate::record::{Batch, Outcome, Results};
 use crate::report::{Staged, StepTimes};
 use crate::stage::{Budget, OpenFile, Stage};
-use crate::workers::cpu::{Worked, Worker};
-use crate::workers::large::Large;
+use crate::workers::cpu::{Passes, Worked, Worker};
+use crate::workers::large::{Divided, Large};
 use crate::workers::pool::Pool;
 
 /// What waits in the queue.
@@ -54,8 +54,8 @@ pub(super) struct Desk<'r> {
     pub(super) queue: &'r Queue<Work>,
     pub(super) pool: &'r Pool,
     pub(super) budget: &'r Budget,
-    /// Whether large files are read by several workers, each a part.
-    pub(super) divides_files: bool,
+    /// Which analyses can be divided; `None`: large files are not, as there is nobody to divide them among.
+    pub(super) divided: Option<Divided>,
 }
 
 /// With fewer files left in a batch, to hand half of them over takes longer than to read them.
@@ -63,7 +63,7 @@ const HAND_OVER_FILES_MIN: usize = 4;
 
 /// Works until the queue is at its end, or the pool is to be smaller.
 pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> Done {
-    let Desk { plan, control, queue, pool, budget, divides_files } = desk;
+    let Desk { plan, control, queue, pool, budget, divided } = desk;
     let mut is_let_go = false;
     // However it ends, walkers must not wait forever for somebody to take their batches.
     let _drain = OnDrop(|| {
@@ -80,7 +80,7 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         desk,
         lane,
         results,
-        worker: Worker::new(plan, divides_files),
+        worker: Worker::new(plan, divided.is_some()),
         stage: Stage::new(plan, control, budget),
         own: Vec::new(),
         busy: Duration::ZERO,
@@ -97,7 +97,7 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
             match work {
                 Work::Batch(batch) => hand.batch(batch),
                 Work::Large(batch) => hand.large(batch),
-                Work::Help(large) => hand.help(&large),
+                Work::Help(large) => hand.parts(&large, false),
             }
         }
         is_let_go = pool.lets_go();
@@ -188,9 +188,7 @@ impl Hand<'_> {
 
     /// A large file: reads it alone where it cannot be divided, otherwise with whoever helps.
     fn large(&mut self, mut batch: Batch) {
-        if !self.desk.divides_files {
-            return self.batch(batch);
-        }
+        let Some(divided) = self.desk.divided else { return self.batch(batch) };
         let since = Instant::now();
         let opened = match batch.entries().next() {
             Some(_) if self.desk.control.should_stop() => Err(Outcome::Unread),
@@ -206,7 +204,7 @@ impl Hand<'_> {
             Ok(file) => {
                 let (size, mtime_ns) = (file.size(), file.mtime_ns());
                 let file = Counted { file, under_way: AtomicU64::new(0) };
-                self.help(&Arc::new(Large::new(self.desk.plan, batch, file, size, mtime_ns)));
+                self.parts(&Arc::new(Large::new(divided, batch, file, size, mtime_ns)), true);
             }
             Err(outcome) => {
                 batch.release_handles();
@@ -215,26 +213,38 @@ impl Hand<'_> {
         }
     }
 
-    /// Reads parts of a large file until there are none left, or others have brought work that is not divided.
-    fn help(&mut self, large: &Arc<Shared>) {
+    /// Reads parts of a large file until there are none left for it.
+    fn parts(&mut self, large: &Arc<Shared>, is_leader: bool) {
         let Desk { control, queue, pool, .. } = self.desk;
-        while let Some(part) = large.take() {
-            if queue.is_empty() && large.has_more() {
+        let mut whole = Passes::new();
+        while let Some(part) = large.take(is_leader) {
+            if queue.is_empty() && large.wants_help() {
                 // Where it is not taken any more, the file is read all the same.
                 drop(queue.offer(Work::Help(large.clone())));
             }
             let since = Instant::now();
             let stage = &mut self.stage;
-            let came = self.worker.work_part(large, &part, |block| {
+            let before = std::mem::take(&mut whole);
+            let mut came = self.worker.work_part(large, &part, before, |block| {
                 stage.read_part(&large.file.file, part.offset, part.bytes, &mut |bytes| {
                     pool.count(self.lane, 0, bytes.len() as u64);
                     block(bytes);
                 })
             });
-            control.add_under_way(part.bytes);
-            large.file.under_way.fetch_add(part.bytes, Ordering::Relaxed);
-            let stage = &mut self.stage;
-            let results = large.put(&part, came, || stage.close_divided(&large.file.file));
+            if part.is_for_divided {
+                control.add_under_way(part.bytes);
+                large.file.under_way.fetch_add(part.bytes, Ordering::Relaxed);
+            }
+            let is_last = part.offset + part.bytes == large.file.file.size();
+            if let Ok(came) = &mut came
+                && !is_last
+            {
+                // They have not seen everything yet, and are not the file's before.
+                whole = std::mem::take(&mut came.whole);
+            }
+            let (stage, worker) = (&mut self.stage, &self.worker);
+            let close = || stage.close_divided(&large.file.file);
+            let results = large.put(&part, came, close, |divided, whole| worker.answer(divided, whole));
             self.busy += since.elapsed();
             if let Some(results) = results {
                 self.report(results);

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::large::{Large, Part};
-use crate::analyses::Pass;
+use super::large::{Came, Large, Part};
+use crate::analyses::{Parts, Pass};
 use crate::error::{FileError, caught};
 use crate::plan::Plan;
 use crate::record::{Batch, EntryRef, Event, Outcome, Results, Row};
@@ -91,24 +91,50 @@ impl<'p> Worker<'p> {
         Worked { results: Results::new(batch, outcomes, rows, self.columns), rest, is_large_next }
     }
 
-    /// Works off one part of a large file. `stage` reads it, handing over its blocks.
+    /// Works off one part of a large file. `whole` are the passes of the leader, which have seen what lies before the part.
+    /// `stage` reads it, handing over its blocks.
     pub(crate) fn work_part<F>(
         &mut self,
         large: &Large<F>,
         part: &Part,
+        mut whole: Passes,
         stage: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), Outcome>,
-    ) -> Result<Passes, Outcome> {
-        let mut passes = passes(self.plan);
+    ) -> Result<Came, Outcome> {
+        let mut divided = Passes::new();
         let analysed = caught(|| {
             let file = large.record();
-            passes.iter_mut().for_each(|pass| pass.begin(&file, part.offset));
+            if part.is_for_divided {
+                divided = self.passes_of(Parts::Aligned);
+                divided.iter_mut().for_each(|pass| pass.begin(&file, part.offset));
+            }
+            if part.is_for_whole && part.offset == 0 {
+                whole = self.passes_of(Parts::Whole);
+                whole.iter_mut().for_each(|pass| pass.begin(&file, 0));
+            }
             stage(&mut |bytes| {
                 let since = Instant::now();
-                passes.iter_mut().for_each(|pass| pass.block(bytes));
+                divided.iter_mut().chain(&mut whole).for_each(|pass| pass.block(bytes));
                 self.analysed += since.elapsed();
             })
         });
-        analysed.unwrap_or_else(|error| Err(Outcome::Failed(error))).map(|()| passes)
+        analysed.unwrap_or_else(|error| Err(Outcome::Failed(error))).map(|()| Came { divided, whole })
+    }
+
+    fn passes_of(&self, parts: Parts) -> Passes {
+        let analyses = self.plan.analyses.iter();
+        analyses.filter(|analysis| analysis.parts() == parts).map(|analysis| analysis.pass()).collect()
+    }
+
+    /// The answers of the passes of a large file, in the order of the plan's analyses.
+    pub(crate) fn answer(&self, divided: Passes, whole: Passes) -> Row {
+        let (mut divided, mut whole) = (divided.into_iter(), whole.into_iter());
+        let mut row = Row::with_capacity(self.columns);
+        for analysis in &self.plan.analyses {
+            let passes = if analysis.parts() == Parts::Whole { &mut whole } else { &mut divided };
+            passes.next().expect("a pass for each analysis").finish(&mut row);
+        }
+        assert_eq!(row.values().len(), self.columns, "one value a column");
+        row
     }
 
     fn take(&mut self, event: &Event<'_>) {
@@ -145,17 +171,4 @@ fn passes(plan: &Plan) -> Passes {
 /// When one of them panics.
 pub(super) fn join(before: &mut Passes, mut next: Passes) -> Result<(), FileError> {
     caught(|| before.iter_mut().zip(&mut next).for_each(|(before, next)| before.join(&mut **next)))
-}
-
-/// The answers of passes that have seen all of a file.
-///
-/// # Errors
-/// When one of them panics.
-pub(super) fn answers(passes: &mut Passes, columns: usize) -> Result<Row, FileError> {
-    caught(|| {
-        let mut row = Row::with_capacity(columns);
-        passes.iter_mut().for_each(|pass| pass.finish(&mut row));
-        assert_eq!(row.values().len(), columns, "one value a column");
-        row
-    })
 }

@@ -1,10 +1,14 @@
 //! A large file that several workers read together, a part each: BLAKE3 by subtrees, counts by sums.
+//!
+//! Analyses that cannot be divided are the leader's, the worker that opened the file: it goes through all parts in order,
+//! and answers the divided ones as well for each part that nobody else has taken. The others keep close ahead of it, so
+//! that what they had read for them is still in memory when the leader comes to it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cpu::{Passes, answers, join};
-use crate::analyses::PART_BYTES_MIN;
+use super::cpu::{Passes, join};
+use crate::analyses::{PART_BYTES_MIN, Parts};
 use crate::error::{FileError, caught};
 use crate::plan::Plan;
 use crate::record::{Batch, Directory, FileRecord, Outcome, Results, Row};
@@ -13,6 +17,25 @@ use crate::record::{Batch, Directory, FileRecord, Outcome, Results, Row};
 const PARTS_MAX: u64 = 256;
 /// Smaller parts cost more, in passes and in windows of mappings, than they even out.
 const PART_BYTES_LEAST: u64 = 4 << 20;
+/// How many parts the others may be ahead of a leader that has to see them all.
+const PARTS_AHEAD_MAX: u64 = 8;
+
+/// Which analyses of a plan can be divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Divided {
+    /// At least one can.
+    pub(crate) any: bool,
+    /// All can.
+    pub(crate) all: bool,
+}
+
+impl Divided {
+    pub(crate) fn of(plan: &Plan) -> Divided {
+        let mut aligned = plan.analyses.iter().map(|analysis| analysis.parts() == Parts::Aligned);
+        // To read alone can be divided as well.
+        Divided { any: plan.analyses.is_empty() || aligned.clone().any(|is| is), all: aligned.all(|is| is) }
+    }
+}
 
 /// An open file `F`, divided into parts.
 pub(crate) struct Large<F> {
@@ -23,7 +46,7 @@ pub(crate) struct Large<F> {
     size: u64,
     mtime_ns: i128,
     part_bytes: u64,
-    columns: usize,
+    has_leader: bool,
     state: Mutex<State>,
 }
 
@@ -32,7 +55,11 @@ struct State {
     batch: Batch,
     /// Where the next part begins that nobody has taken.
     next: u64,
+    /// Where the next part of the leader begins.
+    leader: u64,
     in_work: usize,
+    /// The passes of the leader that have seen all.
+    whole: Passes,
     /// All parts from the start of the file up to this offset, joined.
     joined: Passes,
     joined_to: u64,
@@ -42,91 +69,99 @@ struct State {
     failed: Option<(u64, Outcome)>,
 }
 
-/// One part of a file.
+/// One part of a file, and what is to be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {
     /// Where it begins, in bytes.
     pub(crate) offset: u64,
     /// How long it is, in bytes.
     pub(crate) bytes: u64,
+    /// Whether the analyses that can be divided are to see it.
+    pub(crate) is_for_divided: bool,
+    /// Whether those that cannot are to see it.
+    pub(crate) is_for_whole: bool,
+}
+
+/// What came of a part.
+#[derive(Default)]
+pub(crate) struct Came {
+    /// Passes that have seen this part.
+    pub(crate) divided: Passes,
+    /// Passes that have seen everything up to its end.
+    pub(crate) whole: Passes,
 }
 
 impl<F> Large<F> {
     /// Divides the only file of `batch`, which is not empty.
-    pub(crate) fn new(plan: &Plan, batch: Batch, file: F, size: u64, mtime_ns: i128) -> Large<F> {
+    pub(crate) fn new(divided: Divided, batch: Batch, file: F, size: u64, mtime_ns: i128) -> Large<F> {
         let entry = batch.entries().next().expect("a batch of one file");
         let (directory, name) = (entry.directory.clone(), entry.name().to_vec());
         const { assert!(PART_BYTES_LEAST >= PART_BYTES_MIN) };
         let part_bytes = size.div_ceil(PARTS_MAX).next_power_of_two().max(PART_BYTES_LEAST);
-        let state = State {
+        let state = Mutex::new(State {
             batch,
             next: 0,
+            leader: 0,
             in_work: 0,
+            whole: Vec::new(),
             joined: Vec::new(),
             joined_to: 0,
             waiting: BTreeMap::new(),
             failed: None,
-        };
-        let (columns, state) = (plan.columns().len(), Mutex::new(state));
-        Large { file, directory, name, size, mtime_ns, part_bytes, columns, state }
+        });
+        Large { file, directory, name, size, mtime_ns, part_bytes, has_leader: !divided.all, state }
     }
 
-    /// The next part that nobody has taken. Each is followed by one [`Large::put`].
-    pub(crate) fn take(&self) -> Option<Part> {
+    /// The next part to work on, for the leader or for one of the others. Each is followed by one [`Large::put`].
+    pub(crate) fn take(&self, is_leader: bool) -> Option<Part> {
         let mut state = self.lock();
-        if state.next >= self.size || state.failed.is_some() {
+        let is_for_whole = is_leader && self.has_leader;
+        let offset = if is_for_whole { state.leader } else { state.next };
+        if offset >= self.size || state.failed.is_some() || (!is_for_whole && self.is_too_far(&state)) {
             return None;
         }
-        let offset = state.next;
         let bytes = self.part_bytes.min(self.size - offset);
-        state.next += bytes;
+        let is_for_divided = offset == state.next;
+        if is_for_divided {
+            state.next += bytes;
+        }
+        if is_for_whole {
+            state.leader += bytes;
+        }
         state.in_work += 1;
-        Some(Part { offset, bytes })
+        Some(Part { offset, bytes, is_for_divided, is_for_whole })
     }
 
-    /// Whether there are parts that nobody has taken.
-    pub(crate) fn has_more(&self) -> bool {
+    /// Whether there is a part for somebody who helps.
+    pub(crate) fn wants_help(&self) -> bool {
         let state = self.lock();
-        state.next < self.size && state.failed.is_none()
+        state.next < self.size && state.failed.is_none() && !self.is_too_far(&state)
     }
 
-    /// Puts back what came of a part. When it was the last, `close` says what became of the file, and the results of its
-    /// batch are returned.
+    fn is_too_far(&self, state: &State) -> bool {
+        self.has_leader && state.next >= state.leader + PARTS_AHEAD_MAX * self.part_bytes
+    }
+
+    /// Puts back what came of a part. When it was the last, `close` says what became of the file, `answer` what the passes
+    /// of the divided analyses and of the others have to say, and the results of its batch are returned.
     pub(crate) fn put(
         &self,
         part: &Part,
-        came: Result<Passes, Outcome>,
+        came: Result<Came, Outcome>,
         close: impl FnOnce() -> Outcome,
+        answer: impl FnOnce(Passes, Passes) -> Row,
     ) -> Option<Results> {
         let mut state = self.lock();
         state.in_work -= 1;
-        let came = came.and_then(|passes| state.add(part, passes).map_err(Outcome::Failed));
+        let came = came.and_then(|came| state.add(part, came).map_err(Outcome::Failed));
         if let Err(outcome) = came
             && state.failed.is_none_or(|(offset, _)| part.offset < offset)
         {
             state.failed = Some((part.offset, outcome));
         }
-        let is_over = state.in_work == 0 && (state.next >= self.size || state.failed.is_some());
-        is_over.then(|| self.results(&mut state, close))
-    }
-
-    fn results(&self, state: &mut State, close: impl FnOnce() -> Outcome) -> Results {
-        let closed = match state.failed {
-            Some((_, failed)) => Err(failed),
-            None => match caught(close) {
-                Ok(done @ Outcome::Done { .. }) => Ok(done),
-                Ok(other) => Err(other),
-                Err(error) => Err(Outcome::Failed(error)),
-            },
-        };
-        let answered = closed.and_then(|done| {
-            let row = answers(&mut state.joined, self.columns).map_err(Outcome::Failed)?;
-            Ok((done, row))
-        });
-        let (outcome, row) = answered.unwrap_or_else(|failed| (failed, Row::default()));
-        let mut batch = std::mem::take(&mut state.batch);
-        batch.release_handles();
-        Results::new(batch, vec![outcome], row, self.columns)
+        let is_read = state.next >= self.size && (!self.has_leader || state.leader >= self.size);
+        let is_over = state.in_work == 0 && (is_read || state.failed.is_some());
+        is_over.then(|| state.results(close, answer))
     }
 
     /// What passes are told of the file.
@@ -141,15 +176,21 @@ impl<F> Large<F> {
 }
 
 impl State {
-    fn add(&mut self, part: &Part, passes: Passes) -> Result<(), FileError> {
+    fn add(&mut self, part: &Part, came: Came) -> Result<(), FileError> {
+        if part.is_for_whole {
+            self.whole = came.whole;
+        }
+        if !part.is_for_divided {
+            return Ok(());
+        }
         if part.offset != self.joined_to {
-            self.waiting.insert(part.offset, passes);
+            self.waiting.insert(part.offset, came.divided);
             return Ok(());
         }
         if part.offset == 0 {
-            self.joined = passes;
+            self.joined = came.divided;
         } else {
-            join(&mut self.joined, passes)?;
+            join(&mut self.joined, came.divided)?;
         }
         self.joined_to += part.bytes;
         while let Some(passes) = self.waiting.remove(&self.joined_to) {
@@ -157,5 +198,86 @@ impl State {
             self.joined_to += part.bytes;
         }
         Ok(())
+    }
+
+    fn results(
+        &mut self,
+        close: impl FnOnce() -> Outcome,
+        answer: impl FnOnce(Passes, Passes) -> Row,
+    ) -> Results {
+        let outcome =
+            self.failed.map_or_else(|| caught(close).unwrap_or_else(Outcome::Failed), |(_, failed)| failed);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.release_handles();
+        if !matches!(outcome, Outcome::Done { .. }) {
+            return Results::of_one(batch, outcome);
+        }
+        let (divided, whole) = (std::mem::take(&mut self.joined), std::mem::take(&mut self.whole));
+        match caught(|| answer(divided, whole)) {
+            Ok(row) => {
+                let columns = row.values().len();
+                Results::new(batch, vec![outcome], row, columns)
+            }
+            Err(error) => Results::of_one(batch, Outcome::Failed(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Found;
+
+    fn large(has_leader: bool, size: u64) -> Large<()> {
+        let mut batch = Batch::default();
+        batch.push(&Directory::from_path(b""), b"file", Found::File);
+        Large::new(Divided { any: true, all: !has_leader }, batch, (), size, 0)
+    }
+
+    fn put(large: &Large<()>, part: &Part, came: Result<Came, Outcome>) -> Option<Outcome> {
+        let done = Outcome::Done { size: 0, mtime_ns: 0 };
+        let results = large.put(part, came, || done, |_, _| Row::default())?;
+        let outcome = results.records().next().map(|record| record.outcome);
+        Some(outcome.unwrap_or(Outcome::Unread))
+    }
+
+    #[test]
+    fn parts_cover_a_file_once_and_the_last_one_put_back_ends_it() {
+        let size = 3 * PART_BYTES_LEAST + 5;
+        let large = large(false, size);
+        let parts: Vec<_> = std::iter::from_fn(|| large.take(false)).collect();
+        assert_eq!(parts.iter().map(|part| part.bytes).sum::<u64>(), size);
+        assert!(!large.wants_help() && parts.iter().all(|part| part.is_for_divided && !part.is_for_whole));
+        for part in parts[..3].iter().rev() {
+            assert_eq!(put(&large, part, Ok(Came::default())), None);
+        }
+        assert!(matches!(put(&large, &parts[3], Ok(Came::default())), Some(Outcome::Done { .. })));
+    }
+
+    #[test]
+    fn a_leader_sees_all_and_the_others_keep_close_ahead() {
+        let large = large(true, 20 * PART_BYTES_LEAST);
+        let mut parts: Vec<_> = std::iter::from_fn(|| large.take(false)).collect();
+        assert_eq!(parts.len() as u64, PARTS_AHEAD_MAX);
+        let lead: Vec<_> = std::iter::from_fn(|| large.take(true)).collect();
+        assert_eq!(lead.len(), 20);
+        assert!(lead.iter().all(|part| part.is_for_whole));
+        assert_eq!(lead.iter().filter(|part| part.is_for_divided).count(), 12);
+        parts.extend(lead);
+        let last = parts.pop().expect("28 parts");
+        assert!(parts.iter().all(|part| put(&large, part, Ok(Came::default())).is_none()));
+        assert!(put(&large, &last, Ok(Came::default())).is_some());
+    }
+
+    #[test]
+    fn the_first_failure_in_the_file_counts_and_ends_it_once_nobody_works() {
+        let large = large(false, 10 * PART_BYTES_LEAST);
+        let parts: Vec<_> = (0..3).filter_map(|_| large.take(false)).collect();
+        let failed = |cause| Outcome::Failed(FileError::new(crate::error::Step::Stage, cause));
+        use crate::error::Cause::{Changed, Io};
+        assert_eq!(put(&large, &parts[2], Err(failed(Changed))), None);
+        assert!(large.take(false).is_none() && !large.wants_help());
+        assert_eq!(put(&large, &parts[1], Err(failed(Io))), None);
+        assert_eq!(put(&large, &parts[0], Ok(Came::default())), Some(failed(Io)));
     }
 }
