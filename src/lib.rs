@@ -10,7 +10,10 @@
 //! - [`plan`]: every choice and every limit of a run, decided once ([`plan::Plan`]).
 //! - walk: threads that list directories, depth first, and say of each entry what it is. A batch of entries carries
 //!   directory handles and names; bytes of files never cross a channel.
-//! - stage: a worker opens each file beside its directory's handle, and reads it in blocks that fit the core's cache.
+//! - stage: a worker opens each file beside its directory's handle, and reaches its bytes in blocks that fit the core's
+//!   cache: reads it, maps it, or copies its batch to a RAM disk first ([`plan::Staging`]).
+//! - workers: a pool that sizes itself while the run goes on ([`plan::Workers`]). A large file is put off until what lies
+//!   beside it is done, and then divided among them.
 //! - [`analyses`]: one file per question. All passes of a plan run over a block before the next is read.
 //! - [`sink`]: takes one [`record::Record`] per path met, on the thread that called [`run`]; a file per format. With
 //!   [`plan::Sort::Path`] results wait in a window until their turn comes, and the walk waits for the window.
@@ -21,7 +24,8 @@
 //! before the run begins, so memory and handles do not grow with the tree and nobody waits for a handle.
 //!
 //! Two kinds of errors: a bad file is data ([`error::FileError`], one record), a bad plan ends the run
-//! ([`error::Error`]). The library prints nothing and has no global state.
+//! ([`error::Error`]). The library prints nothing and has no global state, but for the guard of mappings
+//! (`guard_mappings`), which is installed only by that call.
 //!
 //! # A scan in a few lines
 //!

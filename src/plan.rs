@@ -35,8 +35,9 @@ pub struct Plan {
     /// file in the walk.
     pub batch_bytes_max: Option<u64>,
     /// A worker that has read this many bytes of a batch reports what it has, and shares the rest with whoever is
-    /// idle: a batch is cut by count, and its files may be large. A file of this size is divided among the workers where
-    /// all analyses allow it ([`crate::analyses::Analysis::parts`]); otherwise it is read when the files beside it are done.
+    /// idle: a batch is cut by count, and its files may be large. A file of this size is put off until the files beside it
+    /// are done, and then divided among the workers as far as its analyses allow
+    /// ([`crate::analyses::Analysis::parts`]).
     pub share_bytes: u64,
     /// How the bytes of files are reached.
     pub staging: Staging,

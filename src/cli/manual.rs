@@ -106,6 +106,28 @@ const SCAN: &[Section] = &[
         )],
     ),
     (
+        "WORKERS AND STAGING",
+        &[
+            (
+                "-j auto",
+                "One worker a core in the beginning; while cores are idle because workers wait for storage, twice as many as long as that pays, up to 32 a core, and back to the last good number where it does not.",
+            ),
+            (
+                "large files",
+                "Files of 16 MiB and more are read when those beside them are done, by several workers: blake3, lines, words, entropy and kind in parts, sha256 and xxh3 by one of them.",
+            ),
+            (
+                "--stage auto",
+                "Files of 4 MiB and more are mapped, the others read. read reads all, mmap maps from 1 MiB on. A mapped file that becomes shorter is an error record.",
+            ),
+            (
+                "--stage ram-disk",
+                "Each batch is copied into memory without a name (or, with --ram-disk, an unnamed file in a directory, which should be a tmpfs) and read from there; together the workers hold at most --ram-disk-bytes. What does not fit, and files of 16 MiB and more, are read as they lie, with a message; so is everything where there is no RAM disk.",
+            ),
+            ("", "No setting changes a row of the report."),
+        ],
+    ),
+    (
         "EXIT STATUS",
         &[
             ("0", "Done. An empty tree, and a reader of standard output that goes away, are no errors."),
@@ -138,7 +160,7 @@ const SCAN: &[Section] = &[
         "FILES",
         &[(
             "./filemill.toml, $XDG_CONFIG_HOME/filemill/filemill.toml",
-            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from and --files0-from can be given on the command line alone.",
+            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from, --files0-from and --ram-disk can be given on the command line alone.",
         )],
     ),
 ];

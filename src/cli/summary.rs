@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use console::{Alignment, measure_text_width, pad_str, style};
 use filemill::plan::Plan;
 use filemill::record::Record;
-use filemill::report::Report;
+use filemill::report::{Report, Staged, Volume};
 use filemill::sink::{Extension, Group, Kind, Sink, Totals, printable};
 use indicatif::{DecimalBytes, HumanCount};
 
@@ -80,6 +80,7 @@ fn write(
     largest(out, totals, width)?;
     text(out, asked, totals)?;
     time(out, report, layout)?;
+    staged(out, report)?;
     ledger(out, report)
 }
 
@@ -210,12 +211,53 @@ fn time(out: &mut impl Write, report: &Report, layout: Layout) -> io::Result<()>
         ("workers waiting", steps.workers_waited),
     ];
     let total: Duration = parts.iter().map(|(_, time)| *time).sum();
-    let (walkers, workers) = (count(report.walkers as u64, "walker"), count(report.workers as u64, "worker"));
+    let walkers = count(report.walkers as u64, "walker");
+    let most = report.worker_sizes().max().unwrap_or(report.workers);
+    let workers = match report.moves.len() {
+        0 => count(report.workers as u64, "worker"),
+        _ => format!("{} to {}", report.worker_sizes().min().unwrap_or(most), count(most as u64, "worker")),
+    };
     writeln!(out, "\n  {}", style(format!("thread time, summed over {walkers} and {workers}")).dim())?;
     for (name, time) in parts {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let bar = bar(micros(time), micros(total), layout.bar);
         writeln!(out, "  {name:<15} {:>9}  {}", short(time), style(bar).cyan())?;
+    }
+    sizes(out, report)
+}
+
+/// How a pool that sizes itself moved.
+fn sizes(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    const MOVES_MAX: usize = 8;
+    if report.moves.is_empty() {
+        return Ok(());
+    }
+    let moves = report.moves.iter().take(MOVES_MAX);
+    let mut text = format!("workers: {} in the beginning", report.workers);
+    for went in moves {
+        let reason = went.reason.name().replace('-', " ");
+        text.push_str(&format!(", {} after {} ({reason})", went.workers, short(went.after)));
+    }
+    if report.moves.len() > MOVES_MAX {
+        text.push_str(&format!(", and {} more changes", report.moves.len() - MOVES_MAX));
+    }
+    writeln!(out, "\n  {text}")
+}
+
+/// How files came to be read, where some were not simply read.
+fn staged(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let Staged { mmap, ram_disk, load, ram_disk_bytes_peak, .. } = report.staged;
+    let volume = |volume: Volume| format!("{}, {}", count(volume.files, "file"), DecimalBytes(volume.bytes));
+    if mmap.files > 0 {
+        writeln!(out, "\n  mapped: {}", volume(mmap))?;
+    }
+    if ram_disk.files > 0 {
+        let (staged, peak) = (volume(ram_disk), DecimalBytes(ram_disk_bytes_peak));
+        writeln!(
+            out,
+            "\n  through a RAM disk: {staged}; at most {peak} at a time, loaded in {}",
+            short(load)
+        )?;
     }
     Ok(())
 }
