@@ -121,7 +121,6 @@ mod workers;
 
 pub use pipeline::{run, run_with};
 pub use rows::{Rows, rows};
-#[cfg(unix)]
 pub use stage::guard_mappings;
 
 /// The README's Rust blocks, as tests.

@@ -149,7 +149,6 @@ fn stage(flags: &ScanFlags, plan: &mut Plan) -> Result<(), Failure> {
         CacheUse::Drop => Cache::Drop,
     };
     plan.memory_bytes_max = flags.memory;
-    #[cfg(unix)]
     if matches!(plan.staging, Staging::Auto | Staging::Mmap)
         && let Err(error) = filemill::guard_mappings()
         && plan.staging == Staging::Mmap

@@ -3,11 +3,10 @@
 //! The way in is [`Stage`], one a worker. Whatever way the bytes take, a file is looked at when it is open and once more
 //! when it is read, and only what is the same both times counts.
 
-mod budget;
-#[cfg(unix)]
+#[cfg_attr(not(unix), path = "mmap_none.rs")]
 mod mmap;
 mod open;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "ram_disk_none.rs")]
 mod ram_disk;
 mod read;
 #[cfg_attr(not(unix), path = "system_std.rs")]
@@ -15,11 +14,12 @@ mod system;
 
 use std::ops::ControlFlow;
 
-pub(crate) use self::budget::Budget;
-#[cfg(unix)]
+use self::mmap::Mapper;
 pub use self::mmap::guard_mappings;
 pub(crate) use self::open::OpenFile;
 use self::open::changed;
+pub(crate) use self::ram_disk::Budget;
+use self::ram_disk::RamDisk;
 use self::system::Opener;
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
@@ -59,50 +59,34 @@ pub(crate) struct Stage<'p> {
     control: &'p Control,
     opener: Opener,
     buffer: Vec<u8>,
-    #[cfg(unix)]
-    mapper: Option<mmap::Mapper>,
-    #[cfg(target_os = "linux")]
-    ram_disk: Option<ram_disk::RamDisk<'p>>,
+    mapper: Option<Mapper>,
+    ram_disk: Option<RamDisk<'p>>,
     /// Why there is no RAM disk, or none for all.
     ram_disk_refused: Option<std::io::Error>,
     tally: Staged,
 }
 
 impl<'p> Stage<'p> {
-    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "there is no RAM disk"))]
     pub(crate) fn new(plan: &'p Plan, control: &'p Control, budget: &'p Budget) -> Self {
-        let mut ram_disk_refused = None;
+        let disk = (plan.staging == Staging::RamDisk).then(|| RamDisk::new(plan, budget)).transpose();
+        let (ram_disk, ram_disk_refused) = disk.map_or_else(|error| (None, Some(error)), |disk| (disk, None));
         Stage {
-            #[cfg(target_os = "linux")]
-            ram_disk: (plan.staging == Staging::RamDisk)
-                .then(|| ram_disk::RamDisk::new(plan, budget))
-                .and_then(|disk| disk.map_err(|errno| ram_disk_refused = Some(errno.into())).ok()),
-            ram_disk_refused,
             plan,
             control,
             opener: Opener::new(),
             buffer: vec![0; plan.block_bytes],
-            #[cfg(unix)]
-            mapper: maps(plan).then(mmap::Mapper::new),
+            mapper: maps(plan).then(Mapper::new),
+            ram_disk,
+            ram_disk_refused,
             tally: Staged::default(),
         }
     }
 
     /// How the files came to be read, and why the RAM disk took no more.
     pub(crate) fn into_tally(self) -> (Staged, Option<std::io::Error>) {
-        #[cfg(target_os = "linux")]
-        if let Some(disk) = &self.ram_disk {
-            let refused = disk.full.map(std::io::Error::from);
-            return (Staged { load: disk.load, ..self.tally }, refused);
-        }
-        (self.tally, self.ram_disk_refused)
-    }
-
-    /// Copies the first files of a batch to the RAM disk. Returns how many entries are ready to be read, at least one;
-    /// `None` where there is no RAM disk.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn load(&mut self, _: &crate::record::Batch) -> Option<usize> {
-        None
+        let Some(disk) = self.ram_disk else { return (self.tally, self.ram_disk_refused) };
+        let (load, refused) = disk.into_tally();
+        (Staged { load, ..self.tally }, refused)
     }
 
     /// Reads one entry: `Open`, then its blocks, until `event` breaks. Says what became of it; only after `Done` do the
@@ -112,7 +96,6 @@ impl<'p> Stage<'p> {
         entry: &EntryRef<'_>,
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Outcome {
-        #[cfg(target_os = "linux")]
         if let Some(outcome) = self.read_staged(entry, event) {
             return outcome;
         }
@@ -185,26 +168,22 @@ impl<'p> Stage<'p> {
     /// Tells the system, where that is wanted, that these bytes need not be kept in memory any more. 0 bytes: all that
     /// follow.
     fn forget(&self, file: &OpenFile, offset: u64, bytes: u64) {
-        #[cfg(target_os = "linux")]
         if self.plan.cache == Cache::Drop {
             file.handle.forget(offset, bytes);
         }
     }
 
     fn range(&mut self, file: &OpenFile, offset: u64, bytes: u64, take: Take<'_>) -> Result<(), Stop> {
-        #[cfg(unix)]
         if self.maps(file) {
-            return self.map_range(file, offset, bytes, take);
+            self.map_range(file, offset, bytes, take)
+        } else {
+            self.read_range(file, offset, bytes, take)
         }
-        self.read_range(file, offset, bytes, take)
     }
 
     /// Whether a file is mapped.
     fn maps(&self, file: &OpenFile) -> bool {
-        #[cfg(unix)]
-        return self.mapper.is_some() && file.size() >= self.plan.map_bytes_min;
-        #[cfg(not(unix))]
-        false
+        self.mapper.is_some() && file.size() >= self.plan.map_bytes_min
     }
 
     /// Whether more than `bytes` of a file were read than a file of its size has.
@@ -232,21 +211,13 @@ pub(crate) fn prepare(plan: &mut Plan, notes: &mut Vec<String>) -> Result<(), Er
     match plan.staging {
         Staging::Auto | Staging::Read => {}
         Staging::Mmap => {
-            #[cfg(unix)]
-            let is_guarded = mmap::is_guarded();
-            #[cfg(not(unix))]
-            let is_guarded = false;
-            if !is_guarded {
+            if !mmap::is_guarded() {
                 let why = "files are mapped only where filemill::guard_mappings was called";
                 return Err(Error::Plan(why.to_owned()));
             }
         }
         Staging::RamDisk => {
-            #[cfg(target_os = "linux")]
-            let refused = ram_disk::try_out(plan, notes);
-            #[cfg(not(target_os = "linux"))]
-            let refused = Err("this system has none".to_owned());
-            if let Err(why) = refused {
+            if let Err(why) = ram_disk::try_out(plan, notes) {
                 notes.push(format!("no RAM disk, files are read as they lie: {why}"));
                 plan.staging = Staging::Read;
             }
@@ -256,7 +227,6 @@ pub(crate) fn prepare(plan: &mut Plan, notes: &mut Vec<String>) -> Result<(), Er
 }
 
 /// Whether a plan maps large files.
-#[cfg(unix)]
 fn maps(plan: &Plan) -> bool {
     match plan.staging {
         Staging::Mmap => true,

@@ -4,19 +4,63 @@
 //! What does not fit, or is large enough to be divided among the workers, is read as it lies.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FsWord, MemfdFlags, Mode, OFlags, fstatfs, memfd_create, openat};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
-use super::budget::Budget;
 use super::{Stage, Take};
 use crate::error::{FileError, Step, caught};
 use crate::faults::{Faults, Operation};
 use crate::plan::Plan;
 use crate::record::{Batch, EntryRef, Event, FileRecord, Found, Outcome};
+
+/// Bytes that all workers together may put on RAM disks.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes_max: u64,
+    /// What one worker may hold, so that the others get something as well.
+    share: u64,
+    held: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Budget {
+    pub(crate) fn new(plan: &Plan) -> Budget {
+        let bytes_max = plan.ram_disk_bytes_max;
+        let share = bytes_max / plan.workers_first() as u64;
+        Budget { bytes_max, share, held: AtomicU64::new(0), peak: AtomicU64::new(0) }
+    }
+
+    /// What one worker may hold, in bytes.
+    fn share(&self) -> u64 {
+        self.share
+    }
+
+    /// The most that was held at a time, in bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Takes some more; whether there was as much.
+    fn take(&self, bytes: u64) -> bool {
+        let more = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
+        let taken = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        if let Ok(held) = taken {
+            self.peak.fetch_max(held + bytes, Ordering::Relaxed);
+        }
+        taken.is_ok()
+    }
+
+    /// Gives back what was taken.
+    fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// One worker's file in memory.
 pub(super) struct RamDisk<'b> {
@@ -27,8 +71,8 @@ pub(super) struct RamDisk<'b> {
     held: u64,
     /// The files of the batch that is staged, in order; those that were read are gone.
     staged: VecDeque<Staged>,
-    pub(super) load: Duration,
-    pub(super) full: Option<Errno>,
+    load: Duration,
+    full: Option<Errno>,
 }
 
 enum Staged {
@@ -55,9 +99,14 @@ enum Unstaged {
 impl<'b> RamDisk<'b> {
     /// # Errors
     /// When the system refuses it.
-    pub(super) fn new(plan: &'b Plan, budget: &'b Budget) -> Result<RamDisk<'b>, Errno> {
+    pub(super) fn new(plan: &'b Plan, budget: &'b Budget) -> io::Result<RamDisk<'b>> {
         let (staged, load, faults) = (VecDeque::new(), Duration::ZERO, &plan.faults);
         Ok(RamDisk { file: unnamed_file(plan)?, budget, faults, held: 0, staged, load, full: None })
+    }
+
+    /// Time spent on copying, and why it took no more.
+    pub(super) fn into_tally(self) -> (Duration, Option<io::Error>) {
+        (self.load, self.full.map(io::Error::from))
     }
 
     /// Room for so many bytes in all; whether it is there.
@@ -118,7 +167,7 @@ fn unnamed_file(plan: &Plan) -> Result<OwnedFd, Errno> {
 pub(super) fn try_out(plan: &Plan, notes: &mut Vec<String>) -> Result<(), String> {
     let shown = plan.ram_disk_directory.as_ref().map(|directory| directory.display());
     let place = || shown.as_ref().map_or_else(String::new, |shown| format!("{shown}: "));
-    let refuse = |errno: Errno| format!("{}{}", place(), std::io::Error::from(errno));
+    let refuse = |errno: Errno| format!("{}{}", place(), io::Error::from(errno));
     let file = unnamed_file(plan).map_err(refuse)?;
     let system = fstatfs(&file).map_err(refuse)?;
     if ![TMPFS, RAMFS].contains(&system.f_type) {
@@ -257,5 +306,19 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_taken_than_there_is() {
+        let budget = Budget::new(&Plan { ram_disk_bytes_max: 10, ..Plan::new(["."]) });
+        assert!(budget.take(6) && !budget.take(5) && budget.take(4) && !budget.take(1) && budget.take(0));
+        budget.give_back(6);
+        assert!(!budget.take(u64::MAX) && budget.take(2));
+        assert_eq!(budget.peak(), 10);
     }
 }

@@ -105,11 +105,15 @@ impl Handle {
     }
 
     /// Tells the system that these bytes need not be kept in memory; 0 bytes: all that follow.
-    #[cfg(target_os = "linux")]
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "it cannot be told"))]
     pub(super) fn forget(&self, offset: u64, bytes: u64) {
-        let bytes = std::num::NonZeroU64::new(bytes);
-        // Advice: where it is not taken, nothing is wrong.
-        let _: Result<(), Errno> = rustix::fs::fadvise(&self.0, offset, bytes, rustix::fs::Advice::DontNeed);
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{Advice, fadvise};
+            // Advice: where it is not taken, nothing is wrong.
+            let _: Result<(), Errno> =
+                fadvise(&self.0, offset, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
+        }
     }
 
     /// Whether the kernel makes its content up and its size means nothing, as in /sys.

@@ -170,10 +170,16 @@ pub(crate) struct Sizer {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
-    /// No attempt is made for so many windows, unless the rate or the load is not what it was.
-    Hold { windows: u32, was: Option<(f64, f64)> },
+    /// No attempt is made for so many windows, unless rate or load are not what they were, and stay so.
+    Hold { windows: u32, was: Option<(f64, f64)>, changed: u32 },
     /// A size is being tried; the one before it had this rate. It is looked at twice before it is given up.
     Try { from: usize, rate: f64, is_second_look: bool },
+}
+
+impl State {
+    fn hold(windows: u32, was: Option<(f64, f64)>) -> State {
+        State::Hold { windows, was, changed: 0 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -200,6 +206,8 @@ const WAITED_ONCE_PER: u64 = 20 * FILE_WORTH_BYTES;
 const PAYS: f64 = 1.06;
 /// Fewer workers do where they do no less than this.
 const SUFFICES: f64 = 0.97;
+/// What lasts for so many windows is no coincidence: trees are not the same everywhere.
+const CHANGED_WINDOWS: u32 = 4;
 const PATIENCE_MIN: u32 = 12;
 const PATIENCE_MAX: u32 = 200;
 /// Moves that are told of.
@@ -212,7 +220,7 @@ impl Sizer {
             workers_max,
             size: workers,
             window: Window::default(),
-            state: State::Hold { windows: 0, was: None },
+            state: State::hold(0, None),
             patience: PATIENCE_MIN,
             time: Duration::ZERO,
             moves: Vec::new(),
@@ -222,7 +230,7 @@ impl Sizer {
     /// No more than these could be started.
     fn cannot_grow(&mut self, running: usize) {
         self.workers_max = running.max(1);
-        self.go(running.max(1), Reason::NoThread, State::Hold { windows: 0, was: None });
+        self.go(running.max(1), Reason::NoThread, State::hold(0, None));
     }
 
     /// Takes a sample in; returns the size that the pool is to have from now on, where that is another.
@@ -258,24 +266,25 @@ impl Sizer {
                 let enough = if self.size > from { PAYS } else { SUFFICES };
                 if rate >= before * enough {
                     self.patience = PATIENCE_MIN;
-                    self.state = State::Hold { windows: 0, was: Some((rate, busy)) };
+                    self.state = State::hold(0, Some((rate, busy)));
                     self.attempt(window, rate, busy);
                 } else if is_second_look {
-                    let back = State::Hold { windows: self.patience, was: Some((before, busy)) };
+                    let back = State::hold(self.patience, Some((before, busy)));
                     self.patience = (self.patience * 2).min(PATIENCE_MAX);
                     self.go(from, Reason::NoGain, back);
                 } else {
                     self.state = State::Try { from, rate: before, is_second_look: true };
                 }
             }
-            State::Hold { windows, was } => {
+            State::Hold { windows, was, changed } => {
                 let has_changed = was.is_none_or(|(rate_then, busy_then)| {
                     rate > 2.0 * rate_then || rate < 0.5 * rate_then || (busy - busy_then).abs() > 0.3
                 });
-                if windows == 0 || has_changed {
+                let changed = if has_changed { changed + 1 } else { 0 };
+                if windows == 0 || changed >= CHANGED_WINDOWS {
                     self.attempt(window, rate, busy);
                 } else {
-                    self.state = State::Hold { windows: windows - 1, was };
+                    self.state = State::Hold { windows: windows - 1, was, changed };
                 }
             }
         }
@@ -291,7 +300,7 @@ impl Sizer {
         } else if busy < BUSY && waits_for_storage && !finds_nothing && self.size < self.workers_max {
             self.go((2 * self.size).min(self.workers_max), Reason::CoresIdle, tried);
         } else {
-            self.state = State::Hold { windows: 0, was: Some((rate, busy)) };
+            self.state = State::hold(0, Some((rate, busy)));
         }
     }
 
