@@ -98,7 +98,7 @@ impl Pass for Measure {
     }
 
     fn join(&mut self, next: &mut dyn Pass) {
-        self.histogram.join(same::<Self>(next).histogram.counts());
+        self.histogram.join(&mut same::<Self>(next).histogram);
     }
 
     fn finish(&mut self, row: &mut Row) {
