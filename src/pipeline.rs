@@ -81,7 +81,11 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         let sizing = if workers_started > 0 && handles.workers > workers_first {
             let sizer = Sizer::new(plan::cores(), workers_first, handles.workers);
             let body = move || size_pool(desk, sizer, start_worker);
-            Some(spawn(scope, "filemill-pool".to_owned(), &plan.faults, body))
+            let sizing = spawn(scope, "filemill-pool".to_owned(), &plan.faults, body);
+            if let Err(error) = &sizing {
+                notes.push(format!("the number of workers stays as it is: cannot start a thread: {error}"));
+            }
+            Some(sizing)
         } else {
             drop(start_worker);
             None

@@ -42,3 +42,11 @@ pub(crate) fn check_sums(records: &[Json]) {
     let bytes: u64 = of_type(records, "file").iter().map(|file| file["size"].as_u64().unwrap()).sum();
     assert_eq!(end["bytes"], bytes);
 }
+
+/// Puts the binary somewhere else. Another process does: what other tests start while this one writes a program would
+/// inherit the open file, and the program be "busy" when it is to be run.
+#[cfg(target_os = "linux")]
+pub(crate) fn copy_binary(to: &std::path::Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_filemill")).arg(to).status().unwrap();
+    assert!(copied.success());
+}

@@ -168,7 +168,7 @@ mod linux {
         let place = Tree::new();
         set_mode(place.path(), 0o755);
         let copy = place.at("filemill");
-        fs::copy(env!("CARGO_BIN_EXE_filemill"), &copy).unwrap();
+        crate::binary::copy_binary(&copy);
         let run = |arguments: &[&str]| {
             let original = unprivileged(arguments);
             let mut command = Command::new(original.get_program());
@@ -292,7 +292,7 @@ mod linux {
             |path: &str, mode| fs::set_permissions(tree.at(path), fs::Permissions::from_mode(mode)).unwrap();
         mode("", 0o755);
         mode("closed", 0o700);
-        fs::copy(env!("CARGO_BIN_EXE_filemill"), tree.at("closed/open/filemill")).unwrap();
+        crate::binary::copy_binary(&tree.at("closed/open/filemill"));
         let script = "exec setpriv --reuid=65534 --regid=65534 --clear-groups                       ./filemill scan --format jsonl below";
         let output =
             Command::new("sh").args(["-c", script]).current_dir(tree.at("closed/open")).output().unwrap();

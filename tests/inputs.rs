@@ -225,7 +225,7 @@ fn a_root_in_a_directory_that_cannot_be_listed_is_read_by_itself() {
     for (name, mode) in [("", 0o755), ("den", 0o711), ("den/inner", 0o755)] {
         std::fs::set_permissions(tree.at(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
-    std::fs::copy(env!("CARGO_BIN_EXE_filemill"), tree.at("filemill")).unwrap();
+    crate::binary::copy_binary(&tree.at("filemill"));
     let output = std::process::Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "./filemill", "scan", "--format", "paths"])
         .args(["den", "den/inner"])

@@ -1,5 +1,5 @@
 //! Every analysis gives the answer of a naive model, however the bytes are cut and whatever its pass did
-//! before.
+//! before, and in parts as in one.
 //!
 //! The input is a file, so that any file is a seed; its last bytes say how it is cut, and how often it is
 //! repeated: what uses vectors has steps and chunks of up to 16 KiB, and files must be several times as long.
@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use filemill::analyses::{Analysis, HEAD_BYTES, Pass, parse};
+use filemill::analyses::{Analysis, HEAD_BYTES, Parts, Pass, parse};
 use filemill::record::{Digest, Directory, FileRecord, Row, Value};
 use libfuzzer_sys::fuzz_target;
 use sha2::Digest as _;
@@ -46,13 +46,32 @@ fn check(analysis: &dyn Analysis, long: &[u8], short: &[u8], lengths: &[usize]) 
     let mut pass = analysis.pass();
     let blocks = cut(long, lengths);
     let of_long = answer(&mut *pass, &blocks);
-    feed(&mut *pass, &blocks[..blocks.len().div_ceil(2)]);
+    feed(&mut *pass, &blocks[..blocks.len().div_ceil(2)], 0);
     let of_short = answer(&mut *pass, &cut(short, lengths));
     for (bytes, answer_cut) in [(long, of_long), (short, of_short)] {
         let whole = answer(&mut *analysis.pass(), &cut(bytes, &[]));
         assert!(same(&answer_cut, &whole), "{}: {answer_cut:?}, whole {whole:?}", analysis.name());
         check_model(analysis, bytes, &whole);
+        if analysis.parts() == Parts::Aligned && !bytes.is_empty() {
+            let in_parts = answer_in_parts(analysis, bytes, lengths);
+            assert!(same(&in_parts, &whole), "{}: {in_parts:?} in parts, whole {whole:?}", analysis.name());
+        }
     }
+}
+
+/// By a pass a part. Parts are shorter than a run makes them, but long enough for the head, and subtrees of BLAKE3.
+fn answer_in_parts(analysis: &dyn Analysis, bytes: &[u8], lengths: &[usize]) -> Vec<Value> {
+    const PART_BYTES: usize = HEAD_BYTES;
+    let mut parts = bytes.chunks(PART_BYTES).enumerate().map(|(i, part)| {
+        let mut pass = analysis.pass();
+        feed(&mut *pass, &cut(part, lengths), (i * PART_BYTES) as u64);
+        pass
+    });
+    let mut before = parts.next().expect("there are bytes");
+    parts.for_each(|mut next| before.join(&mut *next));
+    let mut row = Row::default();
+    before.finish(&mut row);
+    row.values().to_vec()
 }
 
 /// Blocks of the lengths given, and the rest as the last one; none is empty.
@@ -66,15 +85,15 @@ fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     blocks
 }
 
-fn feed(pass: &mut dyn Pass, blocks: &[&[u8]]) {
+fn feed(pass: &mut dyn Pass, blocks: &[&[u8]], offset: u64) {
     let directory = Directory::from_path(b"");
     let size = blocks.iter().map(|block| block.len() as u64).sum();
-    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 });
+    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 }, offset);
     blocks.iter().for_each(|block| pass.block(block));
 }
 
 fn answer(pass: &mut dyn Pass, blocks: &[&[u8]]) -> Vec<Value> {
-    feed(pass, blocks);
+    feed(pass, blocks, 0);
     let mut row = Row::default();
     pass.finish(&mut row);
     row.values().to_vec()

@@ -77,6 +77,10 @@ impl Mapper {
     /// Maps `length` bytes from `offset` on, a multiple of the page size. The window before must be gone.
     #[expect(unsafe_code, reason = "others may change the file while it is mapped: see below")]
     fn map(&self, handle: &Handle, offset: u64, length: usize) -> io::Result<Window> {
+        if handle.has_huge_pages() {
+            // The guard could not put a page in the place of one of these.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         // SAFETY: Nobody can promise that the file stays as it is. Truncation is what the guard is for, without which no
         // mapper is made. Bytes that change under a shared reference are formally undefined behaviour; in practice a pass
         // then sees old or new bytes, each load one or the other. Passes take bytes for what they are: none keeps a

@@ -79,9 +79,11 @@ const NO_ATIME: OFlags = OFlags::NOATIME;
 #[cfg(not(target_os = "linux"))]
 const NO_ATIME: OFlags = OFlags::empty();
 
-/// What statfs(2) says of a sysfs.
+/// What statfs(2) says of a sysfs, and of a hugetlbfs.
 #[cfg(target_os = "linux")]
 const SYSFS: rustix::fs::FsWord = 0x6265_6572;
+#[cfg(target_os = "linux")]
+const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
 
 impl std::os::fd::AsRawFd for Handle {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
@@ -114,6 +116,14 @@ impl Handle {
             let _: Result<(), Errno> =
                 fadvise(&self.0, offset, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
         }
+    }
+
+    /// Whether its pages are larger than others, as those of hugetlbfs are.
+    pub(super) fn has_huge_pages(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return rustix::fs::fstatfs(&self.0).is_ok_and(|system| system.f_type == HUGETLBFS);
+        #[cfg(not(target_os = "linux"))]
+        false
     }
 
     /// Whether the kernel makes its content up and its size means nothing, as in /sys.
