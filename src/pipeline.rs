@@ -55,74 +55,16 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     let started = SystemTime::now();
     let clock = Instant::now();
     sink.begin(plan, started).map_err(Error::Sink)?;
-
-    let met = AtomicU64::new(0);
-    let queue = Queue::new(handles.queue, handles.walkers);
-    let (results_in, results_out) = bounded::<Results>(handles.queue);
-    let (intake, reorder) = reorder::window(plan);
-    let workers_first = plan.workers_first().min(handles.workers);
-    let pool = Pool::new(workers_first, handles.workers);
-    let divided = Some(Divided::of(plan)).filter(|divided| divided.any && handles.workers > 1);
-    let budget = Budget::new(plan);
-    let desk = Desk { plan, control, queue: &queue, pool: &pool, budget: &budget, divided };
-    let (tallies, done, workers_started, moves, sunk) = thread::scope(|scope| -> Result<_, Error> {
-        let start_worker = move || {
-            let (lane, results) = (desk.pool.enter(), results_in.clone());
-            let body = move || worker(desk, lane, &results);
-            let started = spawn(scope, format!("filemill-work-{lane}"), &plan.faults, body);
-            if started.is_err() {
-                desk.pool.withdraw();
-            }
-            started
-        };
-        let mut workers: Vec<_> = (0..workers_first).map(|_| start_worker()).collect();
-        note_missing("workers", &workers, &mut notes);
-        let workers_started = workers.iter().flatten().count();
-        let sizing = if workers_started > 0 && handles.workers > workers_first {
-            let sizer = Sizer::new(plan::cores(), workers_first, handles.workers);
-            let body = move || size_pool(desk, sizer, start_worker);
-            let sizing = spawn(scope, "filemill-pool".to_owned(), &plan.faults, body);
-            if let Err(error) = &sizing {
-                notes.push(format!("the number of workers stays as it is: cannot start a thread: {error}"));
-            }
-            Some(sizing)
-        } else {
-            drop(start_worker);
-            None
-        };
-        let mut walkers = Vec::new();
-        // Without a worker nobody would take what they send.
-        let walkers_wanted = if workers_started > 0 { handles.walkers } else { 0 };
-        for i in 0..walkers_wanted {
-            let (walk, queue, intake, met) = (&walk, &queue, &intake, &met);
-            let body = move || walker(walk, Cutter::new(plan, &handles), met, control, intake, queue);
-            let started = spawn(scope, format!("filemill-walk-{i}"), &plan.faults, body);
-            if started.is_err() {
-                queue.walked();
-            }
-            walkers.push(started);
-        }
-        note_missing("walkers", &walkers, &mut notes);
-
-        let sunk = drain(&results_out, reorder, sink, control);
-        drop(results_out);
-        let (moves, more) = sizing.and_then(Result::ok).map(join_one).transpose()?.unwrap_or_default();
-        workers.extend(more);
-        let done = join(workers)?;
-        Ok((join(walkers)?, done, workers_started, moves, sunk))
-    })?;
-
-    let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
-    ledger.met = met.into_inner();
+    let Ended { tallies, done, workers, moves, mut ledger, sink_time, ram_disk_bytes_peak } =
+        flow(plan, &handles, &walk, sink, control, &mut notes)?;
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
     }
+    assert!(ledger.adds_up(), "paths were lost between the walk and the report: {ledger:?}");
     let steps = steps(&tallies, &done, sink_time);
     let staged = done.iter().map(|done| done.staged).fold(Staged::default(), Staged::sum);
-    let staged = Staged { ram_disk_bytes_peak: budget.peak(), ..staged };
-    let refused = done.into_iter().find_map(|done| done.ram_disk_refused);
-    note_beside_ram_disk(plan, &staged, refused, &mut notes);
-    assert!(ledger.adds_up(), "paths were lost between the walk and the report: {ledger:?}");
+    let staged = Staged { ram_disk_bytes_peak, ..staged };
+    note_beside_ram_disk(plan, &staged, done, &mut notes);
     let report = Report {
         started,
         elapsed: clock.elapsed(),
@@ -133,7 +75,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         steps,
         staged,
         walkers: tallies.len(),
-        workers: workers_started,
+        workers,
         moves,
         peak_memory_bytes: peak_memory_bytes(),
         notes,
@@ -141,6 +83,82 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     };
     sink.end(&report).map_err(Error::Sink)?;
     Ok(report)
+}
+
+/// What the threads of a run have done when all are gone.
+struct Ended {
+    tallies: Vec<(Tally, Duration)>,
+    done: Vec<Done>,
+    /// Workers that there were in the beginning.
+    workers: usize,
+    moves: Vec<Move>,
+    ledger: Ledger,
+    sink_time: Duration,
+    ram_disk_bytes_peak: u64,
+}
+
+/// Starts the workers, who sizes their pool, and the walkers; gives what comes out to the sink until all are gone.
+fn flow(
+    plan: &Plan,
+    handles: &Handles,
+    walk: &Walk<'_>,
+    sink: &mut dyn Sink,
+    control: &Control,
+    notes: &mut Vec<String>,
+) -> Result<Ended, Error> {
+    let met = AtomicU64::new(0);
+    let queue = Queue::new(handles.queue, handles.walkers);
+    let (results_in, results_out) = bounded::<Results>(handles.queue);
+    let (intake, reorder) = reorder::window(plan);
+    let workers_first = plan.workers_first().min(handles.workers);
+    let pool = Pool::new(workers_first, handles.workers);
+    let divided = Some(Divided::of(plan)).filter(|divided| divided.any && handles.workers > 1);
+    let budget = Budget::new(plan);
+    let desk = Desk { plan, control, queue: &queue, pool: &pool, budget: &budget, divided };
+    thread::scope(|scope| {
+        let start_worker = move || {
+            let (lane, results) = (desk.pool.enter(), results_in.clone());
+            let body = move || worker(desk, lane, &results);
+            let started = spawn(scope, format!("filemill-work-{lane}"), &plan.faults, body);
+            if started.is_err() {
+                desk.pool.withdraw();
+            }
+            started
+        };
+        let mut workers: Vec<_> = (0..workers_first).map(|_| start_worker()).collect();
+        note_missing("workers", &workers, notes);
+        let workers_started = workers.iter().flatten().count();
+        let grows = workers_started > 0 && handles.workers > workers_first;
+        let sizing = grows.then(|| {
+            let sizer = Sizer::new(plan::cores(), workers_first, handles.workers);
+            let body = move || size_pool(desk, sizer, start_worker);
+            spawn(scope, "filemill-pool".to_owned(), &plan.faults, body)
+        });
+        note_fixed(sizing.as_ref(), notes);
+        // Without a worker nobody would take what they send.
+        let walkers_wanted = if workers_started > 0 { handles.walkers } else { 0 };
+        let start_walker = |i| {
+            let (queue, intake, met) = (&queue, &intake, &met);
+            let body = move || walker(walk, Cutter::new(plan, handles), met, control, intake, queue);
+            let started = spawn(scope, format!("filemill-walk-{i}"), &plan.faults, body);
+            if started.is_err() {
+                queue.walked();
+            }
+            started
+        };
+        let walkers: Vec<_> = (0..walkers_wanted).map(start_walker).collect();
+        note_missing("walkers", &walkers, notes);
+
+        let sunk = drain(&results_out, reorder, sink, control);
+        drop(results_out);
+        let (moves, more) = sizing.and_then(Result::ok).map(join_one).transpose()?.unwrap_or_default();
+        workers.extend(more);
+        let (done, tallies) = (join(workers)?, join(walkers)?);
+        let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
+        ledger.met = met.load(Ordering::Relaxed);
+        let ram_disk_bytes_peak = budget.peak();
+        Ok(Ended { tallies, done, workers: workers_started, moves, ledger, sink_time, ram_disk_bytes_peak })
+    })
 }
 
 /// Says where the handle budget does not feed all workers.
@@ -155,12 +173,8 @@ fn note_fewer_workers(plan: &Plan, handles: &Handles, notes: &mut Vec<String>) {
 }
 
 /// Says where files did not go the way that was asked for.
-fn note_beside_ram_disk(
-    plan: &Plan,
-    staged: &Staged,
-    refused: Option<std::io::Error>,
-    notes: &mut Vec<String>,
-) {
+fn note_beside_ram_disk(plan: &Plan, staged: &Staged, done: Vec<Done>, notes: &mut Vec<String>) {
+    let refused = done.into_iter().find_map(|done| done.ram_disk_refused);
     let beside = staged.read.files;
     if plan.staging != Staging::RamDisk || (beside == 0 && refused.is_none()) {
         return;
@@ -309,6 +323,13 @@ fn note_missing<T>(what: &str, threads: &[Started<'_, T>], notes: &mut Vec<Strin
     let started = threads.iter().flatten().count();
     if let Some(error) = threads.iter().find_map(|thread| thread.as_ref().err()) {
         notes.push(format!("{started} {what} instead of {}: cannot start a thread: {error}", threads.len()));
+    }
+}
+
+/// Where nobody could be started who sizes the pool.
+fn note_fixed<T>(sizing: Option<&Started<'_, T>>, notes: &mut Vec<String>) {
+    if let Some(Err(error)) = sizing {
+        notes.push(format!("the number of workers stays as it is: cannot start a thread: {error}"));
     }
 }
 
