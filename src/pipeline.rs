@@ -62,9 +62,10 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     }
     assert!(ledger.adds_up(), "paths were lost between the walk and the report: {ledger:?}");
     let steps = steps(&tallies, &done, sink_time);
-    let staged = done.iter().map(|done| done.staged).fold(Staged::default(), Staged::sum);
+    let staged = done.iter().map(|done| done.tally.staged).fold(Staged::default(), Staged::sum);
     let staged = Staged { ram_disk_bytes_peak, ..staged };
-    note_beside_ram_disk(plan, &staged, done, &mut notes);
+    note_staging(plan, &staged, done, &mut notes);
+    note_full_pool(plan, &handles, &moves, &mut notes);
     let report = Report {
         started,
         elapsed: clock.elapsed(),
@@ -125,18 +126,13 @@ fn flow(
             }
             started
         };
-        let mut workers: Vec<_> = (0..workers_first).map(|_| start_worker()).collect();
-        note_missing("workers", &workers, notes);
-        let workers_started = workers.iter().flatten().count();
-        let grows = workers_started > 0 && handles.workers > workers_first;
-        let sizing = grows.then(|| {
-            let sizer = Sizer::new(plan::cores(), workers_first, handles.workers);
-            let body = move || size_pool(desk, sizer, start_worker);
-            spawn(scope, "filemill-pool".to_owned(), &plan.faults, body)
-        });
-        note_fixed(sizing.as_ref(), notes);
+        // One of each kind before there are many: where the system allows few threads, they suffice.
+        let mut workers = Vec::new();
+        while workers.len() < workers_first && !workers.iter().any(Result::is_ok) {
+            workers.push(start_worker());
+        }
         // Without a worker nobody would take what they send.
-        let walkers_wanted = if workers_started > 0 { handles.walkers } else { 0 };
+        let walkers_wanted = if workers.iter().any(Result::is_ok) { handles.walkers } else { 0 };
         let start_walker = |i| {
             let (queue, intake, met) = (&queue, &intake, &met);
             let body = move || walker(walk, Cutter::new(plan, handles), met, control, intake, queue);
@@ -147,7 +143,17 @@ fn flow(
             started
         };
         let walkers: Vec<_> = (0..walkers_wanted).map(start_walker).collect();
-        note_missing("walkers", &walkers, notes);
+        note_missing("walker", &walkers, notes);
+        workers.extend((workers.len()..workers_first).map(|_| start_worker()));
+        note_missing("worker", &workers, notes);
+        let workers_started = workers.iter().flatten().count();
+        let grows = workers_started > 0 && handles.workers > workers_first;
+        let sizing = grows.then(|| {
+            let sizer = Sizer::new(plan::cores(), workers_started, handles.workers);
+            let body = move || size_pool(desk, sizer, start_worker);
+            spawn(scope, "filemill-pool".to_owned(), &plan.faults, body)
+        });
+        note_fixed(sizing.as_ref(), notes);
 
         let sunk = drain(&results_out, reorder, sink, control);
         drop(results_out);
@@ -172,22 +178,37 @@ fn note_fewer_workers(plan: &Plan, handles: &Handles, notes: &mut Vec<String>) {
     }
 }
 
+/// Says where a pool would have grown further with more handles.
+fn note_full_pool(plan: &Plan, handles: &Handles, moves: &[Move], notes: &mut Vec<String>) {
+    let (workers, budget) = (handles.workers, plan.handles_max);
+    if workers < plan.workers_most() && moves.iter().any(|went| went.workers == workers) {
+        notes.push(format!("no more than {workers} workers: more would need over {budget} file handles"));
+    }
+}
+
 /// Says where files did not go the way that was asked for.
-fn note_beside_ram_disk(plan: &Plan, staged: &Staged, done: Vec<Done>, notes: &mut Vec<String>) {
-    let refused = done.into_iter().find_map(|done| done.ram_disk_refused);
-    let beside = staged.read.files;
-    if plan.staging != Staging::RamDisk || (beside == 0 && refused.is_none()) {
+fn note_staging(plan: &Plan, staged: &Staged, done: Vec<Done>, notes: &mut Vec<String>) {
+    let files =
+        |number: u64| if number == 1 { "1 file was".to_owned() } else { format!("{number} files were") };
+    let unmapped = done.iter().map(|done| done.tally.unmapped).sum();
+    if plan.staging == Staging::Mmap && unmapped > 0 {
+        notes.push(format!(
+            "{} read, not mapped: with holes, or where files cannot be mapped safely",
+            files(unmapped)
+        ));
+    }
+    let refused = done.into_iter().find_map(|done| done.tally.ram_disk_refused);
+    if plan.staging != Staging::RamDisk || (staged.read.files == 0 && refused.is_none()) {
         return;
     }
-    let files = if beside == 1 { "1 file was" } else { &format!("{beside} files were") };
     let why = match refused {
         Some(error) => format!("the RAM disk took no more: {error}"),
         None => format!(
-            "larger than {} bytes, which are divided among the workers, or than is left of the {} bytes of the RAM disk",
-            plan.share_bytes, plan.ram_disk_bytes_max
+            "larger than a worker's share of {} bytes, or {} bytes and more",
+            plan.ram_disk_bytes_max, plan.share_bytes
         ),
     };
-    notes.push(format!("{files} read past the RAM disk: {why}"));
+    notes.push(format!("{} read past the RAM disk: {why}", files(staged.read.files)));
 }
 
 /// The time of each step, over its threads.
@@ -322,7 +343,11 @@ fn spawn<'scope, T: Send + 'scope>(
 fn note_missing<T>(what: &str, threads: &[Started<'_, T>], notes: &mut Vec<String>) {
     let started = threads.iter().flatten().count();
     if let Some(error) = threads.iter().find_map(|thread| thread.as_ref().err()) {
-        notes.push(format!("{started} {what} instead of {}: cannot start a thread: {error}", threads.len()));
+        let plural = if started == 1 { "" } else { "s" };
+        notes.push(format!(
+            "{started} {what}{plural} instead of {}: cannot start a thread: {error}",
+            threads.len()
+        ));
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Plan {
     pub staging: Staging,
     /// Smaller files are read even where files are mapped, in bytes.
     pub map_bytes_min: u64,
-    /// What a worker has mapped at a time, in bytes: a multiple of the page size.
+    /// What a worker has mapped at a time, in bytes; rounded up to whole pages.
     pub map_window_bytes: usize,
     /// Where a RAM disk lies: a directory of a tmpfs; without one, memory that has no place in the file system.
     pub ram_disk_directory: Option<Arc<Path>>,
@@ -161,6 +161,7 @@ impl Plan {
             ("sort_window_files_max", self.sort_window_files_max),
             ("block_bytes", self.block_bytes),
             ("map_window_bytes", self.map_window_bytes),
+            ("share_bytes", usize::try_from(self.share_bytes).unwrap_or(usize::MAX)),
         ] {
             if value == 0 {
                 return refuse(format!("{name} must be at least 1"));
@@ -191,7 +192,7 @@ impl Plan {
     pub(crate) fn handles(&self) -> Result<Handles, Error> {
         // One walker meets the paths in one order.
         let mut walkers = if self.sort == Sort::Path { 1 } else { self.walkers };
-        let (first, mut workers) = (self.workers_first(), self.workers_most());
+        let mut workers = self.workers_most();
         loop {
             let queue = self.queue_batches_max.min(2 * workers);
             // A walker holds the root of its part, the directory it listed last, a directory and its parent while
@@ -201,9 +202,7 @@ impl Plan {
             // A batch is being filled, waits, or is being worked off.
             let batches = walkers + queue + workers;
             let free = self.handles_max.saturating_sub(fixed);
-            // Workers beyond the first are not worth batches that are cut after a few directories.
-            let directories_least = if workers > first { GROWN_BATCH_DIRECTORIES_MIN } else { 1 };
-            if free >= batches * directories_least {
+            if free >= batches {
                 let extra_stack = ((free - batches) / 4 / walkers).min(WALK_STACK_MAX - WALK_STACK_MIN);
                 return Ok(Handles {
                     walkers,
@@ -232,7 +231,6 @@ impl Plan {
 /// Keys that every record has, so that no column may be named so.
 const RECORD_KEYS: [&str; 4] = ["type", "path", "size", "mtime_ns"];
 
-const GROWN_BATCH_DIRECTORIES_MIN: usize = 16;
 const WALKER_HANDLES: usize = 5;
 const WALK_STACK_MIN: usize = 2;
 const WALK_STACK_MAX: usize = 64;

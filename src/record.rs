@@ -254,7 +254,12 @@ impl FileRecord<'_> {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The file is open.
-    Open(&'a FileRecord<'a>),
+    Open {
+        /// What is known of it.
+        file: &'a FileRecord<'a>,
+        /// Whether it may be put off and divided, if it is large.
+        can_wait: bool,
+    },
     /// Its next bytes, never none.
     Block(&'a [u8]),
 }

@@ -444,7 +444,7 @@ fn a_large_file_holds_up_nothing_that_lies_beside_it() {
 #[test]
 fn a_large_file_is_read_by_several_workers_at_once() {
     let tree = Tree::new();
-    tree.file("large", vec![b'\n'; 17 << 20]);
+    tree.file("large", vec![b'\n'; 33 << 20]);
     let threads: Arc<Mutex<HashMap<ThreadId, u64>>> = Arc::default();
     let seen = threads.clone();
     let meet = probe(move |_, blocks| {
@@ -460,10 +460,38 @@ fn a_large_file_is_read_by_several_workers_at_once() {
     let mut plan = Plan { workers: Workers::Number(2), analyses: vec![meet], ..Plan::new([tree.path()]) };
     plan.share_bytes = 1 << 20;
     let (records, _) = scan(&Plan { analyses: analyses("lines"), ..plan.clone() });
-    assert_eq!(records["large"].1, [Value::U64(17 << 20)]);
+    assert_eq!(records["large"].1, [Value::U64(33 << 20)]);
     assert!(filemill::run(&plan, &mut Keep::default()).unwrap().is_complete());
     assert_eq!(threads.lock().unwrap().values().sum::<u64>(), 5);
     assert_eq!(threads.lock().unwrap().len(), 2);
+}
+
+/// Helpers come and go while there is other work, and nobody leaves a file that nobody else goes on with.
+#[test]
+fn large_files_between_many_small_ones_are_all_finished() {
+    let tree = Tree::new();
+    for i in 0..40 {
+        for j in 0..50 {
+            tree.file(format!("{i}/{j}"), "x\n");
+        }
+        if i % 5 == 0 {
+            let file = fs::File::create(tree.at(format!("{i}/large"))).unwrap();
+            file.set_len((100 << 20) + i).unwrap();
+        }
+    }
+    for (list, workers) in [("lines", 2), ("lines", 8), ("lines,xxh3", 3)] {
+        for batch_files_max in [2, 30] {
+            let plan = Plan {
+                workers: Workers::Number(workers),
+                batch_files_max,
+                queue_batches_max: 2,
+                analyses: analyses(list),
+                ..Plan::new([tree.path()])
+            };
+            let (records, report) = scan(&plan);
+            assert_eq!((records.len(), report.ledger.done), (2008, 2008));
+        }
+    }
 }
 
 #[test]

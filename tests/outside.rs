@@ -27,10 +27,42 @@ fn endless() -> Tree {
     tree
 }
 
-fn start(tree: &Tree, arguments: &[&str]) -> Child {
+/// A run that ends with its test, also where that fails: what it reads would keep it busy for hours.
+struct Run(Option<Child>);
+
+impl Run {
+    fn output(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl std::ops::Deref for Run {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl std::ops::DerefMut for Run {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn start(tree: &Tree, arguments: &[&str]) -> Run {
     let arguments = [&["scan", "-a", "sha256", "files"], arguments].concat();
     let mut command = filemill(&arguments);
-    command.current_dir(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    Run(Some(command.current_dir(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
 }
 
 /// Waits until a report holds this many lines.
@@ -43,10 +75,10 @@ fn wait_for(report: &Path, lines: usize) {
 }
 
 /// Sends a signal; the process must be gone two seconds later.
-fn interrupt(child: Child, signal: Signal) -> Output {
+fn interrupt(run: Run, signal: Signal) -> Output {
     let since = Instant::now();
-    kill_process(Pid::from_child(&child), signal).unwrap();
-    let output = child.wait_with_output().unwrap();
+    kill_process(Pid::from_child(&run), signal).unwrap();
+    let output = run.output();
     assert!(since.elapsed() < Duration::from_secs(2), "gone after {:?}", since.elapsed());
     output
 }
@@ -112,6 +144,7 @@ fn a_signal_that_was_to_be_ignored_is_ignored() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let child = Run(Some(child));
     wait_for(&tree.at("r.partial"), 200);
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -133,7 +166,7 @@ fn a_killed_run_leaves_the_old_report_and_the_next_one_goes_well() {
     assert_eq!(of_type(&left, "file").len(), 200);
     assert!(of_type(&left, "end").is_empty());
     fs::remove_file(tree.at("files/z/sparse")).unwrap();
-    let output = start(&tree, &["--out", "jsonl=r.jsonl"]).wait_with_output().unwrap();
+    let output = start(&tree, &["--out", "jsonl=r.jsonl"]).output();
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
     check_sums(&records(&tree.at("r.jsonl")));
     assert!(!tree.at("r.jsonl.partial").exists());
@@ -144,7 +177,7 @@ fn two_runs_do_not_write_one_report() {
     let tree = endless();
     let first = start(&tree, &["--out", "jsonl=r.jsonl"]);
     wait_for(&tree.at("r.jsonl.partial"), 201);
-    let second = start(&tree, &["--out", "jsonl=r.jsonl"]).wait_with_output().unwrap();
+    let second = start(&tree, &["--out", "jsonl=r.jsonl"]).output();
     assert_eq!(second.status.code(), Some(2));
     assert_eq!(
         text(&second.stderr),
@@ -229,7 +262,7 @@ fn the_gravest_exit_code_counts() {
     wait_for(&tree.at("r.partial"), 202);
     assert_eq!(interrupt(child, Signal::TERM).status.code(), Some(143));
     fs::remove_file(tree.at("files/z/sparse")).unwrap();
-    let run = |out: &str| start(&tree, &["-q", "-L", "--out", out]).wait_with_output().unwrap().status.code();
+    let run = |out: &str| start(&tree, &["-q", "-L", "--out", out]).output().status.code();
     assert_eq!(run("csv=r"), Some(3));
     assert_eq!(run("csv=/dev/full"), Some(2));
     // A summary that nobody reads is no error, and hides none.
@@ -309,7 +342,7 @@ fn a_ram_disk_that_is_full_or_read_only_is_told_and_costs_no_file() {
     tree.directory("disk");
     let place = tree.path().display();
     for (options, told) in [
-        ("size=64k", "read past the RAM disk: the RAM disk took no more: No space left on device"),
+        ("size=8k", "read past the RAM disk: the RAM disk took no more: No space left on device"),
         ("ro", "no RAM disk, files are read as they lie: disk: Read-only file system"),
     ] {
         let script = format!(
@@ -322,7 +355,7 @@ fn a_ram_disk_that_is_full_or_read_only_is_told_and_costs_no_file() {
         assert!(stderr.contains(told) && stderr.lines().count() == 1, "{stderr}");
         check_sums(&staged);
         let read = start(&tree, &["-a", "blake3", "--format", "jsonl", "--stage", "read"]);
-        let (_, _, read) = jsonl(&read.wait_with_output().unwrap());
+        let (_, _, read) = jsonl(&read.output());
         let digests = |records: &[Json]| -> std::collections::BTreeMap<_, _> {
             let files = of_type(records, "file");
             files.iter().map(|file| (file["path"].to_string(), file["blake3"].to_string())).collect()

@@ -250,6 +250,38 @@ fn a_fault_of_somebody_else_goes_to_whoever_was_there_before() {
     touch_what_is_not_there();
 }
 
+/// A signal that somebody sends is no fault of a mapping, and ends the process as it did before.
+#[test]
+fn a_bus_error_that_is_sent_ends_the_process() {
+    const TEST: &str = "staging::a_bus_error_that_is_sent_ends_the_process";
+    if !is_alone(TEST) {
+        assert_eq!(alone(TEST).status.signal(), Some(nix::libc::SIGBUS));
+        return;
+    }
+    filemill::guard_mappings().unwrap();
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::BUS).unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+}
+
+/// To touch a hole of a file in memory would fill it: a scan would eat up the memory that it only looks at.
+#[test]
+fn holes_are_not_mapped_and_stay_holes() {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(disk) = tempfile::tempdir_in("/dev/shm") else { return println!("not tried: no /dev/shm here") };
+    let path = disk.path().join("sparse");
+    File::create(&path).unwrap().set_len(40 << 20).unwrap();
+    for (staging, notes) in [(Staging::Auto, 0), (Staging::Mmap, 1), (Staging::Read, 0)] {
+        for workers in [1, 2].map(Workers::Number) {
+            let tree = Tree::new();
+            let plan = Plan { roots: vec![(&path).into()], workers, ..plan(&tree, staging) };
+            let report = filemill::run(&plan, &mut crate::support::InOrder::default()).unwrap();
+            assert_eq!((report.ledger.done, report.staged.mmap.files), (1, 0));
+            assert_eq!(report.notes.len(), notes, "{:?}", report.notes);
+            assert_eq!(path.metadata().unwrap().blocks(), 0, "{staging:?}");
+        }
+    }
+}
+
 #[test]
 fn a_ram_disk_that_is_too_small_or_not_there_gives_the_right_rows_by_reading() {
     let tree = tree();
@@ -326,6 +358,42 @@ fn what_was_read_is_forgotten_where_that_is_wanted() {
     }
 }
 
+/// Bytes that the process has read from disks so far.
+fn read_from_disk() -> u64 {
+    let io = fs::read_to_string("/proc/self/io").unwrap();
+    io.lines().find_map(|line| line.strip_prefix("read_bytes: ")).unwrap().parse().unwrap()
+}
+
+/// A leader comes after its helpers: what they forget, it would have to read again.
+#[test]
+fn what_is_forgotten_is_read_from_the_disk_once() {
+    const TEST: &str = "staging::what_is_forgotten_is_read_from_the_disk_once";
+    if !is_alone(TEST) {
+        let output = alone(TEST);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let tree = Tree::new();
+    let large = tree.file("large", vec![b'x'; 120 << 20]);
+    File::open(&large).unwrap().sync_all().unwrap();
+    for staging in [Staging::Read, Staging::Mmap] {
+        let plan = Plan {
+            workers: Workers::Number(2),
+            cache: Cache::Drop,
+            analyses: analyses("lines,blake3,sha256"),
+            ..plan(&tree, staging)
+        };
+        scan(&plan);
+        if is_cached(&large) {
+            return println!("not tried: the temporary directory lies in memory");
+        }
+        let before = read_from_disk();
+        scan(&plan);
+        let read = read_from_disk() - before;
+        assert!(read < 150 << 20, "{staging:?}: {read} bytes");
+    }
+}
+
 #[cfg(feature = "cli")]
 #[test]
 fn a_limit_of_memory_is_kept() {
@@ -333,26 +401,36 @@ fn a_limit_of_memory_is_kept() {
 
     let tree = Tree::new();
     for i in 0..20_000 {
-        tree.file(format!("{}/a file with a name of some length {i}", i % 200), "x\n");
+        tree.file(format!("many/{}/a file with a name of some length {i}", i % 200), "x\n");
     }
-    tree.file("large", vec![b'x'; 40 << 20]);
-    for (limit, rest) in [
-        (20_u64, &["--sort", "path", "-a", "full"][..]),
-        (24, &["-j", "64", "-a", "lines"]),
-        (32, &["--stage", "mmap", "-j", "8", "-a", "lines,blake3"]),
-        (48, &["--stage", "ram-disk", "-a", "full"]),
-        (40, &["--sort", "path", "-j", "32", "-a", "full"]),
-    ] {
-        let memory = format!("{limit}MiB");
-        let arguments = [&["scan", "--memory", &memory, "--format", "jsonl", "."], rest].concat();
+    for i in 0..16 {
+        tree.file(format!("large/{i}"), vec![b'x'; 5 << 20]);
+    }
+    let run = |arguments: &[&str]| {
+        let arguments = [&["scan", "--format", "jsonl"], arguments].concat();
         let (code, stderr, records) = jsonl(&filemill(&arguments).current_dir(tree.path()).output().unwrap());
         assert_eq!(code, Some(0), "{stderr}");
-        let end = records.last().unwrap();
-        assert_eq!(end["done"], 20_001);
-        let peak = end["peak_memory_bytes"].as_u64().unwrap();
+        let end = records.last().unwrap().clone();
+        (end["peak_memory_bytes"].as_u64().unwrap(), end)
+    };
+    for (limit, what) in [
+        ("36MiB", &["--sort", "path", "-j", "32", "-a", "full", "many"][..]),
+        ("24MiB", &["--stage", "mmap", "-j", "16", "-a", "sha256", "large"]),
+    ] {
+        let bytes = limit.trim_end_matches("MiB").parse::<u64>().unwrap() << 20;
+        let (unlimited, all) = run(what);
+        let (peak, end) = run(&[&["--memory", limit], what].concat());
+        assert_eq!(end["done"], all["done"]);
         // The tests' own build is some MiB larger than the one that is used.
-        assert!(peak <= (limit + 8) << 20, "{rest:?}: {peak} bytes with a limit of {limit} MiB");
+        assert!(peak <= bytes + (8 << 20), "{what:?}: {peak} bytes with a limit of {limit}");
+        assert!(
+            unlimited > peak + (4 << 20),
+            "{what:?}: {unlimited} bytes without a limit, {peak} with {limit}"
+        );
     }
+    let (_, end) = run(&["--memory", "20MiB", "--stage", "ram-disk", "-a", "full", "large"]);
+    assert!(end["staged"]["ram_disk_bytes_peak"].as_u64().unwrap() < 10 << 20, "{end}");
+    assert_eq!(end["done"], 16);
     let output = filemill(&["scan", "--memory", "1KiB", "."]).current_dir(tree.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

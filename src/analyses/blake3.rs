@@ -29,13 +29,21 @@ impl Analysis for Blake3 {
     }
 
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Tree { hasher: Box::new(Hasher::new()), before: Vec::new(), parts: 0, last: None })
+        Box::new(Tree {
+            hasher: Box::new(Hasher::new()),
+            offset: 0,
+            before: Vec::new(),
+            parts: 0,
+            last: None,
+        })
     }
 }
 
 struct Tree {
     /// The bytes of this part.
     hasher: Box<Hasher>,
+    /// Where it began.
+    offset: u64,
     /// The chaining values of the subtrees to the left of the last part, largest first: one for each bit of `parts`.
     before: Vec<ChainingValue>,
     /// Parts to the left of the last one.
@@ -69,7 +77,13 @@ impl Tree {
 
 impl Pass for Tree {
     fn begin(&mut self, _: &FileRecord<'_>, offset: u64) {
-        self.hasher.reset();
+        if self.offset > 0 {
+            // Its offset outlives a reset.
+            *self.hasher = Hasher::new();
+        } else {
+            self.hasher.reset();
+        }
+        self.offset = offset;
         if offset > 0 {
             self.hasher.set_input_offset(offset);
         }

@@ -119,14 +119,21 @@ pub(crate) fn answer_in_parts(
 ) -> Vec<crate::record::Value> {
     let directory = crate::record::Directory::from_path(b"");
     let file = FileRecord { directory: &directory, name: b"file", size: bytes.len() as u64, mtime_ns: 0 };
-    let mut parts = bytes.chunks(part_bytes).enumerate().map(|(i, part)| {
-        let mut pass = analysis.pass();
+    let see = |pass: &mut dyn Pass, i: usize, part: &[u8]| {
         pass.begin(&file, (i * part_bytes) as u64);
         part.chunks(1000).for_each(|block| pass.block(block));
-        pass
-    });
-    let mut whole = parts.next().expect("a file in parts is not empty");
-    parts.for_each(|mut next| whole.join(&mut *next));
+    };
+    // Both passes have seen something else before.
+    let (mut whole, mut next) = (analysis.pass(), analysis.pass());
+    see(&mut *whole, 1, &bytes[..part_bytes.min(bytes.len())]);
+    for (i, part) in bytes.chunks(part_bytes).enumerate() {
+        if i == 0 {
+            see(&mut *whole, i, part);
+        } else {
+            see(&mut *next, i, part);
+            whole.join(&mut *next);
+        }
+    }
     let mut row = Row::default();
     whole.finish(&mut row);
     row.values().to_vec()

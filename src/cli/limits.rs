@@ -1,6 +1,6 @@
 //! Limits of the process: takes as many file handles as it may have, and makes a plan fit a small address space.
 
-use filemill::plan::{Plan, Workers};
+use filemill::plan::{Plan, Staging, Workers};
 
 use super::Failure;
 
@@ -57,12 +57,20 @@ pub(crate) fn fit_address_space(plan: &mut Plan, say: impl Fn(&str)) -> Result<(
             (taken + least).div_ceil(1 << 20)
         )));
     }
-    let threads =
-        usize::try_from((free - SHARED_BYTES) / THREAD_BYTES).unwrap_or(usize::MAX).saturating_sub(3);
+    // A window of a mapped file as well, where there is room; where there is none, files are read.
+    let maps = matches!(plan.staging, Staging::Auto | Staging::Mmap);
+    let window = if maps && free >= 2 * least { plan.map_window_bytes as u64 } else { 0 };
+    if window == 0 && plan.staging == Staging::Auto {
+        plan.staging = Staging::Read;
+    }
+    let threads = usize::try_from((free - SHARED_BYTES) / (THREAD_BYTES + window))
+        .unwrap_or(usize::MAX)
+        .saturating_sub(3)
+        .max(2);
     plan.walkers = plan.walkers.min((threads / 2).max(1));
     plan.workers_max = threads - plan.walkers;
     let asked = match plan.workers {
-        Workers::Auto => 1,
+        Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Workers::Number(workers) => workers,
     };
     if plan.workers_max < asked {

@@ -14,9 +14,9 @@ use crate::control::Control;
 use crate::error::caught;
 use crate::plan::Plan;
 use crate::queue::Queue;
-use crate::record::{Batch, Outcome, Results};
-use crate::report::{Staged, StepTimes};
-use crate::stage::{Budget, OpenFile, Stage};
+use crate::record::{Batch, Event, Outcome, Results};
+use crate::report::StepTimes;
+use crate::stage::{Budget, OpenFile, Stage, Tally};
 use crate::workers::cpu::{Passes, Worked, Worker};
 use crate::workers::large::{Divided, Large};
 use crate::workers::pool::Pool;
@@ -41,9 +41,7 @@ pub(super) struct Counted {
 /// What one worker did.
 pub(super) struct Done {
     pub(super) times: StepTimes,
-    pub(super) staged: Staged,
-    /// Why the RAM disk took no more.
-    pub(super) ram_disk_refused: Option<std::io::Error>,
+    pub(super) tally: Tally,
 }
 
 /// What a worker needs of a run.
@@ -108,8 +106,7 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         workers_waited: clock.elapsed().saturating_sub(hand.busy),
         ..StepTimes::default()
     };
-    let (staged, ram_disk_refused) = hand.stage.into_tally();
-    Done { times, staged, ram_disk_refused }
+    Done { times, tally: hand.stage.into_tally() }
 }
 
 /// One worker at work.
@@ -129,7 +126,7 @@ impl Hand<'_> {
     /// where others have nothing left to do.
     fn batch(&mut self, mut batch: Batch) {
         let Desk { plan, control, queue, pool, .. } = self.desk;
-        let mut read_bytes = 0;
+        let (lane, mut read_bytes) = (self.lane, 0);
         let since = Instant::now();
         let loaded = self.stage.load(&batch);
         if let Some(ready) = loaded
@@ -140,11 +137,20 @@ impl Hand<'_> {
         let stage = &mut self.stage;
         let worked = self.worker.work(
             batch,
-            |entry, event| if control.should_stop() { Outcome::Unread } else { stage.read(entry, event) },
+            |entry, event| {
+                if control.should_stop() {
+                    return Outcome::Unread;
+                }
+                stage.read(entry, &mut |came| {
+                    if let Event::Block(bytes) = came {
+                        pool.count(lane, 0, bytes.len() as u64);
+                    }
+                    event(came)
+                })
+            },
             |outcome, left| {
-                let bytes = if let Outcome::Done { size, .. } = outcome { *size } else { 0 };
-                pool.count(self.lane, 1, bytes);
-                read_bytes += bytes;
+                pool.count(lane, 1, 0);
+                read_bytes += if let Outcome::Done { size, .. } = outcome { *size } else { 0 };
                 let is_wanted = left >= HAND_OVER_FILES_MIN && queue.is_starving();
                 // What is loaded is soon done.
                 if loaded.is_none() && (read_bytes >= plan.share_bytes || is_wanted) {
@@ -200,7 +206,10 @@ impl Hand<'_> {
         self.busy += since.elapsed();
         match opened {
             // It was larger when it was put off.
-            Ok(file) if file.size() < self.desk.plan.share_bytes => self.batch(batch),
+            Ok(file) if file.size() < self.desk.plan.share_bytes => {
+                drop(file);
+                self.batch(batch);
+            }
             Ok(file) => {
                 let (size, mtime_ns) = (file.size(), file.mtime_ns());
                 let file = Counted { file, under_way: AtomicU64::new(0) };
@@ -213,7 +222,8 @@ impl Hand<'_> {
         }
     }
 
-    /// Reads parts of a large file until there are none left for it.
+    /// Reads parts of a large file until there are none left for it; as a helper, until there is other work, or the pool is
+    /// to be smaller.
     fn parts(&mut self, large: &Arc<Shared>, is_leader: bool) {
         let Desk { control, queue, pool, .. } = self.desk;
         let mut whole = Passes::new();
@@ -226,7 +236,7 @@ impl Hand<'_> {
             let stage = &mut self.stage;
             let before = std::mem::take(&mut whole);
             let mut came = self.worker.work_part(large, &part, before, |block| {
-                stage.read_part(&large.file.file, part.offset, part.bytes, &mut |bytes| {
+                stage.read_part(&large.file.file, part.offset, part.bytes, part.is_last_look, &mut |bytes| {
                     pool.count(self.lane, 0, bytes.len() as u64);
                     block(bytes);
                 })
@@ -246,6 +256,10 @@ impl Hand<'_> {
             let close = || stage.close_divided(&large.file.file);
             let results = large.put(&part, came, close, |divided, whole| worker.answer(divided, whole));
             self.busy += since.elapsed();
+            let is_wanted = !queue.is_empty() || pool.is_too_large();
+            if results.is_none() && !is_leader && is_wanted && large.can_be_left() {
+                return;
+            }
             if let Some(results) = results {
                 self.report(results);
                 control.forget_under_way(large.file.under_way.load(Ordering::Relaxed));

@@ -27,29 +27,31 @@ impl Plan {
     pub(crate) fn fit_memory(&mut self, notes: &mut Vec<String>) -> Result<(), Error> {
         let Some(limit) = self.memory_bytes_max else { return Ok(()) };
         let walkers = self.walkers as u64 * WALKER_BYTES;
-        let batches = (self.queue_batches_max as u64 * 2) * self.batch_bytes();
-        let mut taken = BASE_BYTES + walkers + batches;
-        let mut worker = WORKER_BYTES + self.block_bytes as u64 + 2 * self.batch_bytes();
+        let mut taken = BASE_BYTES + walkers;
+        // What it works on and what came of it; and for each worker two of either may wait.
+        let batches = 6_u64.saturating_mul(self.batch_bytes());
+        let mut worker = (WORKER_BYTES + self.block_bytes as u64).saturating_add(batches);
         let mut window = 0;
         if self.sort == Sort::Path {
             // Not less than a few batches, or the workers would wait for each other all the time.
-            let least = 8 * self.batch_files_max as u64 * SORTED_FILE_BYTES;
+            let least = (8 * SORTED_FILE_BYTES).saturating_mul(self.batch_files_max as u64);
             window = (self.sort_window_files_max as u64 * SORTED_FILE_BYTES)
-                .min(limit.saturating_sub(taken + worker) / 2)
-                .max(least);
+                .min(limit.saturating_sub(taken.saturating_add(worker)) / 2)
+                .max(least.min(self.sort_window_files_max as u64 * SORTED_FILE_BYTES));
             self.sort_window_files_max = usize::try_from(window / SORTED_FILE_BYTES).unwrap_or(usize::MAX);
         }
-        taken += window;
-        if taken + worker > limit {
+        taken = taken.saturating_add(window);
+        if taken.saturating_add(worker) > limit {
             return Err(Error::Plan(format!(
                 "a memory of {limit} bytes is too small: this plan needs {} for one worker",
-                taken + worker
+                taken.saturating_add(worker)
             )));
         }
         match self.staging {
             Staging::Auto | Staging::Mmap => {
                 let mapped = worker + self.map_window_bytes as u64;
-                if taken + mapped <= limit {
+                // Workers go first: a mapping is worth less than a worker.
+                if mapped.saturating_mul(self.workers_first() as u64).saturating_add(taken) <= limit {
                     worker = mapped;
                 } else {
                     if self.staging == Staging::Mmap {
@@ -76,7 +78,8 @@ impl Plan {
     }
 
     fn batch_bytes(&self) -> u64 {
-        self.batch_files_max as u64 * (ENTRY_BYTES + VALUE_BYTES * self.columns().len() as u64)
+        let entry = ENTRY_BYTES + VALUE_BYTES * self.columns().len() as u64;
+        (self.batch_files_max as u64).saturating_mul(entry).min(u64::MAX >> 16)
     }
 }
 
@@ -100,9 +103,32 @@ mod tests {
     fn as_many_workers_as_fit() {
         let (roomy, notes) = fit(plan(1 << 30)).expect("enough");
         assert!(roomy.workers_max >= 64 && roomy.staging == Staging::Auto && notes.is_empty());
-        let (small, notes) = fit(plan(14 << 20)).expect("enough");
+        let (small, notes) = fit(plan(13 << 20)).expect("enough");
         assert!((1..8).contains(&small.workers_max), "{}", small.workers_max);
         assert_eq!(notes.len(), 1, "{notes:?}");
+    }
+
+    #[test]
+    fn more_memory_never_means_fewer_workers_and_one_always_fits_where_one_is_asked_for() {
+        for staging in [Staging::Auto, Staging::Read, Staging::Mmap] {
+            for sort in [Sort::None, Sort::Path] {
+                let fitted = |mebibytes: u64, workers: usize| {
+                    let workers = Workers::Number(workers);
+                    fit(Plan { staging, sort, workers, queue_batches_max: 2 * 64, ..plan(mebibytes << 20) })
+                };
+                let mut before = 0;
+                for mebibytes in 1..200 {
+                    let now = fitted(mebibytes, 8).map_or(0, |(plan, _)| plan.workers_most());
+                    assert!(
+                        now >= before,
+                        "{staging:?} {sort:?}: {now} with {mebibytes} MiB, {before} with less"
+                    );
+                    before = now;
+                    assert_eq!(fitted(mebibytes, 1).is_ok(), fitted(mebibytes, 4096).is_ok());
+                }
+                assert_eq!(before, 8);
+            }
+        }
     }
 
     #[test]

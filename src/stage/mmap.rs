@@ -34,17 +34,26 @@ impl Stage<'_> {
     ) -> Result<(), Stop> {
         let end = offset + bytes;
         let mut at = offset;
+        let window_bytes = self.plan.map_window_bytes.next_multiple_of(rustix::param::page_size());
         let mut under_way = UnderWay { control: self.control, bytes: 0 };
         while at < end {
-            let length = self.plan.map_window_bytes.min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let length = window_bytes.min(usize::try_from(end - at).unwrap_or(usize::MAX));
             self.strike(Operation::Read)?;
             let window = match &self.mapper {
                 Some(mapper) => mapper.map(&file.handle, at, length),
                 None => Err(io::ErrorKind::Unsupported.into()),
             };
             // A file system without mappings, or no address space for one.
-            let Ok(window) = window else { return self.read_range(file, at, end - at, take) };
-            window.read_in();
+            let Ok(window) = window else {
+                file.is_mapped.store(false, Ordering::Relaxed);
+                return self.read_range(file, at, end - at, take);
+            };
+            if !window.read_in() {
+                // Before any pass has seen it: reading says what is wrong, or gets it after all.
+                drop(window);
+                file.is_mapped.store(false, Ordering::Relaxed);
+                return self.read_range(file, at, end - at, take);
+            }
             for block in window.chunks(self.plan.block_bytes) {
                 let wanted = take(block);
                 if window.has_faulted() {
@@ -77,10 +86,6 @@ impl Mapper {
     /// Maps `length` bytes from `offset` on, a multiple of the page size. The window before must be gone.
     #[expect(unsafe_code, reason = "others may change the file while it is mapped: see below")]
     fn map(&self, handle: &Handle, offset: u64, length: usize) -> io::Result<Window> {
-        if handle.has_huge_pages() {
-            // The guard could not put a page in the place of one of these.
-            return Err(io::ErrorKind::Unsupported.into());
-        }
         // SAFETY: Nobody can promise that the file stays as it is. Truncation is what the guard is for, without which no
         // mapper is made. Bytes that change under a shared reference are formally undefined behaviour; in practice a pass
         // then sees old or new bytes, each load one or the other. Passes take bytes for what they are: none keeps a
@@ -91,6 +96,7 @@ impl Mapper {
         let start = map.as_ptr() as usize;
         debug_assert_eq!(self.slot.end.load(Ordering::Relaxed), 0, "one window at a time");
         self.slot.is_faulted.store(false, Ordering::Relaxed);
+        self.slot.thread.store(this_thread(), Ordering::Relaxed);
         self.slot.start.store(start, Ordering::Relaxed);
         self.slot.end.store(start + length, Ordering::Relaxed);
         // The handler runs on this thread: it is enough that the compiler keeps the order.
@@ -112,17 +118,18 @@ struct Window {
 }
 
 impl Window {
-    /// Has all of it read, in one call where the system can.
-    fn read_in(&self) {
+    /// Has all of it read, in one call where the system can; whether it is there.
+    fn read_in(&self) -> bool {
         #[cfg(target_os = "linux")]
         if self.map.advise(memmap2::Advice::PopulateRead).is_ok() {
-            return;
+            return true;
         }
         // Something cannot be read, or the system is older than that call: then by touching every page, which tells.
         const PAGE_BYTES_MIN: usize = 4096;
         for page in self.map.chunks(PAGE_BYTES_MIN) {
             std::hint::black_box(page[0]);
         }
+        !self.has_faulted()
     }
 
     fn has_faulted(&self) -> bool {
@@ -151,6 +158,9 @@ impl Drop for Window {
 struct Slot {
     is_taken: AtomicBool,
     is_faulted: AtomicBool,
+    /// Whose window it is. Nobody else touches it, and so nobody else's fault is looked for in it: what another thread
+    /// writes here at the same time would be half of one window and half of the next.
+    thread: AtomicUsize,
     start: AtomicUsize,
     end: AtomicUsize,
     next: OnceLock<&'static Slot>,
@@ -160,9 +170,9 @@ static FIRST: Slot = Slot::new(false);
 
 impl Slot {
     const fn new(is_taken: bool) -> Slot {
-        let (start, end) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (start, end, thread) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let is_faulted = AtomicBool::new(false);
-        Slot { is_taken: AtomicBool::new(is_taken), is_faulted, start, end, next: OnceLock::new() }
+        Slot { is_taken: AtomicBool::new(is_taken), is_faulted, thread, start, end, next: OnceLock::new() }
     }
 
     fn all() -> impl Iterator<Item = &'static Slot> {
@@ -177,6 +187,14 @@ impl Slot {
         }
         slot
     }
+}
+
+#[expect(unsafe_code, reason = "the only name of a thread that a signal handler may ask for")]
+fn this_thread() -> usize {
+    // SAFETY: It has no conditions; it only reads where the thread's own data lies.
+    let thread = unsafe { libc::pthread_self() };
+    #[expect(clippy::cast_possible_truncation, reason = "an address, or as large as one")]
+    return thread as usize;
 }
 
 /// The handler that was there before ours.
@@ -224,8 +242,10 @@ pub fn guard_mappings() -> io::Result<()> {
 extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: With SA_SIGINFO the kernel hands over a pointer to what it tells of the signal.
     let address = unsafe { (*info).si_addr() } as usize;
+    let thread = this_thread();
     let is_there = |slot: &&Slot| {
-        (slot.start.load(Ordering::Relaxed)..slot.end.load(Ordering::Relaxed)).contains(&address)
+        slot.thread.load(Ordering::Relaxed) == thread
+            && (slot.start.load(Ordering::Relaxed)..slot.end.load(Ordering::Relaxed)).contains(&address)
     };
     if let Some(slot) = Slot::all().find(is_there)
         && zero_page_at(address)
@@ -249,6 +269,8 @@ fn zero_page_at(address: usize) -> bool {
 /// A fault that is not ours: for whoever was there before, or the end of the process.
 #[expect(unsafe_code, reason = "calls the handler that was there before")]
 fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: As in `on_bus_error`. Not above 0: somebody sent it, and no access is made again.
+    let is_sent = unsafe { (*info).si_code } <= 0;
     let previous = PREVIOUS.get();
     match previous {
         Some(previous) if ![libc::SIG_DFL, libc::SIG_IGN].contains(&previous.sa_sigaction) => {
@@ -266,9 +288,21 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
         }
         _ => {
             let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-            // SAFETY: No handler is left that would have to keep to anything. The access that failed is made again when
+            // SAFETY: No handler is left that would have to keep to anything. An access that failed is made again when
             // this one returns, and ends the process as it would have without us.
             let _: nix::Result<SigAction> = unsafe { sigaction(Signal::SIGBUS, &default) };
+        }
+    }
+    if is_sent {
+        let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: It only asks; what it fills in is looked at only where it succeeded. raise may be called in a handler.
+        unsafe {
+            if libc::sigaction(libc::SIGBUS, std::ptr::null(), now.as_mut_ptr()) == 0
+                && now.assume_init().sa_sigaction == libc::SIG_DFL
+            {
+                // The one before left it to the default, as that of the standard library does: so it ends the process.
+                libc::raise(libc::SIGBUS);
+            }
         }
     }
 }
@@ -276,6 +310,46 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Control;
+    use crate::plan::{Plan, Staging};
+    use crate::record::{Batch, Directory, Found, Outcome};
+    use crate::stage::Budget;
+
+    /// A page that cannot be read of a file that is as it was: here one behind its end.
+    #[test]
+    fn a_fault_in_a_file_that_did_not_change_is_an_error_of_the_disk() {
+        guard_mappings().expect("a handler can be installed");
+        let directory = tempfile::tempdir().expect("a place for tests");
+        let path = directory.path().join("file");
+        std::fs::write(&path, vec![b'x'; 5000]).expect("it can be written");
+        let plan = Plan { staging: Staging::Mmap, map_bytes_min: 1, block_bytes: 4096, ..Plan::new([&path]) };
+        let (control, budget) = (Control::new(), Budget::new(&plan));
+        let mut stage = Stage::new(&plan, &control, &budget);
+        let mut batch = Batch::default();
+        let name = path.as_os_str().as_encoded_bytes();
+        batch.push(&Directory::from_path(b""), name, Found::FileThroughLinks);
+        let entry = batch.entries().next().expect("one was pushed");
+        let file = stage.open(&entry).expect("it can be opened");
+        assert!(file.is_mapped.load(Ordering::Relaxed));
+        let mut map = |bytes| {
+            let mut sum = 0;
+            let mut take = |block: &[u8]| {
+                sum += block.iter().map(|byte| usize::from(*byte == b'x')).sum::<usize>();
+                std::ops::ControlFlow::Continue(())
+            };
+            (stage.map_range(&file, 0, bytes, &mut take).map_err(Outcome::from), sum)
+        };
+        assert_eq!(map(5000), (Ok(()), 5000));
+        // It is found before a pass sees it, and reading says what is wrong: the file is shorter than that.
+        assert_eq!(map(3 * 4096), (Err(Outcome::Failed(changed())), 5000));
+        assert!(!file.is_mapped.load(Ordering::Relaxed));
+
+        // A page that is lost after all was there.
+        let mapper = Mapper::new();
+        let window = mapper.map(&file.handle, 0, 3 * 4096).expect("it can be mapped");
+        assert_eq!((window[4999], window.has_faulted()), (b'x', false));
+        assert_eq!((window[2 * 4096], window.has_faulted()), (0, true));
+    }
 
     #[test]
     fn slots_are_taken_by_one_and_used_again() {

@@ -13,6 +13,7 @@ mod read;
 mod system;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use self::mmap::Mapper;
 pub use self::mmap::guard_mappings;
@@ -53,6 +54,15 @@ impl From<Stop> for Outcome {
     }
 }
 
+/// How the files of one worker came to be read.
+pub(crate) struct Tally {
+    pub(crate) staged: Staged,
+    /// Files that were read though they are large enough to be mapped.
+    pub(crate) unmapped: u64,
+    /// Why the RAM disk took no more.
+    pub(crate) ram_disk_refused: Option<std::io::Error>,
+}
+
 /// Reaches the bytes of files for one worker, one file after the other.
 pub(crate) struct Stage<'p> {
     plan: &'p Plan,
@@ -64,6 +74,8 @@ pub(crate) struct Stage<'p> {
     /// Why there is no RAM disk, or none for all.
     ram_disk_refused: Option<std::io::Error>,
     tally: Staged,
+    /// Files that were read though they are large enough to be mapped.
+    unmapped: u64,
 }
 
 impl<'p> Stage<'p> {
@@ -75,18 +87,22 @@ impl<'p> Stage<'p> {
             control,
             opener: Opener::new(),
             buffer: vec![0; plan.block_bytes],
-            mapper: maps(plan).then(Mapper::new),
+            mapper: plan_maps(plan).then(Mapper::new),
             ram_disk,
             ram_disk_refused,
             tally: Staged::default(),
+            unmapped: 0,
         }
     }
 
-    /// How the files came to be read, and why the RAM disk took no more.
-    pub(crate) fn into_tally(self) -> (Staged, Option<std::io::Error>) {
-        let Some(disk) = self.ram_disk else { return (self.tally, self.ram_disk_refused) };
-        let (load, refused) = disk.into_tally();
-        (Staged { load, ..self.tally }, refused)
+    /// How the files came to be read.
+    pub(crate) fn into_tally(self) -> Tally {
+        let Stage { tally: staged, unmapped, .. } = self;
+        let Some(disk) = self.ram_disk else {
+            return Tally { staged, unmapped, ram_disk_refused: self.ram_disk_refused };
+        };
+        let (load, ram_disk_refused) = disk.into_tally();
+        Tally { staged: Staged { load, ..staged }, unmapped, ram_disk_refused }
     }
 
     /// Reads one entry: `Open`, then its blocks, until `event` breaks. Says what became of it; only after `Done` do the
@@ -116,22 +132,25 @@ impl<'p> Stage<'p> {
         let mut file = self.open(entry)?;
         let (size, mtime_ns) = (file.size(), file.mtime_ns());
         let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns };
-        if event(Event::Open(&record)).is_break() {
+        // A size that means nothing is no reason to treat it as a large one.
+        let can_wait = size < self.plan.share_bytes || !file.handle.is_made_up();
+        if event(Event::Open { file: &record, can_wait }).is_break() {
             return Err(Outcome::Unread);
         }
         let mut take = |bytes: &[u8]| event(Event::Block(bytes));
-        let read_bytes = if self.maps(&file) {
-            self.range(&file, 0, size, &mut take)?;
-            size
+        let read = if maps(&file) {
+            self.range(&file, 0, size, true, &mut take).map(|()| size)
         } else {
-            self.read_blocks(&mut file, &mut take)?
+            self.read_blocks(&mut file, &mut take)
         };
+        let read_bytes = read.inspect_err(|_| self.forget(&file, 0, 0))?;
         let outcome = self.close(&file, read_bytes);
         self.count(&file, &outcome);
         Ok(outcome)
     }
 
     /// Reads `bytes` bytes of an open file from `offset` on, where a part of a large file begins, and hands its blocks over.
+    /// Where nobody else will look at them, `is_last_look`, they need not be kept.
     ///
     /// # Errors
     /// What becomes of the file when this part cannot be read, or the run is cancelled.
@@ -140,15 +159,14 @@ impl<'p> Stage<'p> {
         file: &OpenFile,
         offset: u64,
         bytes: u64,
+        is_last_look: bool,
         block: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Outcome> {
         let mut take = |bytes: &[u8]| {
             block(bytes);
             ControlFlow::Continue(())
         };
-        self.range(file, offset, bytes, &mut take)?;
-        self.forget(file, offset, bytes);
-        Ok(())
+        Ok(self.range(file, offset, bytes, is_last_look, &mut take)?)
     }
 
     /// As [`Stage::close`], of a file of which all parts were read.
@@ -160,8 +178,9 @@ impl<'p> Stage<'p> {
 
     fn count(&mut self, file: &OpenFile, outcome: &Outcome) {
         if let Outcome::Done { size, .. } = outcome {
-            let volume = if self.maps(file) { &mut self.tally.mmap } else { &mut self.tally.read };
+            let volume = if maps(file) { &mut self.tally.mmap } else { &mut self.tally.read };
             volume.add(*size);
+            self.unmapped += u64::from(!maps(file) && self.is_large_enough_to_map(file.size()));
         }
     }
 
@@ -173,17 +192,31 @@ impl<'p> Stage<'p> {
         }
     }
 
-    fn range(&mut self, file: &OpenFile, offset: u64, bytes: u64, take: Take<'_>) -> Result<(), Stop> {
-        if self.maps(file) {
-            self.map_range(file, offset, bytes, take)
-        } else {
-            self.read_range(file, offset, bytes, take)
+    fn range(
+        &mut self,
+        file: &OpenFile,
+        offset: u64,
+        bytes: u64,
+        forgets: bool,
+        take: Take<'_>,
+    ) -> Result<(), Stop> {
+        /// What is forgotten at a time.
+        const STRETCH_BYTES: u64 = 16 << 20;
+        let end = offset + bytes;
+        let mut at = offset;
+        while at < end {
+            let length = STRETCH_BYTES.min(end - at);
+            if maps(file) {
+                self.map_range(file, at, length, take)?;
+            } else {
+                self.read_range(file, at, length, take)?;
+            }
+            if forgets {
+                self.forget(file, at, length);
+            }
+            at += length;
         }
-    }
-
-    /// Whether a file is mapped.
-    fn maps(&self, file: &OpenFile) -> bool {
-        self.mapper.is_some() && file.size() >= self.plan.map_bytes_min
+        Ok(())
     }
 
     /// Whether more than `bytes` of a file were read than a file of its size has.
@@ -226,8 +259,13 @@ pub(crate) fn prepare(plan: &mut Plan, notes: &mut Vec<String>) -> Result<(), Er
     Ok(())
 }
 
+/// Whether a file is mapped.
+fn maps(file: &OpenFile) -> bool {
+    file.is_mapped.load(Ordering::Relaxed)
+}
+
 /// Whether a plan maps large files.
-fn maps(plan: &Plan) -> bool {
+fn plan_maps(plan: &Plan) -> bool {
     match plan.staging {
         Staging::Mmap => true,
         Staging::Auto => mmap::is_guarded(),

@@ -1,5 +1,7 @@
 //! The first and the last look at a file.
 
+use std::sync::atomic::AtomicBool;
+
 use super::Stage;
 use super::system::{Handle, Status, file_error};
 use crate::error::{Cause, FileError, Step};
@@ -10,6 +12,8 @@ use crate::record::{EntryRef, Found, Outcome, SkipReason};
 pub(crate) struct OpenFile {
     pub(super) handle: Handle,
     before: Status,
+    /// Whether it is mapped, until a mapping of it is refused.
+    pub(super) is_mapped: AtomicBool,
 }
 
 impl OpenFile {
@@ -42,8 +46,21 @@ impl Stage<'_> {
         }
         match self.skips(&before) {
             Some(reason) => Err(Outcome::Skipped(reason)),
-            None => Ok(OpenFile { handle, before }),
+            None => {
+                let is_mapped = AtomicBool::new(self.is_to_be_mapped(&handle, &before));
+                Ok(OpenFile { handle, before, is_mapped })
+            }
         }
+    }
+
+    /// A file with holes is not: touching a hole in a file system in memory fills it with a page. Neither are files that
+    /// the kernel makes up, which have no pages at all and may be a device's memory.
+    fn is_to_be_mapped(&self, handle: &Handle, status: &Status) -> bool {
+        self.is_large_enough_to_map(status.size()) && status.is_filled() && !handle.has_huge_pages()
+    }
+
+    pub(super) fn is_large_enough_to_map(&self, size: u64) -> bool {
+        self.mapper.is_some() && size > 0 && size >= self.plan.map_bytes_min
     }
 
     /// Looks at a file again of which `read_bytes` were read: whether they were all, and it is as it was.

@@ -195,11 +195,11 @@ impl Stage<'_> {
                 Ok(staged) => staged,
                 Err(Unstaged::Outcome(outcome)) => Staged::Outcome(outcome),
                 Err(Unstaged::Full(why)) => {
-                    disk.full = disk.full.or(why);
                     // Once what lies there now is worked off, there is room again.
                     if !is_first {
                         break;
                     }
+                    disk.full = disk.full.or(why);
                     Staged::Elsewhere
                 }
             };
@@ -277,7 +277,7 @@ impl Stage<'_> {
             Staged::Loaded { offset, size, bytes, mtime_ns } => (offset, size, bytes, mtime_ns),
         };
         let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns };
-        if event(Event::Open(&record)).is_break() {
+        if event(Event::Open { file: &record, can_wait: false }).is_break() {
             return Some(Outcome::Unread);
         }
         let read = self.read_back(offset, bytes, &mut |block| event(Event::Block(block)));

@@ -155,6 +155,12 @@ impl Status {
         u64::try_from(self.0.st_size).unwrap_or(0)
     }
 
+    /// Whether all of it has its place, and nothing is a hole.
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the types differ between systems")]
+    pub(super) fn is_filled(&self) -> bool {
+        (self.0.st_blocks as u64).saturating_mul(512) >= self.size()
+    }
+
     /// Time of last modification, in nanoseconds since 1970.
     #[allow(
         clippy::useless_conversion,

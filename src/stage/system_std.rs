@@ -66,6 +66,10 @@ impl Handle {
 
     pub(super) fn forget(&self, _: u64, _: u64) {}
 
+    pub(super) fn has_huge_pages(&self) -> bool {
+        false
+    }
+
     pub(super) fn is_made_up(&self) -> bool {
         false
     }
@@ -82,6 +86,10 @@ impl Status {
 
     pub(super) fn size(&self) -> u64 {
         self.0.len()
+    }
+
+    pub(super) fn is_filled(&self) -> bool {
+        true
     }
 
     pub(super) fn mtime_ns(&self) -> i128 {

@@ -58,7 +58,9 @@ impl<'p> Worker<'p> {
             // After a panic the passes are made anew and the row is cut back: nothing half-done is seen again.
             let outcome = caught(|| {
                 let outcome = stage(&entry, &mut |event| match event {
-                    Event::Open(file) if puts_off && file.size >= self.plan.share_bytes => {
+                    Event::Open { file, can_wait: true }
+                        if puts_off && file.size >= self.plan.share_bytes =>
+                    {
                         is_large_next = true;
                         ControlFlow::Break(())
                     }
@@ -142,7 +144,7 @@ impl<'p> Worker<'p> {
             return;
         }
         match event {
-            Event::Open(file) => self.passes.iter_mut().for_each(|pass| pass.begin(file, 0)),
+            Event::Open { file, .. } => self.passes.iter_mut().for_each(|pass| pass.begin(file, 0)),
             Event::Block(bytes) => {
                 let since = Instant::now();
                 self.passes.iter_mut().for_each(|pass| pass.block(bytes));

@@ -13,12 +13,12 @@ use crate::error::{FileError, caught};
 use crate::plan::Plan;
 use crate::record::{Batch, Directory, FileRecord, Outcome, Results, Row};
 
-/// At most this many parts: passes that wait for the part before them are few then, however large the file.
-const PARTS_MAX: u64 = 256;
-/// Smaller parts cost more, in passes and in windows of mappings, than they even out.
-const PART_BYTES_LEAST: u64 = 4 << 20;
-/// How many parts the others may be ahead of a leader that has to see them all.
-const PARTS_AHEAD_MAX: u64 = 8;
+/// A few milliseconds of work: small enough that all are done at about the same time, and that who helps is soon back where
+/// other work waits. Smaller ones cost more, in passes and in windows of mappings, than they even out.
+const PART_BYTES: u64 = 8 << 20;
+/// How many parts somebody may be ahead: of the first part that is not done, as passes wait for it in memory; and of a
+/// leader that has to see all of them, as their bytes wait for it in the system's cache.
+const PARTS_AHEAD_MAX: u64 = 32;
 
 /// Which analyses of a plan can be divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,6 @@ pub(crate) struct Large<F> {
     name: Vec<u8>,
     size: u64,
     mtime_ns: i128,
-    part_bytes: u64,
     has_leader: bool,
     state: Mutex<State>,
 }
@@ -80,6 +79,8 @@ pub(crate) struct Part {
     pub(crate) is_for_divided: bool,
     /// Whether those that cannot are to see it.
     pub(crate) is_for_whole: bool,
+    /// Whether nobody else will look at its bytes.
+    pub(crate) is_last_look: bool,
 }
 
 /// What came of a part.
@@ -96,8 +97,9 @@ impl<F> Large<F> {
     pub(crate) fn new(divided: Divided, batch: Batch, file: F, size: u64, mtime_ns: i128) -> Large<F> {
         let entry = batch.entries().next().expect("a batch of one file");
         let (directory, name) = (entry.directory.clone(), entry.name().to_vec());
-        const { assert!(PART_BYTES_LEAST >= PART_BYTES_MIN) };
-        let part_bytes = size.div_ceil(PARTS_MAX).next_power_of_two().max(PART_BYTES_LEAST);
+        const { assert!(PART_BYTES >= PART_BYTES_MIN && PART_BYTES.is_power_of_two()) };
+        // No handle: it would stay open for as long as somebody may come to help.
+        let directory = Directory::from_path(&directory.path);
         let state = Mutex::new(State {
             batch,
             next: 0,
@@ -109,10 +111,11 @@ impl<F> Large<F> {
             waiting: BTreeMap::new(),
             failed: None,
         });
-        Large { file, directory, name, size, mtime_ns, part_bytes, has_leader: !divided.all, state }
+        Large { file, directory, name, size, mtime_ns, has_leader: !divided.all, state }
     }
 
-    /// The next part to work on, for the leader or for one of the others. Each is followed by one [`Large::put`].
+    /// The next part to work on, for the leader or for one of the others. Each is followed by one [`Large::put`]. Where there
+    /// is none for now, whoever is at the part that the others wait for goes on with the next.
     pub(crate) fn take(&self, is_leader: bool) -> Option<Part> {
         let mut state = self.lock();
         let is_for_whole = is_leader && self.has_leader;
@@ -120,7 +123,7 @@ impl<F> Large<F> {
         if offset >= self.size || state.failed.is_some() || (!is_for_whole && self.is_too_far(&state)) {
             return None;
         }
-        let bytes = self.part_bytes.min(self.size - offset);
+        let bytes = PART_BYTES.min(self.size - offset);
         let is_for_divided = offset == state.next;
         if is_for_divided {
             state.next += bytes;
@@ -129,7 +132,8 @@ impl<F> Large<F> {
             state.leader += bytes;
         }
         state.in_work += 1;
-        Some(Part { offset, bytes, is_for_divided, is_for_whole })
+        let is_last_look = is_for_whole || !self.has_leader;
+        Some(Part { offset, bytes, is_for_divided, is_for_whole, is_last_look })
     }
 
     /// Whether there is a part for somebody who helps.
@@ -138,8 +142,14 @@ impl<F> Large<F> {
         state.next < self.size && state.failed.is_none() && !self.is_too_far(&state)
     }
 
+    /// Whether somebody goes on with the file when one who helps leaves it.
+    pub(crate) fn can_be_left(&self) -> bool {
+        self.has_leader || self.lock().in_work > 0
+    }
+
     fn is_too_far(&self, state: &State) -> bool {
-        self.has_leader && state.next >= state.leader + PARTS_AHEAD_MAX * self.part_bytes
+        let behind = if self.has_leader { state.leader.min(state.joined_to) } else { state.joined_to };
+        state.next >= behind + PARTS_AHEAD_MAX * PART_BYTES
     }
 
     /// Puts back what came of a part. When it was the last, `close` says what became of the file, `answer` what the passes
@@ -243,7 +253,7 @@ mod tests {
 
     #[test]
     fn parts_cover_a_file_once_and_the_last_one_put_back_ends_it() {
-        let size = 3 * PART_BYTES_LEAST + 5;
+        let size = 3 * PART_BYTES + 5;
         let large = large(false, size);
         let parts: Vec<_> = std::iter::from_fn(|| large.take(false)).collect();
         assert_eq!(parts.iter().map(|part| part.bytes).sum::<u64>(), size);
@@ -256,22 +266,32 @@ mod tests {
 
     #[test]
     fn a_leader_sees_all_and_the_others_keep_close_ahead() {
-        let large = large(true, 20 * PART_BYTES_LEAST);
+        let large = large(true, 50 * PART_BYTES);
         let mut parts: Vec<_> = std::iter::from_fn(|| large.take(false)).collect();
         assert_eq!(parts.len() as u64, PARTS_AHEAD_MAX);
         let lead: Vec<_> = std::iter::from_fn(|| large.take(true)).collect();
-        assert_eq!(lead.len(), 20);
+        assert_eq!(lead.len(), 50);
         assert!(lead.iter().all(|part| part.is_for_whole));
-        assert_eq!(lead.iter().filter(|part| part.is_for_divided).count(), 12);
+        assert_eq!(lead.iter().filter(|part| part.is_for_divided).count(), 18);
         parts.extend(lead);
-        let last = parts.pop().expect("28 parts");
+        let last = parts.pop().expect("82 parts");
         assert!(parts.iter().all(|part| put(&large, part, Ok(Came::default())).is_none()));
         assert!(put(&large, &last, Ok(Came::default())).is_some());
     }
 
     #[test]
+    fn nobody_gets_far_ahead_of_the_first_part_that_is_not_done() {
+        let large = large(false, 100 * PART_BYTES);
+        let parts: Vec<_> = std::iter::from_fn(|| large.take(false)).collect();
+        assert_eq!(parts.len() as u64, PARTS_AHEAD_MAX);
+        assert!(put(&large, &parts[1], Ok(Came::default())).is_none() && large.take(false).is_none());
+        assert!(put(&large, &parts[0], Ok(Came::default())).is_none());
+        assert_eq!(std::iter::from_fn(|| large.take(false)).count(), 2);
+    }
+
+    #[test]
     fn the_first_failure_in_the_file_counts_and_ends_it_once_nobody_works() {
-        let large = large(false, 10 * PART_BYTES_LEAST);
+        let large = large(false, 10 * PART_BYTES);
         let parts: Vec<_> = (0..3).filter_map(|_| large.take(false)).collect();
         let failed = |cause| Outcome::Failed(FileError::new(crate::error::Step::Stage, cause));
         use crate::error::Cause::{Changed, Io};

@@ -56,8 +56,12 @@ impl Pool {
     pub(crate) fn lets_go(&self) -> bool {
         let target = self.target.load(Ordering::Relaxed);
         let less = |running| (running > target).then(|| running - 1);
-        self.running.load(Ordering::Relaxed) > target
-            && self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less).is_ok()
+        self.is_too_large() && self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// Whether there are more workers than there are to be.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > self.target.load(Ordering::Relaxed)
     }
 
     /// Counts what a worker has done: files that were opened, bytes that were read.
@@ -253,6 +257,10 @@ impl Sizer {
             return None;
         }
         let window = std::mem::take(&mut self.window);
+        if window.work == 0 {
+            // Nothing speaks for anything.
+            return None;
+        }
         let before = self.size;
         self.decide(&window);
         (self.size != before).then_some(self.size)
@@ -399,6 +407,16 @@ mod tests {
         for _ in 0..1000 {
             let time = Duration::from_millis(10);
             let sample = Sample { time, work: 1 << 20, waits: 100, idle: 1, running: 2, ..Sample::default() };
+            assert_eq!(sizer.observe(&sample), None);
+        }
+    }
+
+    #[test]
+    fn nobody_is_added_while_nothing_gets_done() {
+        let mut sizer = sizer();
+        for _ in 0..10_000 {
+            let time = Duration::from_millis(10);
+            let sample = Sample { time, waits: 100, running: sizer.size, ..Sample::default() };
             assert_eq!(sizer.observe(&sample), None);
         }
     }
