@@ -197,10 +197,10 @@ fn note_staging(plan: &Plan, staged: &Staged, done: Vec<Done>, notes: &mut Vec<S
             files(unmapped)
         ));
     }
-    let refused = done.into_iter().find_map(|done| done.tally.ram_disk_refused);
-    if plan.staging != Staging::RamDisk || (staged.read.files == 0 && refused.is_none()) {
+    if plan.staging != Staging::RamDisk || staged.read.files == 0 {
         return;
     }
+    let refused = done.into_iter().find_map(|done| done.tally.ram_disk_refused);
     let why = match refused {
         Some(error) => format!("the RAM disk took no more: {error}"),
         None => format!(
