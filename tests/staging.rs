@@ -432,8 +432,9 @@ fn a_limit_of_memory_is_kept() {
     );
 }
 
-/// Storage that makes a thread wait for every file.
+/// Storage that makes a thread wait for every file, so long.
 struct Slow;
+const SLOW: Duration = Duration::from_millis(5);
 
 impl Analysis for Slow {
     fn name(&self) -> &'static str {
@@ -451,7 +452,7 @@ impl Analysis for Slow {
 
 impl Pass for Slow {
     fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(SLOW);
     }
 
     fn block(&mut self, _: &[u8]) {}
@@ -463,29 +464,30 @@ impl Pass for Slow {
 
 #[test]
 fn a_pool_grows_while_its_workers_wait() {
+    if std::env::var_os("FILEMILL_TEST_SMALL").is_some() {
+        return;
+    }
+    const FILES: u32 = 3000;
     let tree = Tree::new();
-    for i in 0..6000 {
+    for i in 0..FILES {
         tree.file(format!("{}/{i}", i % 60), "x");
     }
     let plan = Plan { analyses: vec![Arc::new(Slow)], workers: Workers::Auto, ..Plan::new([tree.path()]) };
-    let (records, report) = match std::env::var_os("FILEMILL_TEST_SMALL") {
-        Some(_) => return,
-        None => scan(&plan),
-    };
-    assert!(records.values().all(|(outcome, _)| matches!(outcome, Outcome::Done { .. })));
-    let sizes: Vec<_> = report.worker_sizes().collect();
-    assert_eq!(sizes[0], std::thread::available_parallelism().unwrap().get());
-    assert!(sizes.len() > 2 && report.moves[0].reason == Reason::CoresIdle, "{sizes:?}");
-    let most = *sizes.iter().max().unwrap();
-    assert!(most >= 4 * sizes[0], "{sizes:?}");
-    // 6000 files at a millisecond or more: far less than the first workers alone would take.
-    assert!(
-        report.elapsed < Duration::from_secs(6) / u32::try_from(sizes[0]).unwrap(),
-        "{:?}",
-        report.elapsed
-    );
+    let first = std::thread::available_parallelism().unwrap().get();
+    // Other tests keep the cores busy: where they do so all the time, it is right not to grow.
+    let has_grown = (0..5).any(|_| {
+        let (records, report) = scan(&plan);
+        assert!(records.values().all(|(outcome, _)| matches!(outcome, Outcome::Done { .. })));
+        let sizes: Vec<_> = report.worker_sizes().collect();
+        assert_eq!(sizes[0], first);
+        assert!(report.moves.first().is_none_or(|went| went.reason == Reason::CoresIdle), "{sizes:?}");
+        println!("{sizes:?} {:?}", report.elapsed);
+        sizes.iter().any(|size| *size >= 4 * first)
+            && report.elapsed < SLOW * FILES / u32::try_from(first).unwrap()
+    });
+    assert!(has_grown);
 
-    let limited = Plan { workers_max: sizes[0] + 1, ..plan };
+    let limited = Plan { workers_max: first + 1, ..Plan { roots: vec![tree.at("7").into()], ..plan } };
     let (_, report) = scan(&limited);
-    assert!(report.worker_sizes().all(|size| size <= sizes[0] + 1), "{:?}", report.moves);
+    assert!(report.worker_sizes().all(|size| size <= first + 1), "{:?}", report.moves);
 }
