@@ -104,6 +104,8 @@
 
 pub mod analyses;
 mod batch;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod control;
 pub mod error;
 pub mod faults;

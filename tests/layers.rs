@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&[&str], bool)] = &[
     (&["main"], false),
     (&["cli"], false),
+    (&["bench"], false),
     (&["rows"], false),
     (&["pipeline"], false),
     (&["walk", "batch", "queue", "reorder", "stage", "workers", "sink"], false),

@@ -1,0 +1,199 @@
+//! What a run answered, in a form that is small, does not depend on the order of the records, and can be compared.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_64;
+
+use crate::plan::Plan;
+use crate::record::{Outcome, Record, Value};
+use crate::sink::Sink;
+
+/// The answers of a run: how many files and bytes, and for each column a checksum over all paths and values.
+///
+/// A checksum is the sum, modulo 2^64, over the files of `XXH3(value, seed = XXH3(path relative to the root))`: it guards
+/// against mistakes, not against forgery. Times of files are no part of it, so a copy of a tree has the same answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Paths that were skipped or could not be read.
+    pub others: u64,
+    /// The checksum of each column, of `size`, and of `others` (path and reason), in hex.
+    pub checksums: BTreeMap<String, Checksum>,
+}
+
+/// A sum over records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Checksum(u64);
+
+impl Checksum {
+    fn add(&mut self, path: u64, value: &[u8]) {
+        self.0 = self.0.wrapping_add(XxHash3_64::oneshot_with_seed(path, value));
+    }
+}
+
+impl From<Checksum> for String {
+    fn from(sum: Checksum) -> String {
+        format!("{:016x}", sum.0)
+    }
+}
+
+impl TryFrom<String> for Checksum {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(hex: String) -> Result<Checksum, Self::Error> {
+        u64::from_str_radix(&hex, 16).map(Checksum)
+    }
+}
+
+/// In what two runs over one tree differ, among what both were asked; empty: in nothing.
+pub fn differences(a: &Answers, b: &Answers) -> Vec<String> {
+    let counts = [("files", a.files, b.files), ("bytes", a.bytes, b.bytes), ("others", a.others, b.others)];
+    let counts = counts.into_iter().filter(|(_, a, b)| a != b).map(|(name, ..)| name.to_owned());
+    let both = a.checksums.iter().filter_map(|(name, sum)| Some((name, sum, b.checksums.get(name)?)));
+    let mut all: Vec<String> = counts.collect();
+    for (name, a, b) in both {
+        if a != b && !all.contains(name) {
+            all.push(name.clone());
+        }
+    }
+    all
+}
+
+/// The sink that makes [`Answers`].
+#[derive(Debug, Default)]
+pub struct Collect {
+    answers: Answers,
+    /// Of `size`, then of the columns.
+    sums: Vec<Checksum>,
+    others: Checksum,
+    columns: Vec<&'static str>,
+    /// What paths begin with that a copy elsewhere would not.
+    root: Vec<u8>,
+    path: Vec<u8>,
+}
+
+impl Collect {
+    /// The answers, once the run is over.
+    pub fn into_answers(self) -> Answers {
+        let mut answers = self.answers;
+        let names = std::iter::once("size").chain(self.columns);
+        answers.checksums = names.map(str::to_owned).zip(self.sums).collect();
+        answers.checksums.insert("others".to_owned(), self.others);
+        answers
+    }
+}
+
+impl Sink for Collect {
+    fn begin(&mut self, plan: &Plan, _: SystemTime) -> io::Result<()> {
+        let columns: Vec<_> = plan.columns().iter().map(|column| column.name).collect();
+        let root = if let [root] = &plan.roots[..] { root.shown().to_vec() } else { Vec::new() };
+        *self = Collect {
+            sums: vec![Checksum::default(); columns.len() + 1],
+            columns,
+            root,
+            ..Collect::default()
+        };
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.path.clear();
+        record.path_to(&mut self.path);
+        let relative = self.path.strip_prefix(self.root.as_slice()).unwrap_or(&self.path);
+        let path = XxHash3_64::oneshot(relative.strip_prefix(b"/").unwrap_or(relative));
+        match &record.outcome {
+            Outcome::Done { size, .. } => {
+                self.answers.files += 1;
+                self.answers.bytes += size;
+                self.sums[0].add(path, &size.to_le_bytes());
+                for (sum, value) in self.sums[1..].iter_mut().zip(record.values) {
+                    add_value(sum, path, value);
+                }
+            }
+            Outcome::Skipped(reason) => {
+                self.answers.others += 1;
+                self.others.add(path, reason.name().as_bytes());
+            }
+            Outcome::Failed(error) => {
+                self.answers.others += 1;
+                self.others.add(path, error.cause.name().as_bytes());
+            }
+            Outcome::Unread => {}
+        }
+        Ok(())
+    }
+}
+
+fn add_value(sum: &mut Checksum, path: u64, value: &Value) {
+    match value {
+        Value::Null => sum.add(path, b"null"),
+        Value::U64(number) => sum.add(path, &number.to_le_bytes()),
+        Value::F64(number) => sum.add(path, &number.to_bits().to_le_bytes()),
+        Value::Bool(truth) => sum.add(path, &[u8::from(*truth)]),
+        Value::Text(text) => sum.add(path, text.as_bytes()),
+        Value::Digest(digest) => sum.add(path, digest.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Cause, FileError, Step};
+
+    fn answers(root: &'static str, records: &[(&str, Outcome, u64)]) -> Answers {
+        let mut plan = Plan::new([root]);
+        plan.analyses = crate::analyses::parse("lines").expect("it is registered");
+        let mut sink = Collect::default();
+        sink.begin(&plan, SystemTime::now()).expect("it only counts");
+        for (name, outcome, lines) in records {
+            let done = matches!(outcome, Outcome::Done { .. });
+            let values = if done { vec![Value::U64(*lines)] } else { Vec::new() };
+            let record = Record {
+                directory: root.as_bytes(),
+                name: name.as_bytes(),
+                outcome: *outcome,
+                values: &values,
+            };
+            sink.record(&record).expect("it only counts");
+        }
+        sink.into_answers()
+    }
+
+    const DONE: Outcome = Outcome::Done { size: 3, mtime_ns: 0 };
+
+    #[test]
+    fn neither_the_order_nor_the_place_nor_the_times_matter() {
+        let later = Outcome::Done { size: 3, mtime_ns: 77 };
+        let here = answers("here", &[("a", DONE, 1), ("b", DONE, 2)]);
+        assert_eq!(here, answers("there/x", &[("b", later, 2), ("a", DONE, 1)]));
+        assert_eq!((here.files, here.bytes, here.others), (2, 6, 0));
+    }
+
+    #[test]
+    fn whatever_differs_is_named() {
+        #[track_caller]
+        fn check(other: &[(&str, Outcome, u64)], expected: &[&str]) {
+            let one = answers("here", &[("a", DONE, 1), ("b", DONE, 2)]);
+            assert_eq!(differences(&one, &answers("here", other)), expected);
+        }
+        check(&[("a", DONE, 1), ("b", DONE, 2)], &[]);
+        check(&[("a", DONE, 2), ("b", DONE, 1)], &["lines"]);
+        check(&[("a", DONE, 1), ("c", DONE, 2)], &["lines", "size"]);
+        let failed = Outcome::Failed(FileError::new(Step::Stage, Cause::Io));
+        check(&[("a", DONE, 1), ("b", failed, 0)], &["files", "bytes", "others", "lines", "size"]);
+    }
+
+    #[test]
+    fn they_survive_being_written() {
+        let one = answers("here", &[("a", DONE, 1)]);
+        let text = serde_json::to_string(&one).expect("it can be written");
+        assert_eq!(serde_json::from_str::<Answers>(&text).expect("it can be read"), one);
+    }
+}
