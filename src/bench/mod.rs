@@ -5,11 +5,20 @@
 //! carries the answers of its run ([`Answers`]): a fast wrong answer is an error, never a fast one.
 
 mod answers;
+pub mod limit;
+mod machine;
+mod measure;
+mod ram_disk;
+mod statistics;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::answers::{Answers, Collect, differences};
+pub use self::machine::Machine;
+pub use self::measure::{CacheState, Measured, drop_caches, measure};
+pub use self::ram_disk::RamDisk;
+pub use self::statistics::{Interval, Shift, Spread, shift_of_pairs, shift_of_samples};
 
 use crate::control::Control;
 use crate::error::Error;

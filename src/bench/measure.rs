@@ -1,0 +1,124 @@
+//! One measurement: a run of a plan in this process, what it took, and what it answered.
+
+use std::time::{Duration, Instant};
+
+use super::{Answers, BenchError, Collect};
+use crate::control::Control;
+use crate::latencies::Latencies;
+use crate::plan::Plan;
+use crate::report::{StepTimes, peak_memory_bytes};
+
+/// What one run took and answered.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// From the call to its return.
+    pub seconds: f64,
+    /// What it answered.
+    pub answers: Answers,
+    /// Paths met.
+    pub met: u64,
+    /// Paths that could not be read.
+    pub failed: u64,
+    /// Time spent per step, over its threads.
+    pub steps: StepTimes,
+    /// How long batches took.
+    pub batches: Latencies,
+    /// Processor time of all threads, in seconds, where the system tells.
+    pub cpu_seconds: Option<f64>,
+    /// The most memory the process held meanwhile, in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// What was done otherwise than asked for.
+    pub notes: Vec<String>,
+}
+
+impl Measured {
+    /// Files read a second.
+    pub fn files_per_second(&self) -> f64 {
+        self.answers.files as f64 / self.seconds
+    }
+}
+
+/// Runs a plan once.
+///
+/// # Errors
+/// When it cannot be run, or is cancelled.
+pub fn measure(plan: &Plan, control: &Control) -> Result<Measured, BenchError> {
+    let mut sink = Collect::default();
+    forget_peak_memory();
+    let cpu_before = cpu_time();
+    let since = Instant::now();
+    let report = crate::run_with(plan, &mut sink, control)?;
+    let seconds = since.elapsed().as_secs_f64();
+    let cpu_seconds = cpu_time().zip(cpu_before).map(|(after, before)| (after - before).as_secs_f64());
+    if report.cancelled {
+        return Err(BenchError::Cancelled);
+    }
+    Ok(Measured {
+        seconds,
+        answers: sink.into_answers(),
+        met: report.ledger.met,
+        failed: report.ledger.failed_total(),
+        steps: report.steps,
+        batches: report.batches,
+        cpu_seconds,
+        peak_memory_bytes: peak_memory_bytes(),
+        notes: report.notes,
+    })
+}
+
+/// Whether the system has what is to be read in its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheState {
+    /// It has, after a run that is not counted.
+    #[default]
+    Warm,
+    /// It is told to forget everything before each run, which takes the rights of root.
+    Cold,
+}
+
+impl CacheState {
+    /// The word that records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheState::Warm => "warm",
+            CacheState::Cold => "cold",
+        }
+    }
+}
+
+/// Makes the system forget what it has read of files and directories.
+///
+/// # Errors
+/// Where that is not allowed.
+pub fn drop_caches() -> Result<(), BenchError> {
+    #[cfg(target_os = "linux")]
+    {
+        // What is not written yet cannot be forgotten.
+        rustix::fs::sync();
+        std::fs::write("/proc/sys/vm/drop_caches", "3").map_err(|error| {
+            BenchError::Refused(format!("the system's cache cannot be dropped here ({error}): root can"))
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(BenchError::Refused("the system's cache can be dropped on Linux only".to_owned()))
+}
+
+/// Processor time that this process has used so far.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::sys::time::TimeValLike;
+        let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+        let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+        Some(Duration::from_micros(u64::try_from(microseconds).ok()?))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// The peak begins anew with what is held now; where that is not to be had, peaks are those of the whole process.
+fn forget_peak_memory() {
+    #[cfg(target_os = "linux")]
+    drop(std::fs::write("/proc/self/clear_refs", "5"));
+}

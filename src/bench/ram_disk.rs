@@ -1,0 +1,230 @@
+//! A whole tree in memory: copied to a tmpfs once, so that runs over it find it there.
+//!
+//! The engine's own staging copies batch by batch into memory without a name; here a tree is to be walked and opened as if
+//! it lay on a disk, so it has a place, in a directory that only this process holds locked. It goes away with the value;
+//! what a killed process has left is found by its free lock, and removed by the next.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{BenchError, Watch};
+
+/// Where memory is a file system, unless told otherwise.
+const DEFAULT_DIRECTORY: &str = "/dev/shm";
+const PREFIX: &str = "filemill-bench-";
+
+/// A place on a RAM disk, and what lies there.
+#[derive(Debug)]
+pub struct RamDisk {
+    directory: PathBuf,
+    /// The directory itself, open and locked.
+    _lock: fs::File,
+    /// Bytes of the files in it.
+    pub bytes: u64,
+    /// Files in it.
+    pub files: u64,
+    /// What loading took, in seconds.
+    pub load_seconds: f64,
+}
+
+impl RamDisk {
+    /// Takes an empty place in `directory`, which is to be a tmpfs; without one, in /dev/shm.
+    ///
+    /// # Errors
+    /// When there is no such directory, it is no tmpfs, or nothing can be written there.
+    pub fn empty(directory: Option<&Path>) -> Result<RamDisk, BenchError> {
+        let parent = directory.unwrap_or(Path::new(DEFAULT_DIRECTORY));
+        let parent = parent.canonicalize().map_err(BenchError::file(parent))?;
+        if !is_memory(&parent).map_err(BenchError::file(&parent))? {
+            let parent = parent.display();
+            return Err(BenchError::Refused(format!(
+                "{parent}: no tmpfs: name a directory of one with --ram-disk"
+            )));
+        }
+        remove_leftovers(&parent);
+        let mut number = u64::from(std::process::id()) << 16;
+        loop {
+            let directory = parent.join(format!("{PREFIX}{number:x}"));
+            match make_private(&directory) {
+                Ok(()) => {
+                    let lock = lock(&directory).map_err(BenchError::file(&directory))?;
+                    return Ok(RamDisk { directory, _lock: lock, bytes: 0, files: 0, load_seconds: 0.0 });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(BenchError::file(&directory)(error)),
+            }
+        }
+    }
+
+    /// Copies the tree at `source` there, and fails before it holds more than `bytes_max`.
+    ///
+    /// # Errors
+    /// When something cannot be copied as it is, does not fit, or it is cancelled.
+    pub fn load(
+        source: &Path,
+        directory: Option<&Path>,
+        bytes_max: u64,
+        watch: &Watch<'_>,
+    ) -> Result<RamDisk, BenchError> {
+        let since = Instant::now();
+        let mut disk = RamDisk::empty(directory)?;
+        let files = disk.copy_directories(source)?;
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let free = free_bytes(&disk.directory).map_err(BenchError::file(&disk.directory))?;
+        let room = bytes_max.min(free);
+        if bytes > room {
+            let why = if bytes_max <= free { "may be used" } else { "are free" };
+            return Err(BenchError::Refused(format!(
+                "{} bytes do not fit the RAM disk {}, of which {room} {why}: name a larger one with --ram-disk",
+                bytes,
+                disk.directory.parent().unwrap_or(Path::new("/")).display(),
+            )));
+        }
+        let mut done = 0;
+        for file in &files {
+            if watch.is_cancelled() {
+                return Err(BenchError::Cancelled);
+            }
+            (watch.tell)("loading the RAM disk", done, bytes);
+            let from = source.join(&file.path);
+            fs::copy(&from, disk.directory.join(&file.path)).map_err(BenchError::file(&from))?;
+            done += file.bytes;
+        }
+        disk.files = files.len() as u64;
+        disk.bytes = bytes;
+        disk.load_seconds = since.elapsed().as_secs_f64();
+        Ok(disk)
+    }
+
+    /// Where the tree lies.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Makes the directories and links of `source`; returns its files.
+    fn copy_directories(&self, source: &Path) -> Result<Vec<File>, BenchError> {
+        let mut files = Vec::new();
+        for entry in walkdir::WalkDir::new(source).min_depth(1) {
+            let entry = entry.map_err(|error| {
+                let path = error.path().unwrap_or(source).to_owned();
+                BenchError::File { path, source: error.into() }
+            })?;
+            let path = entry.path().strip_prefix(source).unwrap_or(entry.path()).to_owned();
+            let to = self.directory.join(&path);
+            let kind = entry.file_type();
+            if kind.is_dir() {
+                fs::create_dir(&to).map_err(BenchError::file(&to))?;
+            } else if kind.is_file() {
+                let bytes = entry.metadata().map_err(io::Error::from).map_err(BenchError::file(entry.path()))?.len();
+                files.push(File { path, bytes });
+            } else if !copy_special(entry.path(), &to, kind).map_err(BenchError::file(entry.path()))? {
+                let path = entry.path().display();
+                return Err(BenchError::Refused(format!("{path}: cannot be copied to a RAM disk")));
+            }
+        }
+        Ok(files)
+    }
+}
+
+impl Drop for RamDisk {
+    fn drop(&mut self) {
+        // What cannot be removed is found by the next.
+        drop(fs::remove_dir_all(&self.directory));
+    }
+}
+
+struct File {
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// Makes a directory that nobody else can look into.
+fn make_private(directory: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new().mode(0o700).create(directory)
+    }
+    #[cfg(not(unix))]
+    fs::create_dir(directory)
+}
+
+/// Removes what processes have left that were killed: their locks are free.
+fn remove_leftovers(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) && lock(&entry.path()).is_ok() {
+            // That of another user stays.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Opens and locks a directory, for as long as the handle lives.
+#[cfg(unix)]
+fn lock(directory: &Path) -> io::Result<fs::File> {
+    let handle = fs::File::open(directory)?;
+    rustix::fs::flock(&handle, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    Ok(handle)
+}
+
+#[cfg(not(unix))]
+fn lock(_: &Path) -> io::Result<fs::File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a directory lies in memory.
+fn is_memory(directory: &Path) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        /// What statfs(2) says of a tmpfs and of a ramfs.
+        const KINDS: [rustix::fs::FsWord; 2] = [0x0102_1994, 0x8584_58f6];
+        Ok(KINDS.contains(&rustix::fs::statfs(directory)?.f_type))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = directory;
+        Ok(true)
+    }
+}
+
+/// What may still be written, in bytes.
+fn free_bytes(directory: &Path) -> io::Result<u64> {
+    #[cfg(unix)]
+    {
+        let found = rustix::fs::statvfs(directory)?;
+        // A tmpfs may be larger than the memory that is left.
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        Ok(free.min(super::machine::memory_available_bytes().unwrap_or(u64::MAX)))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = directory;
+        Ok(u64::MAX)
+    }
+}
+
+/// Makes a link or a named pipe like that at `from`; whether it is one.
+#[cfg(unix)]
+fn copy_special(from: &Path, to: &Path, kind: fs::FileType) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt;
+    if kind.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from)?, to)?;
+        return Ok(true);
+    }
+    #[cfg(target_os = "linux")]
+    if kind.is_fifo() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, to, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+#[cfg(not(unix))]
+fn copy_special(_: &Path, _: &Path, _: fs::FileType) -> io::Result<bool> {
+    Ok(false)
+}
