@@ -18,7 +18,8 @@
 //! - [`sink`]: takes one [`record::Record`] per path met, on the thread that called [`run`]; a file per format. With
 //!   [`plan::Sort::Path`] results wait in a window until their turn comes, and the walk waits for the window.
 //! - [`rows()`]: the same as an iterator, with the run on a thread of its own.
-//! - [`report`]: what a run did, with a ledger that adds up: met = done + skipped + failed.
+//! - [`report`]: what a run did, with a ledger that adds up: met = done + skipped + failed, and how long batches took
+//!   ([`latencies`]).
 //!
 //! Every channel is bounded, every buffer has a limit in the plan, and the file handles are divided among the threads
 //! before the run begins, so memory and handles do not grow with the tree and nobody waits for a handle.
@@ -109,6 +110,7 @@ pub mod bench;
 pub mod control;
 pub mod error;
 pub mod faults;
+pub mod latencies;
 mod pipeline;
 pub mod plan;
 mod queue;

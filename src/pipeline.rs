@@ -14,6 +14,7 @@ use crate::batch::Cutter;
 use crate::control::Control;
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
+use crate::latencies::Latencies;
 use crate::plan::{self, Handles, Plan, Staging};
 use crate::queue::Queue;
 use crate::record::{Batch, Results};
@@ -62,6 +63,8 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     }
     assert!(ledger.adds_up(), "paths were lost between the walk and the report: {ledger:?}");
     let steps = steps(&tallies, &done, sink_time);
+    let mut batches = Latencies::new();
+    done.iter().for_each(|done| batches.add(&done.batches));
     let staged = done.iter().map(|done| done.tally.staged).fold(Staged::default(), Staged::sum);
     let staged = Staged { ram_disk_bytes_peak, ..staged };
     note_staging(plan, &staged, done, &mut notes);
@@ -74,6 +77,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         directories_failed: tallies.iter().map(|(tally, _)| tally.directories_failed).sum(),
         filtered: tallies.iter().map(|(tally, _)| tally.filtered).sum(),
         steps,
+        batches,
         staged,
         walkers: tallies.len(),
         workers,

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::Cause;
+use crate::latencies::Latencies;
 use crate::record::{Outcome, SkipReason};
 
 /// What became of every path the walk met.
@@ -147,6 +148,9 @@ pub struct Report {
     pub filtered: u64,
     /// Time spent per step.
     pub steps: StepTimes,
+    /// How long batches took: from when a worker began with one until its results were ready. A piece that was handed over
+    /// or put off counts as one, and so does a large file that was divided, from its opening to its answer.
+    pub batches: Latencies,
     /// How the files came to be read.
     pub staged: Staged,
     /// Threads that walked.
@@ -164,6 +168,21 @@ pub struct Report {
 }
 
 impl Report {
+    /// Files done a second.
+    pub fn files_per_second(&self) -> f64 {
+        self.per_second(self.ledger.done)
+    }
+
+    /// Bytes of these files a second.
+    pub fn bytes_per_second(&self) -> f64 {
+        self.per_second(self.ledger.bytes)
+    }
+
+    fn per_second(&self, number: u64) -> f64 {
+        // A clock may be too coarse to see a short run.
+        number as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
     /// The numbers of workers that were tried, in order.
     pub fn worker_sizes(&self) -> impl Iterator<Item = usize> {
         std::iter::once(self.workers).chain(self.moves.iter().map(|went| went.workers))

@@ -116,6 +116,7 @@ fn the_summary_tells_what_is_there() {
         ".txt",
         "b/zeros.bin",
         "3 lines and 4 words in 2 text files",
+        " (p50), ",
         "3 paths met = 3 done + 0 skipped + 0 failed",
     ] {
         assert!(summary.contains(expected), "{expected:?} is not in\n{summary}");

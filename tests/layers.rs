@@ -12,7 +12,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["walk", "batch", "queue", "reorder", "stage", "workers", "sink"], false),
     (&["plan"], false),
     (&["analyses"], false),
-    (&["record", "error", "report", "control", "faults"], true),
+    (&["record", "error", "report", "control", "faults", "latencies"], true),
 ];
 
 fn layer(module: &str) -> Option<usize> {

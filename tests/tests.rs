@@ -7,6 +7,7 @@
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
 //! - `hostile`: trees that nobody would make on purpose.
 //! - `inputs`: lists of paths, roots within roots, filters of the binary.
+//! - `latencies`: how long batches took, as the report tells it.
 //! - `layers`: who may know whom.
 //! - `mid_run`: what happens while a run goes on: files and directories change, sinks fail, somebody cancels.
 //! - `outside`: what the world does to the binary: signals, full disks, limits, files that change, a read that hangs.
@@ -37,6 +38,7 @@ mod goldens;
 mod hostile;
 #[cfg(feature = "cli")]
 mod inputs;
+mod latencies;
 mod layers;
 #[cfg(target_os = "linux")]
 mod mid_run;

@@ -83,7 +83,7 @@ const SCAN: &[Section] = &[
             ),
             (
                 "jsonl",
-                "One JSON record a line, schema filemill.scan/1: begin; then file, skipped or error for each path met; then end with the sums. A report without end was cut short. A path that is not UTF-8 is {\"bytes\": BASE64}. `filemill man` writes the JSON Schema.",
+                "One JSON record a line, schema filemill.scan/1: begin; then file, skipped or error for each path met; then end with the sums, and how long batches took (batch_seconds: p50, p95, p99, p999, max). A report without end was cut short. A path that is not UTF-8 is {\"bytes\": BASE64}. `filemill man` writes the JSON Schema.",
             ),
             (
                 "csv",

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use console::{Alignment, measure_text_width, pad_str, style};
+use filemill::latencies::Latencies;
 use filemill::plan::Plan;
 use filemill::record::Record;
 use filemill::report::{Report, Staged, Volume};
@@ -104,12 +105,9 @@ impl Layout {
 
 fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let ledger = &report.ledger;
-    let seconds = report.elapsed.as_secs_f64().max(1e-9);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates for display")]
-    let (files_rate, bytes_rate) = (
-        HumanCount((ledger.done as f64 / seconds) as u64),
-        DecimalBytes((ledger.bytes as f64 / seconds) as u64),
-    );
+    let (files_rate, bytes_rate) =
+        (HumanCount(report.files_per_second() as u64), DecimalBytes(report.bytes_per_second() as u64));
     if report.cancelled {
         writeln!(out, "{}", style("interrupted: this is what was read by then").yellow().bold())?;
     }
@@ -223,7 +221,18 @@ fn time(out: &mut impl Write, report: &Report, layout: Layout) -> io::Result<()>
         let bar = bar(micros(time), micros(total), layout.bar);
         writeln!(out, "  {name:<15} {:>9}  {}", short(time), style(bar).cyan())?;
     }
+    batches(out, &report.batches)?;
     sizes(out, report)
+}
+
+/// How long batches took: the middle of them, nearly all, and the longest.
+fn batches(out: &mut impl Write, batches: &Latencies) -> io::Result<()> {
+    let (Some(p50), Some(p99), Some(max)) = (batches.quantile(0.5), batches.quantile(0.99), batches.max())
+    else {
+        return Ok(());
+    };
+    let (number, p50, p99) = (count(batches.count(), "batch"), short(p50), short(p99));
+    writeln!(out, "\n  {number}, done within {p50} (p50), {p99} (p99), {} (max)", short(max))
 }
 
 /// How a pool that sizes itself moved.
@@ -308,11 +317,12 @@ fn extension_name(extension: &Extension) -> String {
     }
 }
 
-/// A number and its noun: "1 file", "2 files", "3 directories".
+/// A number and its noun: "1 file", "2 files", "3 directories", "4 batches".
 fn count(number: u64, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
         Some(stem) => format!("{stem}ies"),
+        None if noun.ends_with("ch") => format!("{noun}es"),
         None => format!("{noun}s"),
     };
     format!("{} {plural}", HumanCount(number))
@@ -325,7 +335,7 @@ pub(super) fn whole_seconds(time: Duration) -> String {
 }
 
 /// A time with three digits or so.
-fn short(time: Duration) -> String {
+pub(super) fn short(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
         _ if seconds >= 120.0 => whole_seconds(time),
@@ -377,6 +387,7 @@ mod tests {
         assert_eq!(short(Duration::from_secs(150)), "2m 30s");
         assert_eq!(count(1, "directory"), "1 directory");
         assert_eq!(count(2000, "directory"), "2,000 directories");
+        assert_eq!(count(2, "batch"), "2 batches");
         assert_eq!(count(0, "file"), "0 files");
     }
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::Sender;
 use super::OnDrop;
 use crate::control::Control;
 use crate::error::caught;
+use crate::latencies::Latencies;
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::record::{Batch, Event, Outcome, Results};
@@ -32,15 +33,17 @@ pub(super) enum Work {
 
 type Shared = Large<Counted>;
 
-/// An open file, with how many of its bytes the progress display counts as under way.
+/// An open file, with when that was, and how many of its bytes the progress display counts as under way.
 pub(super) struct Counted {
     file: OpenFile,
+    since: Instant,
     under_way: AtomicU64,
 }
 
 /// What one worker did.
 pub(super) struct Done {
     pub(super) times: StepTimes,
+    pub(super) batches: Latencies,
     pub(super) tally: Tally,
 }
 
@@ -82,6 +85,7 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         stage: Stage::new(plan, control, budget),
         own: Vec::new(),
         busy: Duration::ZERO,
+        batches: Latencies::new(),
     };
     while !is_let_go {
         let Some(work) = queue.take() else {
@@ -106,7 +110,7 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         workers_waited: clock.elapsed().saturating_sub(hand.busy),
         ..StepTimes::default()
     };
-    Done { times, tally: hand.stage.into_tally() }
+    Done { times, batches: hand.batches, tally: hand.stage.into_tally() }
 }
 
 /// One worker at work.
@@ -119,6 +123,7 @@ struct Hand<'r> {
     /// What is left of the work that it took; the last is next.
     own: Vec<Work>,
     busy: Duration,
+    batches: Latencies,
 }
 
 impl Hand<'_> {
@@ -160,9 +165,10 @@ impl Hand<'_> {
                 }
             },
         );
-        self.busy += since.elapsed();
+        let took = since.elapsed();
+        self.busy += took;
         let Worked { results, mut rest, is_large_next } = worked;
-        self.report(results);
+        self.report(results, took);
         if rest.is_empty() {
             return;
         }
@@ -203,7 +209,8 @@ impl Hand<'_> {
             }
             None => return,
         };
-        self.busy += since.elapsed();
+        let took = since.elapsed();
+        self.busy += took;
         match opened {
             // It was larger when it was put off.
             Ok(file) if file.size() < self.desk.plan.share_bytes => {
@@ -212,12 +219,12 @@ impl Hand<'_> {
             }
             Ok(file) => {
                 let (size, mtime_ns) = (file.size(), file.mtime_ns());
-                let file = Counted { file, under_way: AtomicU64::new(0) };
+                let file = Counted { file, since, under_way: AtomicU64::new(0) };
                 self.parts(&Arc::new(Large::new(divided, batch, file, size, mtime_ns)), true);
             }
             Err(outcome) => {
                 batch.release_handles();
-                self.report(Results::of_one(batch, outcome));
+                self.report(Results::of_one(batch, outcome), took);
             }
         }
     }
@@ -261,13 +268,18 @@ impl Hand<'_> {
                 return;
             }
             if let Some(results) = results {
-                self.report(results);
+                self.report(results, large.file.since.elapsed());
                 control.forget_under_way(large.file.under_way.load(Ordering::Relaxed));
             }
         }
     }
 
-    fn report(&self, results: Results) {
+    /// Gives away what came of a batch, or of a piece of one, that `took` so long.
+    fn report(&mut self, results: Results, took: Duration) {
+        // What a cancelled run leaves unread took no time that says anything.
+        if results.records().next().is_some() {
+            self.batches.record(took);
+        }
         // A sink that failed takes nothing more, and has said so through `control`.
         if !results.is_empty() {
             drop(self.results.send(results));

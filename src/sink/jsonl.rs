@@ -12,6 +12,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::Sink;
 use crate::error::FileError;
+use crate::latencies::Latencies;
 use crate::plan::Plan;
 use crate::record::{Column, Outcome, Record, Value};
 use crate::report::{Move, Report, Staged, Volume};
@@ -227,6 +228,8 @@ struct End<'a> {
     bytes: u64,
     seconds: f64,
     step_seconds: StepSeconds,
+    batches: u64,
+    batch_seconds: BatchSeconds,
     devices: Devices,
     staged: StagedFiles,
     walkers: usize,
@@ -245,6 +248,29 @@ struct StepSeconds {
     analyse: f64,
     sink: f64,
     workers_waited: f64,
+}
+
+/// How long batches took; null where there was none.
+#[derive(Serialize)]
+struct BatchSeconds {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    p999: Option<f64>,
+    max: Option<f64>,
+}
+
+impl From<&Latencies> for BatchSeconds {
+    fn from(batches: &Latencies) -> BatchSeconds {
+        let quantile = |quantile: f64| batches.quantile(quantile).map(|time| time.as_secs_f64());
+        BatchSeconds {
+            p50: quantile(0.5),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: batches.max().map(|time| time.as_secs_f64()),
+        }
+    }
 }
 
 /// How files came to be read.
@@ -327,6 +353,8 @@ impl<'a> End<'a> {
                 sink: steps.sink.as_secs_f64(),
                 workers_waited: steps.workers_waited.as_secs_f64(),
             },
+            batches: report.batches.count(),
+            batch_seconds: BatchSeconds::from(&report.batches),
             devices: Devices { cpu: Device { files: ledger.done, bytes: ledger.bytes } },
             staged: StagedFiles::from(&report.staged),
             walkers: report.walkers,
