@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{BenchError, Watch};
+use super::{Answers, BenchError, Watch};
 
 /// Where memory is a file system, unless told otherwise.
 const DEFAULT_DIRECTORY: &str = "/dev/shm";
@@ -72,16 +72,7 @@ impl RamDisk {
         let mut disk = RamDisk::empty(directory)?;
         let files = disk.copy_directories(source)?;
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-        let free = free_bytes(&disk.directory).map_err(BenchError::file(&disk.directory))?;
-        let room = bytes_max.min(free);
-        if bytes > room {
-            let why = if bytes_max <= free { "may be used" } else { "are free" };
-            return Err(BenchError::Refused(format!(
-                "{} bytes do not fit the RAM disk {}, of which {room} {why}: name a larger one with --ram-disk",
-                bytes,
-                disk.directory.parent().unwrap_or(Path::new("/")).display(),
-            )));
-        }
+        disk.check_room(bytes, bytes_max)?;
         let mut done = 0;
         for file in &files {
             if watch.is_cancelled() {
@@ -96,6 +87,39 @@ impl RamDisk {
         disk.bytes = bytes;
         disk.load_seconds = since.elapsed().as_secs_f64();
         Ok(disk)
+    }
+
+    /// Lets `make` make a tree there, of which it is known what is in it.
+    ///
+    /// # Errors
+    /// As [`RamDisk::empty`], when the tree does not fit, and those of `make`.
+    pub fn fill(
+        directory: Option<&Path>,
+        known: &Answers,
+        make: impl FnOnce(&Path) -> Result<(), BenchError>,
+    ) -> Result<RamDisk, BenchError> {
+        let since = Instant::now();
+        let mut disk = RamDisk::empty(directory)?;
+        disk.check_room(known.bytes, u64::MAX)?;
+        make(&disk.directory)?;
+        disk.files = known.files;
+        disk.bytes = known.bytes;
+        disk.load_seconds = since.elapsed().as_secs_f64();
+        Ok(disk)
+    }
+
+    /// Refuses what does not fit.
+    fn check_room(&self, bytes: u64, bytes_max: u64) -> Result<(), BenchError> {
+        let free = free_bytes(&self.directory).map_err(BenchError::file(&self.directory))?;
+        let room = bytes_max.min(free);
+        if bytes <= room {
+            return Ok(());
+        }
+        let why = if bytes_max <= free { "may be used" } else { "are free" };
+        let place = self.directory.parent().unwrap_or(Path::new("/")).display();
+        Err(BenchError::Refused(format!(
+            "{bytes} bytes do not fit the RAM disk {place}, of which {room} {why}: name a larger one with --ram-disk"
+        )))
     }
 
     /// Where the tree lies.

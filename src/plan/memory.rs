@@ -19,6 +19,22 @@ const WORKER_BYTES: u64 = 512 << 10;
 const SORTED_FILE_BYTES: u64 = 512;
 
 impl Plan {
+    /// What a run of this plan may take of memory, in bytes, with all the workers that it may have: an upper bound of what
+    /// was measured.
+    pub fn memory_bytes_estimate(&self) -> u64 {
+        let mapped = match self.staging {
+            Staging::Auto | Staging::Mmap => self.map_window_bytes as u64,
+            Staging::Read | Staging::RamDisk => 0,
+        };
+        let ram_disk = if self.staging == Staging::RamDisk { self.ram_disk_bytes_max } else { 0 };
+        let window = match self.sort {
+            Sort::None => 0,
+            Sort::Path => self.sort_window_files_max as u64 * SORTED_FILE_BYTES,
+        };
+        let workers = (self.worker_bytes().saturating_add(mapped)).saturating_mul(self.workers_most() as u64);
+        (BASE_BYTES + self.walkers as u64 * WALKER_BYTES + window + ram_disk).saturating_add(workers)
+    }
+
     /// Makes the plan one that keeps to its `memory_bytes_max`: a smaller window for sorting, no mappings, less RAM disk,
     /// fewer workers, in this order. `notes` tell where that is fewer than asked for.
     ///
@@ -28,9 +44,7 @@ impl Plan {
         let Some(limit) = self.memory_bytes_max else { return Ok(()) };
         let walkers = self.walkers as u64 * WALKER_BYTES;
         let mut taken = BASE_BYTES + walkers;
-        // What it works on and what came of it; and for each worker two of either may wait.
-        let batches = 6_u64.saturating_mul(self.batch_bytes());
-        let mut worker = (WORKER_BYTES + self.block_bytes as u64).saturating_add(batches);
+        let mut worker = self.worker_bytes();
         let mut window = 0;
         if self.sort == Sort::Path {
             // Not less than a few batches, or the workers would wait for each other all the time.
@@ -75,6 +89,13 @@ impl Plan {
         }
         self.workers_max = self.workers_max.min(workers);
         Ok(())
+    }
+
+    /// What a worker takes that maps nothing.
+    fn worker_bytes(&self) -> u64 {
+        // What it works on and what came of it; and for each worker two of either may wait.
+        let batches = 6_u64.saturating_mul(self.batch_bytes());
+        (WORKER_BYTES + self.block_bytes as u64).saturating_add(batches)
     }
 
     fn batch_bytes(&self) -> u64 {
@@ -128,6 +149,16 @@ mod tests {
                 }
                 assert_eq!(before, 8);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_estimated_suffices() {
+        for staging in [Staging::Auto, Staging::Read, Staging::RamDisk] {
+            let asked = Plan { staging, ..plan(0) };
+            let limit = asked.memory_bytes_estimate() + asked.ram_disk_bytes_max;
+            let (fitted, notes) = fit(Plan { memory_bytes_max: Some(limit), ..asked }).expect("enough");
+            assert!(fitted.workers_most() == 8 && fitted.staging == staging && notes.is_empty(), "{notes:?}");
         }
     }
 

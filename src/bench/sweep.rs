@@ -1,0 +1,467 @@
+//! Which settings are best for given files here: workers, files a batch, how files are reached.
+//!
+//! Every run is checked against the answers of the first one (or those that a corpus is known to have), and every
+//! measurement is handed on as it is made.
+
+mod race;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::race::Fate;
+use self::race::{Race, Taken};
+
+use super::machine::memory_available_bytes;
+use super::measure::{CacheState, Measured, drop_caches, measure};
+use super::record::{RecordRow, RowKind};
+use super::{Answers, BenchError, Machine, RamDisk, Spread, Watch, corpus, differences};
+use crate::analyses;
+use crate::plan::{Plan, Staging, Workers};
+
+/// One combination of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Threads that open, read and analyse.
+    pub workers: Workers,
+    /// Files a batch, at most.
+    pub batch_files: usize,
+    /// How files are reached. With [`Staging::RamDisk`] the whole tree is copied to a RAM disk once, before anything is
+    /// timed, and read there.
+    pub stage: Staging,
+}
+
+impl Point {
+    fn workers_number(&self) -> Option<usize> {
+        match self.workers {
+            Workers::Auto => None,
+            Workers::Number(number) => Some(number),
+        }
+    }
+
+    /// The word for its workers.
+    pub fn workers_name(&self) -> String {
+        self.workers_number().map_or_else(|| "auto".to_owned(), |number| number.to_string())
+    }
+
+    /// The word for how files are reached.
+    pub fn stage_name(&self) -> &'static str {
+        match self.stage {
+            Staging::Auto => "auto",
+            Staging::Read => "read",
+            Staging::Mmap => "mmap",
+            Staging::RamDisk => "ram-disk",
+        }
+    }
+
+    /// The plan of a run of it over the tree at `path`.
+    pub fn plan(&self, path: &Path, list: &str) -> Result<Plan, BenchError> {
+        let mut plan = Plan::new([path]);
+        plan.analyses = analyses::parse(list).map_err(|error| BenchError::Refused(error.to_string()))?;
+        plan.workers = self.workers;
+        plan.batch_files_max = self.batch_files;
+        if let Workers::Number(workers) = self.workers {
+            plan.queue_batches_max = 2 * workers;
+        }
+        // What lies in memory is read.
+        plan.staging = if self.stage == Staging::RamDisk { Staging::Read } else { self.stage };
+        if plan.staging == Staging::Mmap {
+            // As on the command line.
+            plan.map_bytes_min = 1 << 20;
+        }
+        Ok(plan)
+    }
+}
+
+/// How points are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Search {
+    /// All where they are few, successive halving where they are many; a direction that falls twice is given up.
+    #[default]
+    Auto,
+    /// Every point, as often as any other.
+    Full,
+    /// Successive halving.
+    Halving,
+}
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// The tree, one directory.
+    pub path: PathBuf,
+    /// List of analyses, as on the command line.
+    pub analyses: String,
+    /// Workers to try.
+    pub workers: Vec<Workers>,
+    /// Files a batch to try.
+    pub batch_files: Vec<usize>,
+    /// Ways to reach files to try.
+    pub stages: Vec<Staging>,
+    /// How points are chosen.
+    pub search: Search,
+    /// Counted runs of each point that is measured to the end.
+    pub repetitions: usize,
+    /// Decides the order of the runs.
+    pub seed: u64,
+    /// What the system's cache holds before each run.
+    pub cache: CacheState,
+    /// Points that may take more, in bytes, are not measured; without it, half of what is free.
+    pub memory_bytes_max: Option<u64>,
+    /// Where the RAM disk is: a directory of a tmpfs; without one, /dev/shm.
+    pub ram_disk_directory: Option<PathBuf>,
+}
+
+/// What came of a point.
+#[derive(Debug, Clone)]
+pub struct PointResult {
+    /// Which.
+    pub point: Point,
+    /// What became of it.
+    pub fate: Fate,
+    /// Files a second, over its samples.
+    pub rate: Spread,
+    /// What else its samples had, in the median.
+    pub row: RecordRow,
+}
+
+/// What came of a sweep.
+#[derive(Debug, Clone)]
+pub struct SweepResult {
+    /// Every point, small ones first.
+    pub points: Vec<PointResult>,
+    /// The best of all, by its place among them.
+    pub best: Option<usize>,
+    /// The best of those that read the tree where it lies.
+    pub best_in_place: Option<usize>,
+    /// Files of the tree, and their bytes.
+    pub answers: Option<Answers>,
+    /// What loading the RAM disk took, in seconds, and bytes there.
+    pub ram_disk: Option<(f64, u64)>,
+    /// Whether it was cancelled before its end.
+    pub cancelled: bool,
+}
+
+impl Sweep {
+    /// The points, in the order in which they grow.
+    pub fn points(&self) -> Vec<Point> {
+        let numbers: BTreeSet<usize> = self.workers.iter().filter_map(|workers| number(*workers)).collect();
+        let mut workers: Vec<Workers> = numbers.into_iter().map(Workers::Number).collect();
+        workers.extend(self.workers.contains(&Workers::Auto).then_some(Workers::Auto));
+        let batches: BTreeSet<usize> = self.batch_files.iter().copied().collect();
+        let mut points: Vec<Point> = Vec::new();
+        for &stage in &self.stages {
+            for &workers in &workers {
+                let more = batches.iter().map(|&batch_files| Point { workers, batch_files, stage });
+                points.extend(more.filter(|point| !points.contains(point)).collect::<Vec<_>>());
+            }
+        }
+        points
+    }
+
+    /// What all rows of this sweep have in common.
+    pub fn conditions(&self) -> Result<RecordRow, BenchError> {
+        let corpus = corpus::recognise(&self.path)?;
+        let tree = match &corpus {
+            Some(recipe) => recipe.name.clone(),
+            None => crate::sink::printable(self.path.as_os_str().as_encoded_bytes()).into_owned(),
+        };
+        let row = RecordRow {
+            cache: self.cache.name().to_owned(),
+            analyses: self.analyses.clone(),
+            tree,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..RecordRow::default()
+        };
+        Ok(row.on(Machine::here(&self.path)))
+    }
+
+    /// Measures. `known` are rows of an earlier run of the same sweep, which need not be measured again; `write` is given
+    /// every row as it is made. When it is cancelled, what was measured is the result.
+    ///
+    /// # Errors
+    /// When nothing can be measured, or `write` fails.
+    pub fn run(
+        &self,
+        known: &[RecordRow],
+        write: &mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
+        watch: &Watch<'_>,
+    ) -> Result<SweepResult, BenchError> {
+        let conditions = self.conditions()?;
+        let points = self.points();
+        if points.is_empty() {
+            return Err(BenchError::Refused("a sweep of no points".to_owned()));
+        }
+        if self.cache == CacheState::Cold {
+            drop_caches()?;
+        }
+        let expected = corpus::recognise(&self.path)?.map(|recipe| recipe.answers().clone());
+        let disk = self.load(&points, &conditions, write, watch)?;
+        let memory = self.memory_bytes_max.or_else(|| Some(memory_available_bytes()? / 2));
+        let held = disk.as_ref().map_or(0, |disk| disk.bytes);
+        let refused = |point: &Point| {
+            let plan = point.plan(&self.path, &self.analyses).ok()?;
+            let needed = plan.memory_bytes_estimate() + if point.stage == Staging::RamDisk { held } else { 0 };
+            let limit = memory?;
+            let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+            (needed > limit).then(|| {
+                format!("may take {} MiB of memory, more than {} MiB", mebibytes(needed), mebibytes(limit))
+            })
+        };
+        let mut race = Race::new(points.clone(), refused);
+        let mut runs = Runs {
+            sweep: self,
+            points: &points,
+            conditions,
+            expected,
+            disk: disk.as_ref(),
+            known: known.iter().map(|row| (key(row), row)).collect(),
+            rows: vec![Vec::new(); points.len()],
+            done: 0,
+            write,
+            watch,
+        };
+        let mut take = |at: usize, repetition: usize| runs.take(at, repetition);
+        let ran = race.run(self.search, self.repetitions, self.seed, &mut take);
+        let cancelled = match ran {
+            Ok(()) => false,
+            Err(BenchError::Cancelled) => true,
+            Err(error) => return Err(error),
+        };
+        let ram_disk = disk.as_ref().map(|disk| (disk.load_seconds, disk.bytes));
+        runs.conclude(&race, ram_disk, cancelled)
+    }
+
+    /// Copies the tree to a RAM disk where a point asks for it, with a row of its own.
+    fn load(
+        &self,
+        points: &[Point],
+        conditions: &RecordRow,
+        write: &mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
+        watch: &Watch<'_>,
+    ) -> Result<Option<RamDisk>, BenchError> {
+        if !points.iter().any(|point| point.stage == Staging::RamDisk) {
+            return Ok(None);
+        }
+        let room = self.memory_bytes_max.unwrap_or(u64::MAX);
+        let disk = RamDisk::load(&self.path, self.ram_disk_directory.as_deref(), room, watch)?;
+        write(&RecordRow {
+            row: RowKind::Load,
+            at: now(),
+            stage: "ram-disk".to_owned(),
+            seconds: Some(disk.load_seconds),
+            files: Some(disk.files),
+            bytes: Some(disk.bytes),
+            files_per_second: Some(disk.files as f64 / disk.load_seconds),
+            mb_per_second: Some(disk.bytes as f64 / 1e6 / disk.load_seconds),
+            ram_disk_bytes: Some(disk.bytes),
+            ..conditions.clone()
+        })?;
+        Ok(Some(disk))
+    }
+}
+
+/// The runs of a sweep, and what they left.
+struct Runs<'s> {
+    sweep: &'s Sweep,
+    points: &'s [Point],
+    conditions: RecordRow,
+    /// The answers of the first run, or those that are known.
+    expected: Option<Answers>,
+    disk: Option<&'s RamDisk>,
+    known: HashMap<Key, &'s RecordRow>,
+    rows: Vec<Vec<RecordRow>>,
+    done: u64,
+    write: &'s mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
+    watch: &'s Watch<'s>,
+}
+
+/// Which run of which point a row is of.
+type Key = (String, Option<usize>, String, Option<usize>);
+
+fn key(row: &RecordRow) -> Key {
+    (row.workers.clone(), row.batch_files, row.stage.clone(), row.repetition)
+}
+
+impl Runs<'_> {
+    /// Runs a point once, or takes what is known of that run.
+    fn take(&mut self, at: usize, repetition: usize) -> Result<Taken, BenchError> {
+        self.done += 1;
+        let point = self.points[at];
+        let empty = self.row(&point, RowKind::Sample, Some(repetition));
+        if let Some(known) = self.known.get(&key(&empty)) {
+            if known.row == RowKind::Error {
+                return Ok(Taken::Wrong(known.note.clone()));
+            }
+            if let (RowKind::WarmUp | RowKind::Sample, Some(rate)) = (known.row, known.files_per_second) {
+                if known.row == RowKind::Sample {
+                    self.rows[at].push((*known).clone());
+                }
+                return Ok(Taken::Rate(rate));
+            }
+        }
+        let (workers, stage) = (point.workers_name(), point.stage_name());
+        let what = format!("workers {workers}, batches of {}, {stage}", point.batch_files);
+        (self.watch.tell)(&what, self.done, 0);
+        let path = match self.disk {
+            Some(disk) if point.stage == Staging::RamDisk => disk.path(),
+            _ => &self.sweep.path,
+        };
+        let plan = point.plan(path, &self.sweep.analyses)?;
+        if self.sweep.cache == CacheState::Cold {
+            drop_caches()?;
+        }
+        if self.watch.is_cancelled() {
+            return Err(BenchError::Cancelled);
+        }
+        let measured = measure(&plan, self.watch.control)?;
+        let differing = match &self.expected {
+            Some(expected) => differences(expected, &measured.answers),
+            None => Vec::new(),
+        };
+        let rate = measured.files_per_second();
+        let mut row = filled(&empty, &measured);
+        row.ram_disk_bytes = self.disk.filter(|_| point.stage == Staging::RamDisk).map(|disk| disk.bytes);
+        self.expected.get_or_insert(measured.answers);
+        if !differing.is_empty() {
+            let what = differing.join(", ");
+            row.row = RowKind::Error;
+            row.note = what.clone();
+            (self.write)(&row)?;
+            return Ok(Taken::Wrong(what));
+        }
+        if repetition == 0 {
+            row.row = RowKind::WarmUp;
+        }
+        (self.write)(&row)?;
+        if repetition > 0 {
+            self.rows[at].push(row);
+        }
+        Ok(Taken::Rate(rate))
+    }
+
+    fn row(&self, point: &Point, row: RowKind, repetition: Option<usize>) -> RecordRow {
+        RecordRow {
+            row,
+            at: now(),
+            workers: point.workers_name(),
+            batch_files: Some(point.batch_files),
+            stage: point.stage_name().to_owned(),
+            repetition,
+            ..self.conditions.clone()
+        }
+    }
+
+    /// The result, and a row a point.
+    fn conclude(
+        &mut self,
+        race: &Race,
+        ram_disk: Option<(f64, u64)>,
+        cancelled: bool,
+    ) -> Result<SweepResult, BenchError> {
+        let mut results = Vec::new();
+        for (at, point) in self.points.iter().enumerate() {
+            let rate = Spread::of(&race.rates[at]);
+            let fate = race.fates[at].clone();
+            let mut row = summed_up(self.row(point, RowKind::Point, Some(rate.count)), &self.rows[at], &rate);
+            if let Fate::Skipped(why) | Fate::Wrong(why) = &fate {
+                row.row = if matches!(fate, Fate::Skipped(_)) { RowKind::Skipped } else { RowKind::Point };
+                row.note = why.clone();
+            }
+            results.push(PointResult { point: *point, fate, rate, row });
+        }
+        // Of a sweep that goes on later nothing is said yet.
+        if !cancelled {
+            // Points first: what is taken off again when the sweep is resumed begins there.
+            results.sort_by_key(|result| result.row.row == RowKind::Skipped);
+            for result in &results {
+                (self.write)(&result.row)?;
+            }
+            results.sort_by_key(|result| self.points.iter().position(|point| *point == result.point));
+        }
+        Ok(SweepResult {
+            points: results,
+            best: race.best(|_| true),
+            best_in_place: race.best(|point| point.stage != Staging::RamDisk),
+            answers: self.expected.clone(),
+            ram_disk,
+            cancelled,
+        })
+    }
+}
+
+/// What a run gave, in a row.
+fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
+    let seconds = |time: Duration| Some(time.as_secs_f64());
+    let quantile = |at: f64| measured.batches.quantile(at).map(|time| time.as_secs_f64());
+    let Measured { answers, steps, .. } = measured;
+    RecordRow {
+        seconds: Some(measured.seconds),
+        files_per_second: Some(measured.files_per_second()),
+        mb_per_second: Some(answers.bytes as f64 / 1e6 / measured.seconds),
+        files: Some(answers.files),
+        bytes: Some(answers.bytes),
+        error_rate: Some(measured.failed as f64 / (measured.met as f64).max(1.0)),
+        walk_seconds: seconds(steps.walk),
+        stage_seconds: seconds(steps.stage),
+        analyse_seconds: seconds(steps.analyse),
+        sink_seconds: seconds(steps.sink),
+        workers_waited_seconds: seconds(steps.workers_waited),
+        batches: Some(measured.batches.count()),
+        batch_p50_seconds: quantile(0.5),
+        batch_p95_seconds: quantile(0.95),
+        batch_p99_seconds: quantile(0.99),
+        batch_p999_seconds: quantile(0.999),
+        cpu_seconds: measured.cpu_seconds,
+        peak_memory_bytes: measured.peak_memory_bytes,
+        note: measured.notes.join("; ").replace('\n', " "),
+        ..row.clone()
+    }
+}
+
+/// The median of each figure.
+fn summed_up(row: RecordRow, samples: &[RecordRow], rate: &Spread) -> RecordRow {
+    let median = |of: fn(&RecordRow) -> Option<f64>| {
+        let numbers: Vec<f64> = samples.iter().filter_map(of).collect();
+        (!numbers.is_empty()).then(|| Spread::of(&numbers).median)
+    };
+    let most = |of: fn(&RecordRow) -> Option<u64>| samples.iter().filter_map(of).max();
+    let measured = |figure: f64| (rate.count > 0).then_some(figure);
+    RecordRow {
+        seconds: median(|row| row.seconds),
+        files_per_second: measured(rate.median),
+        files_per_second_low: measured(rate.interval.low),
+        files_per_second_high: measured(rate.interval.high),
+        variation: measured(rate.variation),
+        mb_per_second: median(|row| row.mb_per_second),
+        files: most(|row| row.files),
+        bytes: most(|row| row.bytes),
+        error_rate: median(|row| row.error_rate),
+        walk_seconds: median(|row| row.walk_seconds),
+        stage_seconds: median(|row| row.stage_seconds),
+        analyse_seconds: median(|row| row.analyse_seconds),
+        sink_seconds: median(|row| row.sink_seconds),
+        workers_waited_seconds: median(|row| row.workers_waited_seconds),
+        batches: most(|row| row.batches),
+        batch_p50_seconds: median(|row| row.batch_p50_seconds),
+        batch_p95_seconds: median(|row| row.batch_p95_seconds),
+        batch_p99_seconds: median(|row| row.batch_p99_seconds),
+        batch_p999_seconds: median(|row| row.batch_p999_seconds),
+        cpu_seconds: median(|row| row.cpu_seconds),
+        peak_memory_bytes: most(|row| row.peak_memory_bytes),
+        ram_disk_bytes: most(|row| row.ram_disk_bytes),
+        note: samples.iter().map(|row| row.note.as_str()).find(|note| !note.is_empty()).unwrap_or("").to_owned(),
+        ..row
+    }
+}
+
+fn number(workers: Workers) -> Option<usize> {
+    match workers {
+        Workers::Auto => None,
+        Workers::Number(number) => Some(number),
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

@@ -1,0 +1,279 @@
+//! Which points of a sweep are measured how often: pure, so that it can be tried on machines that are made up.
+//!
+//! First every point once, small ones before large ones: a direction in which the rate has fallen twice is followed no
+//! further. Then rounds in which every point that is left is measured once, in random order, so that what disturbs the
+//! machine meets all alike. Where there are many points, the better half goes on after some rounds (successive halving),
+//! until a few are left, and are measured longest.
+
+use super::super::statistics::{Spread, shuffled};
+use super::{Point, Search};
+use crate::bench::BenchError;
+
+/// What became of a point.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// Measured to the end.
+    Ran,
+    /// Slower than half of the others in a round of the halving: measured less often.
+    Behind,
+    /// Not measured, for the reason given.
+    Skipped(String),
+    /// Its answers differ, in what is named: its rates count for nothing.
+    Wrong(String),
+}
+
+/// What a run of a point gave.
+pub(super) enum Taken {
+    /// Files a second.
+    Rate(f64),
+    /// Wrong answers.
+    Wrong(String),
+}
+
+/// More points than this are halved, where that is left open.
+const MEASURED_ALL_MAX: usize = 12;
+/// So many are left in the end.
+const FINALISTS: usize = 4;
+/// A direction has fallen where the rate is below this share of the best in it.
+const FALLEN_BELOW: f64 = 0.8;
+
+/// The points of a sweep, and what is known of them.
+pub(super) struct Race {
+    points: Vec<Point>,
+    /// Of the first run of each, which warms up.
+    first: Vec<Option<f64>>,
+    /// Of each counted repetition.
+    pub(super) rates: Vec<Vec<f64>>,
+    pub(super) fates: Vec<Fate>,
+}
+
+impl Race {
+    /// `points` in the order in which they grow; `refused` says which are not to be measured.
+    pub(super) fn new(points: Vec<Point>, refused: impl Fn(&Point) -> Option<String>) -> Race {
+        let fates = points.iter().map(|point| refused(point).map_or(Fate::Ran, Fate::Skipped)).collect();
+        let count = points.len();
+        Race { points, first: vec![None; count], rates: vec![Vec::new(); count], fates }
+    }
+
+    /// Measures what is to be measured; `take` runs a point, and is given its number and the repetition's, which is 0 for
+    /// the one that warms up. On an error what was measured stays.
+    pub(super) fn run(
+        &mut self,
+        search: Search,
+        repetitions: usize,
+        seed: u64,
+        take: &mut dyn FnMut(usize, usize) -> Result<Taken, BenchError>,
+    ) -> Result<(), BenchError> {
+        for at in 0..self.points.len() {
+            if self.fates[at] == Fate::Ran && search != Search::Full {
+                self.skip_fallen(at);
+            }
+            if self.fates[at] == Fate::Ran {
+                match take(at, 0)? {
+                    Taken::Rate(rate) => self.first[at] = Some(rate),
+                    Taken::Wrong(what) => self.fates[at] = Fate::Wrong(what),
+                }
+            }
+        }
+        let halves = match search {
+            Search::Full => false,
+            Search::Halving => true,
+            Search::Auto => self.running().len() > MEASURED_ALL_MAX,
+        };
+        let mut repetition = 0;
+        if halves {
+            // Few rounds while there are many.
+            let mut rounds = 2;
+            while self.running().len() > FINALISTS {
+                self.rounds(&mut repetition, rounds, seed, take)?;
+                self.halve();
+                rounds += 1;
+            }
+            self.rounds(&mut repetition, repetitions, seed, take)
+        } else {
+            self.rounds(&mut repetition, repetitions, seed, take)
+        }
+    }
+
+    /// The numbers of the points that are still measured.
+    fn running(&self) -> Vec<usize> {
+        (0..self.points.len()).filter(|&at| self.fates[at] == Fate::Ran).collect()
+    }
+
+    fn rounds(
+        &mut self,
+        repetition: &mut usize,
+        rounds: usize,
+        seed: u64,
+        take: &mut dyn FnMut(usize, usize) -> Result<Taken, BenchError>,
+    ) -> Result<(), BenchError> {
+        for _ in 0..rounds {
+            *repetition += 1;
+            let running = self.running();
+            for at in shuffled(running.len(), seed.wrapping_add(*repetition as u64)) {
+                let at = running[at];
+                match take(at, *repetition)? {
+                    Taken::Rate(rate) => self.rates[at].push(rate),
+                    Taken::Wrong(what) => self.fates[at] = Fate::Wrong(what),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves behind the slower half, but never so many that fewer than the finalists are left.
+    fn halve(&mut self) {
+        let mut running = self.running();
+        running.sort_by(|&a, &b| self.median(b).total_cmp(&self.median(a)));
+        for at in running.drain(..).skip((self.running().len().div_ceil(2)).max(FINALISTS)) {
+            self.fates[at] = Fate::Behind;
+        }
+    }
+
+    fn median(&self, at: usize) -> f64 {
+        Spread::of(&self.rates[at]).median
+    }
+
+    /// Skips a point where the rate fell twice on the way to it: with more workers, or with larger batches.
+    fn skip_fallen(&mut self, at: usize) {
+        let point = self.points[at];
+        let directions: [(&str, fn(&Point, &Point) -> bool); 2] = [
+            ("more workers", |a, b| (a.stage, a.batch_files) == (b.stage, b.batch_files)),
+            ("larger batches", |a, b| (a.stage, a.workers) == (b.stage, b.workers)),
+        ];
+        for (what, is_along) in directions {
+            if what == "more workers" && point.workers_number().is_none() {
+                continue;
+            }
+            let before = (0..at).filter(|&other| {
+                let other = &self.points[other];
+                is_along(other, &point) && other.workers_number().is_some() == point.workers_number().is_some()
+            });
+            let mut best = f64::NEG_INFINITY;
+            let mut fallen = 0;
+            for other in before {
+                // What was not measured on the way did not get better.
+                let rate = self.first[other].unwrap_or(0.0);
+                fallen = if rate < FALLEN_BELOW * best { fallen + 1 } else { 0 };
+                best = best.max(rate);
+            }
+            if fallen >= 2 {
+                self.fates[at] = Fate::Skipped(format!("the rate fell twice with {what}"));
+                return;
+            }
+        }
+    }
+
+    /// The fastest in the median among those that `counts` and that were measured longest; of those within 1 % of it the one
+    /// with the fewest workers and the smallest batches.
+    pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
+        let measured = |at: &usize| {
+            matches!(self.fates[*at], Fate::Ran | Fate::Behind) && !self.rates[*at].is_empty() && counts(&self.points[*at])
+        };
+        let all: Vec<usize> = (0..self.points.len()).filter(measured).collect();
+        let most = all.iter().map(|&at| self.rates[at].len()).max()?;
+        let finalists = all.into_iter().filter(|&at| self.rates[at].len() == most);
+        let fastest = finalists.clone().map(|at| self.median(at)).fold(f64::NEG_INFINITY, f64::max);
+        let cost = |at: &usize| {
+            let point = &self.points[*at];
+            (point.workers_number().unwrap_or(0), point.batch_files)
+        };
+        finalists.filter(|&at| self.median(at) >= 0.99 * fastest).min_by_key(cost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Staging, Workers};
+
+    fn grid(workers: &[usize], batches: &[usize]) -> Vec<Point> {
+        let point = |&workers: &usize, &batch_files: &usize| Point {
+            workers: Workers::Number(workers),
+            batch_files,
+            stage: Staging::Read,
+        };
+        workers.iter().flat_map(|workers| batches.iter().map(move |batch| point(workers, batch))).collect()
+    }
+
+    /// A machine whose rate depends on workers and batch, with noise of some percent that depends on both and the repetition.
+    fn machine(points: &[Point], at: usize, repetition: usize, noise: f64) -> f64 {
+        let workers = points[at].workers_number().expect("numbers alone") as f64;
+        let batch = points[at].batch_files as f64;
+        let rate = 1000.0 / (1.0 + (workers.log2() - 2.0).powi(2) / 20.0 + (batch.log2() - 8.0).powi(2) / 100.0);
+        let order = shuffled(1000, (at * 1000 + repetition) as u64);
+        rate * (1.0 + noise * (order[0] as f64 / 1000.0 - 0.5))
+    }
+
+    fn race(points: &[Point], search: Search, noise: f64) -> (Race, usize) {
+        let mut race = Race::new(points.to_vec(), |_| None);
+        let mut runs = 0;
+        let mut take = |at: usize, repetition: usize| {
+            runs += 1;
+            Ok(Taken::Rate(machine(points, at, repetition, noise)))
+        };
+        race.run(search, 5, 7, &mut take).expect("it does not fail");
+        (race, runs)
+    }
+
+    #[test]
+    fn halving_finds_what_is_as_good_as_the_best_in_fewer_runs() {
+        let points = grid(&[1, 2, 4, 8, 16], &[16, 64, 256, 1000, 2000, 4000, 8000, 16000]);
+        let (full, full_runs) = race(&points, Search::Full, 0.1);
+        let (halved, runs) = race(&points, Search::Halving, 0.1);
+        assert_eq!(full_runs, 40 * 6);
+        assert!(runs < 220, "{runs}");
+        let best = (0..points.len()).map(|at| machine(&points, at, 0, 0.0)).fold(0.0, f64::max);
+        for race in [full, halved] {
+            let chosen = race.best(|_| true).expect("all were measured");
+            assert!(machine(&points, chosen, 0, 0.0) >= 0.95 * best, "{:?}", points[chosen]);
+        }
+    }
+
+    #[test]
+    fn a_direction_that_fell_twice_is_followed_no_further() {
+        let points = grid(&[1, 2, 4, 8, 16, 32, 64], &[256]);
+        let mut race = Race::new(points.clone(), |_| None);
+        let mut seen = Vec::new();
+        let mut take = |at: usize, repetition: usize| {
+            let workers = points[at].workers_number().expect("numbers alone");
+            if repetition == 0 {
+                seen.push(workers);
+            }
+            Ok(Taken::Rate(if workers <= 4 { 100.0 } else { 10.0 }))
+        };
+        race.run(Search::Auto, 3, 7, &mut take).expect("it does not fail");
+        assert_eq!(seen, [1, 2, 4, 8, 16]);
+        assert_eq!(race.fates[5], Fate::Skipped("the rate fell twice with more workers".to_owned()));
+        assert_eq!(race.fates[6], race.fates[5]);
+        // Of three that are alike the one with the fewest workers.
+        assert_eq!(race.best(|_| true), Some(0));
+    }
+
+    #[test]
+    fn wrong_answers_are_never_the_best() {
+        let points = grid(&[1, 2], &[256]);
+        let mut race = Race::new(points, |_| None);
+        let mut take = |at: usize, _: usize| {
+            Ok(if at == 1 { Taken::Wrong("blake3".to_owned()) } else { Taken::Rate(1.0) })
+        };
+        race.run(Search::Full, 3, 7, &mut take).expect("it does not fail");
+        assert_eq!(race.best(|_| true), Some(0));
+        assert_eq!(race.fates[1], Fate::Wrong("blake3".to_owned()));
+        assert_eq!(race.rates[1], [0.0; 0]);
+    }
+
+    #[test]
+    fn what_was_measured_before_an_interrupt_stays() {
+        let points = grid(&[1, 2, 4], &[256]);
+        let mut race = Race::new(points, |point| (point.workers_number() == Some(4)).then(|| "why".to_owned()));
+        let mut left = 4;
+        let mut take = |at: usize, _: usize| {
+            left -= 1;
+            if left == 0 { Err(BenchError::Cancelled) } else { Ok(Taken::Rate(at as f64)) }
+        };
+        assert!(matches!(race.run(Search::Full, 3, 7, &mut take), Err(BenchError::Cancelled)));
+        assert_eq!(race.rates.iter().map(Vec::len).sum::<usize>(), 1);
+        assert_eq!(race.fates[2], Fate::Skipped("why".to_owned()));
+    }
+}

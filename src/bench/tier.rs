@@ -1,0 +1,287 @@
+//! Tiers: steps of throughput with everything fixed, so that "fast enough" means the same everywhere. Three of files a second
+//! from a RAM disk, and one of our own, within reach of the machine's floor.
+
+use std::path::{Path, PathBuf};
+
+use super::limit::{FUSED, Limit, measure_limit};
+use super::measure::measure;
+use super::statistics::{Spread, shuffled};
+use super::sweep::Point;
+use super::{Answers, BenchError, RamDisk, Watch, corpus, differences};
+use crate::plan::{Staging, Workers};
+
+/// A step of throughput.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tier {
+    /// The word that selects it.
+    pub name: &'static str,
+    /// The corpus that is made where no tree is given.
+    pub recipe: &'static str,
+    /// Files that there must be at least.
+    pub files_min: u64,
+    /// Threads that open, read and analyse.
+    pub workers: usize,
+    /// Files a batch; each is measured.
+    pub batch_files: [usize; 2],
+    /// What may lie on the RAM disk, in bytes.
+    pub ram_disk_bytes_max: u64,
+    /// Files a second to reach.
+    pub target_files_per_second: u64,
+}
+
+/// The tiers of files a second, for a machine with so many cores.
+pub fn tiers(cores: usize) -> [Tier; 3] {
+    [
+        Tier {
+            name: "base",
+            recipe: "10k",
+            files_min: 10_000,
+            workers: 2 * cores + 8,
+            batch_files: [500, 1_000],
+            ram_disk_bytes_max: 2_000_000_000,
+            target_files_per_second: 1_000,
+        },
+        Tier {
+            name: "legendary",
+            recipe: "20k",
+            files_min: 20_000,
+            workers: 4 * cores + 16,
+            batch_files: [2_000, 5_000],
+            ram_disk_bytes_max: 2_000_000_000,
+            target_files_per_second: 7_000,
+        },
+        Tier {
+            name: "turbo",
+            recipe: "50k",
+            files_min: 50_000,
+            workers: 6 * cores + 32,
+            batch_files: [5_000, 10_000],
+            ram_disk_bytes_max: 5_000_000_000,
+            target_files_per_second: 10_000,
+        },
+    ]
+}
+
+/// What every tier asks: the size (always there), line feeds and SHA-256.
+pub const TIER_ANALYSES: &str = "lines,sha256";
+/// The engine's time over the floor's that the tier `limit` allows.
+pub const LIMIT_RATIO_MAX: f64 = 1.25;
+/// Standard deviation over mean that counts as stable.
+const VARIATION_MAX: f64 = 0.15;
+
+/// How a tier is measured.
+#[derive(Debug, Clone, Default)]
+pub struct TierRun {
+    /// The tree; without one, a corpus is made on the RAM disk.
+    pub path: Option<PathBuf>,
+    /// Where the RAM disk is: a directory of a tmpfs; without one, /dev/shm.
+    pub ram_disk_directory: Option<PathBuf>,
+    /// Counted runs.
+    pub repetitions: usize,
+}
+
+/// One thing that a tier asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Criterion {
+    /// What it is about.
+    pub what: String,
+    /// What was asked.
+    pub asked: String,
+    /// What was found.
+    pub found: String,
+    /// Whether that is enough.
+    pub is_met: bool,
+}
+
+/// What came of a tier.
+#[derive(Debug, Clone)]
+pub struct TierResult {
+    /// One by one.
+    pub criteria: Vec<Criterion>,
+    /// The rate over the target; of the tier `limit`, what it allows over what was found.
+    pub factor: f64,
+}
+
+impl TierResult {
+    /// Whether nothing is missed.
+    pub fn is_met(&self) -> bool {
+        self.criteria.iter().all(|criterion| criterion.is_met)
+    }
+}
+
+/// Measures a tier of files a second.
+///
+/// # Errors
+/// When there is no RAM disk or it is too small, the tree cannot be read at all, or it is cancelled.
+pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, BenchError> {
+    let (disk, expected) = fill(run, tier.recipe, tier.ram_disk_bytes_max, watch)?;
+    let points = tier.batch_files.map(|batch_files| Point {
+        workers: Workers::Number(tier.workers),
+        batch_files,
+        stage: Staging::Read,
+    });
+    let mut rates = vec![Vec::new(); points.len()];
+    let mut reference = expected.clone();
+    let (mut runs, mut wrong, mut failed) = (0_u64, 0, 0);
+    let of = (points.len() * (run.repetitions + 1)) as u64;
+    for repetition in 0..=run.repetitions {
+        for at in shuffled(points.len(), repetition as u64) {
+            (watch.tell)(&format!("tier {}", tier.name), runs, of);
+            let measured = measure(&points[at].plan(disk.path(), TIER_ANALYSES)?, watch.control)?;
+            runs += 1;
+            failed += measured.failed;
+            let reference = reference.get_or_insert_with(|| measured.answers.clone());
+            wrong += u64::from(!differences(reference, &measured.answers).is_empty());
+            // The first warms up.
+            if repetition > 0 {
+                rates[at].push(measured.files_per_second());
+            }
+        }
+    }
+    let files = reference.map_or(0, |answers| answers.files);
+    let spreads: Vec<Spread> = rates.iter().map(|rates| Spread::of(rates)).collect();
+    let target = tier.target_files_per_second as f64;
+    let mut criteria = Vec::new();
+    for (point, spread) in points.iter().zip(&spreads) {
+        criteria.push(Criterion {
+            what: format!("rate, {} workers, batches of {}", tier.workers, point.batch_files),
+            asked: format!("at least {target:.0} files/s"),
+            found: format!("{:.0} files/s ({:.0} to {:.0})", spread.median, spread.min, spread.max),
+            is_met: spread.median >= target,
+        });
+    }
+    criteria.extend(all_read(files, tier.files_min, failed));
+    criteria.push(verified(expected.is_some(), wrong, runs));
+    criteria.push(Criterion {
+        what: "RAM disk".to_owned(),
+        asked: format!("below {:.1} GB, the whole tree loaded first", tier.ram_disk_bytes_max as f64 / 1e9),
+        found: format!("{:.2} GB, loaded in {:.2} s", disk.bytes as f64 / 1e9, disk.load_seconds),
+        is_met: disk.bytes < tier.ram_disk_bytes_max,
+    });
+    criteria.push(stable(&spreads, target));
+    let slowest = spreads.iter().map(|spread| spread.median).fold(f64::INFINITY, f64::min);
+    Ok(TierResult { criteria, factor: slowest / target })
+}
+
+/// Measures the tier `limit`: the engine within reach of the machine's floor, without analyses, with BLAKE3, and with the
+/// fused set.
+///
+/// # Errors
+/// As [`run_tier`]; the floor is measured on Linux only.
+pub fn run_limit_tier(run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, BenchError> {
+    let made;
+    let path = match &run.path {
+        Some(path) => path.as_path(),
+        None => {
+            made = fill(run, "10k", u64::MAX, watch)?.0;
+            made.path()
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let limit = Limit {
+        path: path.to_owned(),
+        threads: vec![cores],
+        analyses: ["none", "blake3", FUSED].map(str::to_owned).to_vec(),
+        rounds: run.repetitions,
+    };
+    let limits = measure_limit(&limit, watch)?;
+    let mut criteria = Vec::new();
+    let mut worst = 0.0_f64;
+    for line in &limits.lines {
+        let Some(ratio) = line.ratio else { continue };
+        worst = worst.max(ratio.median);
+        criteria.push(Criterion {
+            what: format!("time over the floor, -a {}", line.bare.name()),
+            asked: format!("at most {LIMIT_RATIO_MAX}"),
+            found: format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.min, ratio.max),
+            is_met: ratio.median <= LIMIT_RATIO_MAX,
+        });
+    }
+    criteria.extend(all_read(limits.files, 1, limits.errors));
+    Ok(TierResult { criteria, factor: LIMIT_RATIO_MAX / worst })
+}
+
+/// The tree on a RAM disk, and its answers where they are known beforehand.
+fn fill(
+    run: &TierRun,
+    recipe: &str,
+    bytes_max: u64,
+    watch: &Watch<'_>,
+) -> Result<(RamDisk, Option<Answers>), BenchError> {
+    let place = run.ram_disk_directory.as_deref();
+    match &run.path {
+        Some(path) => {
+            let known = corpus::recognise(path)?.map(|recipe| recipe.answers().clone());
+            Ok((RamDisk::load(path, place, bytes_max, watch)?, known))
+        }
+        None => {
+            let recipe = corpus::recipe(recipe)?;
+            let make = |directory: &Path| corpus::make(directory, &recipe, watch).map(drop);
+            let disk = RamDisk::fill(place, recipe.answers(), make)?;
+            Ok((disk, Some(recipe.answers().clone())))
+        }
+    }
+}
+
+fn all_read(files: u64, files_min: u64, failed: u64) -> [Criterion; 2] {
+    [
+        Criterion {
+            what: "files".to_owned(),
+            asked: format!("at least {files_min}"),
+            found: files.to_string(),
+            is_met: files >= files_min,
+        },
+        Criterion {
+            what: "all processed".to_owned(),
+            asked: "no path without an answer".to_owned(),
+            found: if failed == 0 { "none".to_owned() } else { format!("{failed} could not be read") },
+            is_met: failed == 0,
+        },
+    ]
+}
+
+fn verified(is_known: bool, wrong: u64, runs: u64) -> Criterion {
+    let with = if is_known { "those known of the corpus" } else { "those of the first run" };
+    Criterion {
+        what: "answers".to_owned(),
+        asked: format!("equal to {with}"),
+        found: format!("in {} of {runs} runs", runs - wrong),
+        is_met: wrong == 0,
+    }
+}
+
+fn stable(spreads: &[Spread], target: f64) -> Criterion {
+    let variation = spreads.iter().map(|spread| spread.variation).fold(0.0, f64::max);
+    let slowest = spreads.iter().map(|spread| spread.min).fold(f64::INFINITY, f64::min);
+    Criterion {
+        what: "stable".to_owned(),
+        asked: format!("every run reaches the target, variation at most {:.0} %", 100.0 * VARIATION_MAX),
+        found: format!("slowest {slowest:.0} files/s, variation {:.1} %", 100.0 * variation),
+        is_met: slowest >= target && variation <= VARIATION_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tiers_are_those_of_the_seed() {
+        let [base, legendary, turbo] = tiers(2);
+        assert_eq!((base.workers, legendary.workers, turbo.workers), (12, 24, 44));
+        assert_eq!(turbo.batch_files, [5_000, 10_000]);
+        for tier in [base, legendary, turbo] {
+            let recipe = corpus::recipe(tier.recipe).expect("there is one");
+            assert!(recipe.answers().files >= tier.files_min);
+            assert!(recipe.answers().bytes < tier.ram_disk_bytes_max);
+        }
+    }
+
+    #[test]
+    fn one_slow_run_or_much_spread_is_not_stable() {
+        let steady = Spread::of(&[100.0, 101.0, 99.0]);
+        assert!(stable(&[steady], 90.0).is_met);
+        assert!(!stable(&[steady], 99.5).is_met);
+        assert!(!stable(&[steady, Spread::of(&[100.0, 200.0, 150.0])], 90.0).is_met);
+    }
+}
