@@ -1,7 +1,9 @@
 //! Seams for tests. With the cargo feature `faults`, the n-th operation of a kind fails, panics or hangs, so that tests
-//! can let every single one go wrong. Without it all of this is nothing, and costs nothing.
+//! can let every single one go wrong; or all batches take so many percent longer, so that whatever looks for a slowdown can
+//! show that it finds one. Without it all of this is nothing, and costs nothing.
 
 use std::io;
+use std::time::Duration;
 
 /// What can be made to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Operation {
     Rename,
     /// Making a RAM disk, or writing to it.
     RamDisk,
+    /// Working off a batch, or a part of a large file. It cannot fail, only take longer.
+    Batch,
 }
 
 /// What is to go wrong in a run: nothing, unless the feature `faults` is on and a test says otherwise.
@@ -45,6 +49,13 @@ impl Faults {
     pub fn strike(&self, _: Operation) -> io::Result<()> {
         Ok(())
     }
+
+    /// To be called after a batch that `took` so long. Returns how long that is with the time that is lost on purpose.
+    #[cfg(not(feature = "faults"))]
+    #[inline(always)]
+    pub fn drag(&self, took: Duration) -> Duration {
+        took
+    }
 }
 
 #[cfg(feature = "faults")]
@@ -54,8 +65,9 @@ pub use self::seam::Effect;
 mod seam {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
 
-    use super::{Faults, Operation, io};
+    use super::{Duration, Faults, Operation, io};
 
     /// What becomes of the operation that is struck.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +80,8 @@ mod seam {
         Panics,
         /// It never returns.
         Hangs,
+        /// All of its kind take longer, by as many percent as otherwise says whose turn it is. For batches alone.
+        Slows,
     }
 
     #[derive(Debug)]
@@ -79,12 +93,13 @@ mod seam {
     }
 
     impl Faults {
-        /// The `at`-th operation of a kind, counted from 1, goes wrong.
+        /// The `at`-th operation of a kind, counted from 1, goes wrong. For [`Effect::Slows`] `at` is percent.
         pub fn new(operation: Operation, at: u64, effect: Effect) -> Faults {
             Faults { fault: Some(Arc::new(Fault { operation, at, effect, seen: AtomicU64::new(0) })) }
         }
 
-        /// Reads `OPERATION:N:EFFECT`, as in `read:3:once`; effects are `once`, `ever`, `panic` and `hang`.
+        /// Reads `OPERATION:N:EFFECT`, as in `read:3:once`; effects are `once`, `ever`, `panic` and `hang`. The only one for
+        /// batches is `batch:PERCENT:slow`.
         pub fn parse(text: &str) -> Option<Faults> {
             let mut parts = text.split(':');
             let operation = match parts.next()? {
@@ -98,6 +113,7 @@ mod seam {
                 "fsync" => Operation::Fsync,
                 "rename" => Operation::Rename,
                 "ram-disk" => Operation::RamDisk,
+                "batch" => Operation::Batch,
                 _ => return None,
             };
             let at = parts.next()?.parse().ok()?;
@@ -106,9 +122,11 @@ mod seam {
                 "ever" => Effect::FailsFromThenOn,
                 "panic" => Effect::Panics,
                 "hang" => Effect::Hangs,
+                "slow" => Effect::Slows,
                 _ => return None,
             };
-            Some(Faults::new(operation, at, effect))
+            let fits = (operation == Operation::Batch) == (effect == Effect::Slows);
+            fits.then(|| Faults::new(operation, at, effect))
         }
 
         /// Whether it came to the operation that was to go wrong.
@@ -129,11 +147,26 @@ mod seam {
                 Effect::FailsFromThenOn if number >= fault.at => Err(error(operation)),
                 _ if number != fault.at => Ok(()),
                 Effect::FailsOnce | Effect::FailsFromThenOn => Err(error(operation)),
+                Effect::Slows => Ok(()),
                 Effect::Panics => panic!("a fault on purpose"),
                 Effect::Hangs => loop {
                     std::thread::park();
                 },
             }
+        }
+
+        /// To be called after a batch that `took` so long. Returns how long that is with the time that is lost on purpose:
+        /// it is spent busy, as slower code would.
+        pub fn drag(&self, took: Duration) -> Duration {
+            let slows = |fault: &&Arc<Fault>| fault.effect == Effect::Slows;
+            let Some(fault) = self.fault.as_ref().filter(slows) else { return took };
+            fault.seen.store(fault.at, Ordering::Relaxed);
+            let lost = took.mul_f64(fault.at as f64 / 100.0);
+            let since = Instant::now();
+            while since.elapsed() < lost {
+                std::hint::spin_loop();
+            }
+            took + since.elapsed()
         }
     }
 

@@ -200,6 +200,43 @@ fn threads_that_cannot_be_started_leave_the_work_to_the_others() {
     }
 }
 
+/// Whatever looks for a slowdown finds this one: in what the workers were busy, and in how long each batch took.
+#[test]
+fn a_run_that_is_slowed_on_purpose_takes_longer_and_says_the_same() {
+    let tree = Tree::new();
+    for i in 0..64 {
+        tree.file(format!("{}/{i}", i % 5), "one two\n".repeat(20_000));
+    }
+    tree.file("large", "line\n".repeat(4 << 20));
+    // Divided, and not: a part of a large file is slowed as a batch is.
+    for share_bytes in [1 << 20, 1 << 30] {
+        let plan = Plan { share_bytes, block_bytes: 1 << 18, ..plan(&tree) };
+        let expected = scan(&plan).0;
+        let busy = |plan: &Plan| {
+            // The least of several says most about the work: others may want the cores too.
+            let runs = (0..5).map(|_| {
+                let (records, report) = scan(plan);
+                assert_eq!(records, expected);
+                (report.steps.stage + report.steps.analyse, report.batches.max().unwrap())
+            });
+            runs.reduce(|least, run| (least.0.min(run.0), least.1.min(run.1))).unwrap()
+        };
+        let faults = Faults::parse("batch:300:slow").unwrap();
+        let (plain, slow) = (busy(&plan), busy(&Plan { faults: faults.clone(), ..plan.clone() }));
+        assert!(faults.has_struck());
+        assert!(slow.0 > plain.0 * 2 && slow.1 > plain.1 * 2, "{share_bytes}: {plain:?}, {slow:?}");
+    }
+}
+
+#[test]
+fn a_fault_that_means_nothing_is_none() {
+    for fault in
+        ["batch:10:once", "read:10:slow", "batch:slow", "batch:-1:slow", "batch:10:slower", "nap:1:once"]
+    {
+        assert!(Faults::parse(fault).is_none(), "{fault}");
+    }
+}
+
 fn filemill(tree: &Tree, fault: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_filemill"));
     command.arg("scan").args(arguments).current_dir(tree.path()).env("FILEMILL_FAULT", fault);

@@ -93,7 +93,10 @@ fn an_interrupted_run_reports_what_it_read() {
     for (signal, code) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
         let tree = endless();
         tree.file("r.csv", "old");
-        let child = start(&tree, &["--format", "jsonl", "--out", "csv=r.csv", "--out", "jsonl=r.jsonl"]);
+        // A gate says nothing of half a run.
+        let gate = "--fail-below=1000000000000f/s";
+        let outs = ["--format", "jsonl", "--out", "csv=r.csv", "--out", "jsonl=r.jsonl", gate];
+        let child = start(&tree, &outs);
         // All that there is to read before the file that takes so long.
         wait_for(&tree.at("r.csv.partial"), 201);
         wait_for(&tree.at("r.jsonl.partial"), 201);

@@ -183,7 +183,9 @@ fn manual_pages_tell_of_every_flag_and_analysis() {
     for registered in filemill::analyses::REGISTRY {
         assert!(scan.contains(registered.name), "{}", registered.name);
     }
-    for section in ["ANALYSES", "FORMATS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES"] {
+    for section in
+        ["ANALYSES", "FORMATS", "\"RATES AND LATENCIES\"", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES"]
+    {
         assert!(scan.contains(&format!(".SH {section}")), "{section}\n{scan}");
     }
     assert_eq!(page("filemill.scan.1.schema.json"), filemill::sink::JSONL_SCHEMA);

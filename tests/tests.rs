@@ -3,6 +3,7 @@
 //! - `binary`: runs the binary, and reads what it says.
 //! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
 //! - `faults`: every operation goes wrong in turn.
+//! - `gates`: runs that are held against a rate or a latency.
 //! - `gitignore`: what git would leave out, by git's own word.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
 //! - `hostile`: trees that nobody would make on purpose.
@@ -31,6 +32,8 @@ mod binary;
 mod command;
 #[cfg(all(feature = "cli", feature = "faults"))]
 mod faults;
+#[cfg(feature = "cli")]
+mod gates;
 #[cfg(target_os = "linux")]
 mod gitignore;
 mod goldens;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use filemill::plan::Workers;
 
+use super::gates::Gates;
 use super::size::{parse_size, parse_size_above_zero};
 
 const STYLES: Styles = Styles::styled()
@@ -161,6 +162,9 @@ pub(crate) struct ScanFlags {
     #[arg(long, hide = true)]
     pub(crate) no_follow: bool,
 
+    #[command(flatten)]
+    pub(crate) gates: Gates,
+
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Messages")]
     pub(crate) color: When,
@@ -169,7 +173,7 @@ pub(crate) struct ScanFlags {
     #[arg(long, help_heading = "Messages")]
     pub(crate) no_progress: bool,
 
-    /// Say nothing on standard error but fatal errors
+    /// Say nothing on standard error but fatal errors and gates that failed
     #[arg(short, long, overrides_with = "verbose", help_heading = "Messages")]
     pub(crate) quiet: bool,
 
@@ -186,7 +190,7 @@ pub(crate) struct ScanFlags {
 fn after_scan_help() -> String {
     format!(
         "Analyses:\n{}
-Exit codes: 0 done; 2 usage, or the report is not usable; 3 finished, but something could not be read (each is \
+Exit codes: 0 done; 1 a gate failed; 2 usage, or the report is not usable; 3 finished, but something could not be read (each is \
          listed); 129, 130, 143 interrupted by HUP, INT, TERM
 
 Settings: a long flag can be set as FILEMILL_NAME (FILEMILL_BATCH_FILES=500), in ./filemill.toml, or in \
@@ -198,7 +202,8 @@ Examples:
   filemill scan -a blake3 --format jsonl /data > data.jsonl
   filemill scan -a full --out jsonl=all.jsonl --out b3sum=B3SUMS --sort path /data
   git ls-files -z | filemill scan --files0-from - --format table
-  filemill scan -g '*.rs' -g '!target' .",
+  filemill scan -g '*.rs' -g '!target' .
+  filemill scan --fail-below 7000f/s --fail-latency p99=50ms /data",
         analyses_help()
     )
 }

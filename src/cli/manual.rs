@@ -128,9 +128,30 @@ const SCAN: &[Section] = &[
         ],
     ),
     (
+        "RATES AND LATENCIES",
+        &[
+            (
+                "--fail-below RATE",
+                "So many files (7000f/s, 7000 files/s) or bytes (500MB/s, 2GiB/s) have to be read in a second, from the start of the run to its last record. Where no file was read there is no rate, and the gate fails.",
+            ),
+            (
+                "--fail-latency QUANTILE=DURATION",
+                "So many percent of the batches (p50, p99, p99.9) or all of them (max) may take no longer than DURATION (ns, us, ms, s), from a worker beginning with one until its results are ready. A quantile is known to two digits, and at most 1 % or half a microsecond too long; max is exact. The record end tells them (batch_seconds).",
+            ),
+            (
+                "",
+                "Each can be repeated. They are asked when the reports are complete; each that fails is a line on standard error, with -q too, and the exit code is 1. After an interrupt none is asked.",
+            ),
+        ],
+    ),
+    (
         "EXIT STATUS",
         &[
-            ("0", "Done. An empty tree, and a reader of standard output that goes away, are no errors."),
+            (
+                "0",
+                "Done, and every gate is reached. An empty tree, and a reader of standard output that goes away, are no errors.",
+            ),
+            ("1", "A gate failed (--fail-below, --fail-latency). Each has a line on standard error."),
             ("2", "A mistake on the command line, or the report is not usable."),
             (
                 "3",
@@ -140,7 +161,7 @@ const SCAN: &[Section] = &[
                 "129, 130, 143",
                 "Interrupted by HUP, INT or TERM. What was read by then is reported. A run that does not come to its end within 1.5 s is ended; a second signal ends it at once.",
             ),
-            ("", "When several apply, a signal goes first, then 2, then 3."),
+            ("", "When several apply, a signal goes first, then 2, then 1, then 3."),
         ],
     ),
     (

@@ -1,6 +1,7 @@
 //! The command line: flags (what was typed) become a plan (what it means). The only user of clap and indicatif.
 
 mod flags;
+mod gates;
 mod limits;
 mod lists;
 mod manual;
@@ -28,6 +29,8 @@ use self::flags::{Command, Flags};
 pub(crate) enum Exit {
     /// Done.
     Done,
+    /// A gate failed: the run was slower than it was to be.
+    GateFailed,
     /// Usage, or a fatal error: the report is not usable.
     Fatal,
     /// Finished, but at least one input could not be read.
@@ -40,6 +43,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(match exit {
             Exit::Done => 0,
+            Exit::GateFailed => 1,
             Exit::Fatal => 2,
             Exit::Incomplete => 3,
             Exit::Interrupted(code) => code,
@@ -190,6 +194,22 @@ mod tests {
         check(
             &["scan", "--batch-bytes", "0"],
             "invalid value '0' for '--batch-bytes <SIZE>': must be at least 1 byte: see `filemill scan --help`",
+        );
+        check(
+            &["scan", "--fail-below", "7000"],
+            "invalid value '7000' for '--fail-below <RATE>': it has no unit: use f/s, or a size as in MB/s and GiB/s: see `filemill scan --help`",
+        );
+        check(
+            &["scan", "--fail-below=-1f/s"],
+            "invalid value '-1f/s' for '--fail-below <RATE>': must be above 0: see `filemill scan --help`",
+        );
+        check(
+            &["scan", "--fail-latency", "mean=1ms"],
+            "invalid value 'mean=1ms' for '--fail-latency <QUANTILE=DURATION>': \"mean\" is no quantile: use p50, p99, p99.9 and the like, or max: see `filemill scan --help`",
+        );
+        check(
+            &["scan", "--fail-latency", "p99=5"],
+            "invalid value 'p99=5' for '--fail-latency <QUANTILE=DURATION>': it has no unit: use ns, us, ms or s: see `filemill scan --help`",
         );
         check(&["scan", "--out", "x"], "invalid value 'x' for '--out <FORMAT=FILE>': it has no '='");
         check(&["scan", "--out", "csv="], "invalid value 'csv=' for '--out <FORMAT=FILE>': it names no file");

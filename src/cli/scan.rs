@@ -84,8 +84,16 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
         count(report.ledger.failed_total(), "read");
         count(outputs.refused(), "expressed in a report");
     }
+    // Half a run says nothing about the whole.
+    let failed = if report.cancelled { Vec::new() } else { flags.gates.failed(&report) };
+    // In quiet too: without them nobody would know what the exit code is about.
+    failed.iter().for_each(|gate| complain(gate));
     let is_complete = report.is_complete() && outputs.refused() == 0;
-    Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
+    Ok(match (failed.is_empty(), is_complete) {
+        (false, _) => Exit::GateFailed,
+        (true, false) => Exit::Incomplete,
+        (true, true) => Exit::Done,
+    })
 }
 
 /// What the flags mean.

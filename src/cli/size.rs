@@ -6,19 +6,9 @@ pub(crate) fn parse_size(typed: &str) -> Result<u64, String> {
     let split = typed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(typed.len());
     let (number, unit) = typed.split_at(split);
     let unit = unit.trim();
-    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
-        _ => {
-            return Err(format!("unknown unit {unit:?}: use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB"));
-        }
+    let factor = if unit.is_empty() { Some(1) } else { unit_bytes(unit) };
+    let Some(factor) = factor else {
+        return Err(format!("unknown unit {unit:?}: use B, KB, MB, GB, TB, KiB, MiB, GiB or TiB"));
     };
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(factor).ok_or_else(|| "larger than any file can be".to_owned());
@@ -46,6 +36,22 @@ pub(crate) fn parse_size_above_zero(typed: &str) -> Result<u64, String> {
         0 => Err("must be at least 1 byte".to_owned()),
         size => Ok(size),
     }
+}
+
+/// How many bytes a unit stands for; `None` where there is no such unit.
+pub(crate) fn unit_bytes(unit: &str) -> Option<u64> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

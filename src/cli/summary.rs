@@ -341,7 +341,8 @@ pub(super) fn short(time: Duration) -> String {
         _ if seconds >= 120.0 => whole_seconds(time),
         _ if seconds >= 1.0 => format!("{seconds:.2} s"),
         _ if seconds >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
-        _ => format!("{:.0} µs", seconds * 1e6),
+        _ if seconds >= 1e-6 => format!("{:.0} µs", seconds * 1e6),
+        _ => format!("{:.0} ns", seconds * 1e9),
     }
 }
 
@@ -381,6 +382,7 @@ mod tests {
 
     #[test]
     fn times_and_counts_are_short() {
+        assert_eq!(short(Duration::from_nanos(1)), "1 ns");
         assert_eq!(short(Duration::from_micros(7)), "7 µs");
         assert_eq!(short(Duration::from_micros(1500)), "1.5 ms");
         assert_eq!(short(Duration::from_millis(1500)), "1.50 s");

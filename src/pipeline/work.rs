@@ -165,7 +165,7 @@ impl Hand<'_> {
                 }
             },
         );
-        let took = since.elapsed();
+        let took = plan.faults.drag(since.elapsed());
         self.busy += took;
         let Worked { results, mut rest, is_large_next } = worked;
         self.report(results, took);
@@ -232,7 +232,7 @@ impl Hand<'_> {
     /// Reads parts of a large file until there are none left for it; as a helper, until there is other work, or the pool is
     /// to be smaller.
     fn parts(&mut self, large: &Arc<Shared>, is_leader: bool) {
-        let Desk { control, queue, pool, .. } = self.desk;
+        let Desk { plan, control, queue, pool, .. } = self.desk;
         let mut whole = Passes::new();
         while let Some(part) = large.take(is_leader) {
             if queue.is_empty() && large.wants_help() {
@@ -262,7 +262,7 @@ impl Hand<'_> {
             let (stage, worker) = (&mut self.stage, &self.worker);
             let close = || stage.close_divided(&large.file.file);
             let results = large.put(&part, came, close, |divided, whole| worker.answer(divided, whole));
-            self.busy += since.elapsed();
+            self.busy += plan.faults.drag(since.elapsed());
             let is_wanted = !queue.is_empty() || pool.is_too_large();
             if results.is_none() && !is_leader && is_wanted && large.can_be_left() {
                 return;
