@@ -1,5 +1,6 @@
 //! The integration tests, one binary.
 //!
+//! - `bench`: the harness from outside: what it prints and records, its exit codes.
 //! - `binary`: runs the binary, and reads what it says.
 //! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
 //! - `faults`: every operation goes wrong in turn.
@@ -26,6 +27,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 #![allow(clippy::print_stdout, reason = "what could not be tried is told, and what was measured")]
 
+#[cfg(feature = "cli")]
+mod bench;
 #[cfg(feature = "cli")]
 mod binary;
 #[cfg(feature = "cli")]

@@ -66,6 +66,36 @@ pub fn differences(a: &Answers, b: &Answers) -> Vec<String> {
     all
 }
 
+/// The answers in a report of JSON lines, whose checksums are over the values as they are written there: to be compared
+/// with those of another report alone.
+///
+/// # Errors
+/// When it is no report, or was cut short.
+pub(crate) fn of_jsonl(report: &[u8]) -> Result<Answers, String> {
+    let mut answers = Answers::default();
+    let mut is_complete = false;
+    for line in report.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let record: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(line).map_err(|error| format!("is no report of JSON lines: {error}"))?;
+        let kind = record.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
+        match kind {
+            "file" => answers.files += 1,
+            "skipped" | "error" => answers.others += 1,
+            "end" => is_complete = true,
+            _ => {}
+        }
+        let Some(path) = record.get("path").filter(|_| !is_complete && kind != "begin") else { continue };
+        let path = XxHash3_64::oneshot(path.to_string().as_bytes());
+        answers.bytes += record.get("size").and_then(|size| size.as_u64()).unwrap_or(0);
+        for (key, value) in
+            record.iter().filter(|(key, _)| !["type", "path", "mtime_ns"].contains(&key.as_str()))
+        {
+            answers.checksums.entry(key.clone()).or_default().add(path, value.to_string().as_bytes());
+        }
+    }
+    if is_complete { Ok(answers) } else { Err("gave a report without an end".to_owned()) }
+}
+
 /// The sink that makes [`Answers`].
 #[derive(Debug, Default)]
 pub struct Collect {
@@ -188,6 +218,27 @@ mod tests {
         check(&[("a", DONE, 1), ("c", DONE, 2)], &["lines", "size"]);
         let failed = Outcome::Failed(FileError::new(Step::Stage, Cause::Io));
         check(&[("a", DONE, 1), ("b", failed, 0)], &["files", "bytes", "others", "lines", "size"]);
+    }
+
+    #[test]
+    fn reports_are_compared_by_what_both_answer() {
+        let of = |lines: &str| {
+            of_jsonl(format!("{{\"type\":\"begin\"}}\n{lines}\n{{\"type\":\"end\"}}\n").as_bytes())
+        };
+        let one = of(r#"{"type":"file","path":"a","size":3,"mtime_ns":5,"lines":1}
+{"type":"skipped","path":"b","reason":"fifo"}"#)
+        .expect("it is a report");
+        assert_eq!((one.files, one.bytes, one.others), (1, 3, 1));
+        let more = of(r#"{"type":"skipped","path":"b","reason":"fifo"}
+{"type":"file","path":"a","size":3,"mtime_ns":6,"lines":1,"words":7}"#)
+        .expect("it is a report");
+        assert_eq!(differences(&one, &more), [""; 0]);
+        let other = of(r#"{"type":"file","path":"a","size":3,"mtime_ns":5,"lines":2}
+{"type":"skipped","path":"b","reason":"socket"}"#)
+        .expect("it is a report");
+        assert_eq!(differences(&one, &other), ["lines", "reason"]);
+        assert_eq!(of_jsonl(b"{\"type\":\"begin\"}\n"), Err("gave a report without an end".to_owned()));
+        assert!(of_jsonl(b"what\n").is_err());
     }
 
     #[test]

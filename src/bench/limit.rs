@@ -40,9 +40,7 @@ impl Bare {
     pub(super) fn analyses(&self) -> Result<Vec<Arc<dyn Analysis>>, BenchError> {
         match self {
             Bare::Walk => Ok(Vec::new()),
-            Bare::Read(list) => {
-                analyses::parse(list).map_err(|error| BenchError::Refused(error.to_string()))
-            }
+            Bare::Read(list) => analyses::parse(list).map_err(|error| BenchError::Refused(error.to_string())),
         }
     }
 }
@@ -128,7 +126,7 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
             let (elapsed, counted) = match came {
                 Ok(came) => came,
                 Err(BenchError::Cancelled) if round > 1 => {
-                    return Ok(limits(limit, &bares, &sides, seconds, round - 1, read));
+                    return Ok(limits(&bares, &sides, seconds, round - 1, read));
                 }
                 Err(error) => return Err(error),
             };
@@ -145,7 +143,7 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
             }
         }
     }
-    Ok(limits(limit, &bares, &sides, seconds, limit.rounds, read))
+    Ok(limits(&bares, &sides, seconds, limit.rounds, read))
 }
 
 /// Seconds, and files, bytes and errors.
@@ -166,7 +164,6 @@ fn run_side(
 }
 
 fn limits(
-    limit: &Limit,
     bares: &[Bare],
     sides: &[Side],
     mut seconds: Vec<Vec<f64>>,
@@ -179,7 +176,8 @@ fn limits(
         let threaded = of_line(line).filter_map(|(side, seconds)| Some((side.threads?, seconds)));
         let floor: Vec<_> =
             threaded.clone().map(|(threads, seconds)| (threads, Spread::of(seconds))).collect();
-        let fastest = floor.iter().min_by(|a, b| a.1.median.total_cmp(&b.1.median)).map(|(threads, _)| *threads);
+        let fastest =
+            floor.iter().min_by(|a, b| a.1.median.total_cmp(&b.1.median)).map(|(threads, _)| *threads);
         let floor_seconds = threaded.clone().find(|(threads, _)| Some(*threads) == fastest);
         let engine = of_line(line).find(|(side, _)| side.threads.is_none()).map(|(_, seconds)| seconds);
         let ratio = engine.zip(floor_seconds).map(|(engine, (_, floor))| {

@@ -5,11 +5,17 @@
 //! carries the answers of its run ([`Answers`]): a fast wrong answer is an error, never a fast one.
 
 mod answers;
+pub mod check;
+pub mod corpus;
 pub mod limit;
 mod machine;
 mod measure;
+mod process;
 mod ram_disk;
+pub mod record;
 mod statistics;
+pub mod sweep;
+pub mod tier;
 
 use std::io;
 use std::path::{Path, PathBuf};

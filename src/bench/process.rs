@@ -1,7 +1,6 @@
 //! A program timed as a whole process, from its start to its exit.
 
 use std::ffi::OsString;
-use std::fmt::Write;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,11 +10,11 @@ use super::{BenchError, Watch};
 
 /// A build of filemill, and how it is started.
 #[derive(Debug, Clone)]
-pub struct Program {
+pub(crate) struct Program {
     /// The binary.
-    pub binary: PathBuf,
+    pub(crate) binary: PathBuf,
     /// Its arguments.
-    pub arguments: Vec<OsString>,
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// How often a cancelled benchmark looks up from waiting.
@@ -26,7 +25,7 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot be started, fails, or the benchmark is cancelled.
-    pub fn seconds(&self, watch: &Watch<'_>) -> Result<f64, BenchError> {
+    pub(crate) fn seconds(&self, watch: &Watch<'_>) -> Result<f64, BenchError> {
         let since = Instant::now();
         let child = self.start(Stdio::null())?;
         self.wait(child, watch)?;
@@ -37,7 +36,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::seconds`].
-    pub fn output(&self, watch: &Watch<'_>) -> Result<Vec<u8>, BenchError> {
+    pub(crate) fn output(&self, watch: &Watch<'_>) -> Result<Vec<u8>, BenchError> {
         let mut child = self.start(Stdio::piped())?;
         let mut output = Vec::new();
         if let Some(mut stdout) = child.stdout.take() {
@@ -78,18 +77,18 @@ impl Program {
         if watch.is_cancelled() {
             return Err(BenchError::Cancelled);
         }
-        if status.success() {
+        // Something could not be read: the answers say what.
+        const INCOMPLETE: i32 = 3;
+        if status.success() || status.code() == Some(INCOMPLETE) {
             return Ok(());
         }
-        let mut why = String::new();
+        let mut said = Vec::new();
         if let Some(mut stderr) = child.stderr.take() {
-            let mut said = Vec::new();
+            // What it says is only the reason of another error.
             drop(stderr.read_to_end(&mut said));
-            let said = String::from_utf8_lossy(&said);
-            if let Some(line) = said.lines().next() {
-                drop(write!(why, ": {line}"));
-            }
         }
+        let said = String::from_utf8_lossy(&said);
+        let why = said.lines().next().map_or_else(String::new, |line| format!(": {line}"));
         Err(BenchError::Refused(format!("{}: {status}{why}", self.shown())))
     }
 

@@ -141,7 +141,8 @@ impl RamDisk {
             if kind.is_dir() {
                 fs::create_dir(&to).map_err(BenchError::file(&to))?;
             } else if kind.is_file() {
-                let bytes = entry.metadata().map_err(io::Error::from).map_err(BenchError::file(entry.path()))?.len();
+                let bytes =
+                    entry.metadata().map_err(io::Error::from).map_err(BenchError::file(entry.path()))?.len();
                 files.push(File { path, bytes });
             } else if !copy_special(entry.path(), &to, kind).map_err(BenchError::file(entry.path()))? {
                 let path = entry.path().display();

@@ -131,12 +131,28 @@ impl RecordRow {
     }
 }
 
+/// Makes lines of rows, with a heading before the first.
+#[derive(Debug, Default)]
+pub struct Lines {
+    has_heading: bool,
+}
+
+impl Lines {
+    /// The line of a row.
+    ///
+    /// # Errors
+    /// When it cannot be expressed.
+    pub fn of(&mut self, row: &RecordRow) -> io::Result<Vec<u8>> {
+        lines(row, !std::mem::replace(&mut self.has_heading, true))
+    }
+}
+
 /// A file of rows that is being written.
 #[derive(Debug)]
 pub struct Record {
     path: PathBuf,
     file: File,
-    writes_header: bool,
+    lines: Lines,
 }
 
 impl Record {
@@ -145,14 +161,16 @@ impl Record {
     /// # Errors
     /// When there is a file already, or none can be made.
     pub fn create(path: &Path) -> Result<Record, BenchError> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error
+            .kind()
+        {
             io::ErrorKind::AlreadyExists => BenchError::Refused(format!(
                 "{}: is there already: --resume goes on with it, or name another",
                 path.display()
             )),
             _ => BenchError::file(path)(error),
         })?;
-        Ok(Record { path: path.to_owned(), file, writes_header: true })
+        Ok(Record { path: path.to_owned(), file, lines: Lines::default() })
     }
 
     /// A record that goes on, and its rows, which must be of the conditions of `like`: what was cut off in mid-row, and the
@@ -189,7 +207,8 @@ impl Record {
             if matches!(row.row, RowKind::Point | RowKind::Skipped) {
                 break;
             }
-            let differs = row.conditions().into_iter().zip(like.conditions()).find(|(there, here)| there != here);
+            let differs =
+                row.conditions().into_iter().zip(like.conditions()).find(|(there, here)| there != here);
             if let Some(((what, there), (_, here))) = differs {
                 return Err(BenchError::Refused(format!(
                     "{}: was made under other conditions: {what} {there}, here {here}",
@@ -201,7 +220,8 @@ impl Record {
         }
         file.set_len(end).map_err(BenchError::file(path))?;
         file.seek(io::SeekFrom::End(0)).map_err(BenchError::file(path))?;
-        Ok((Record { path: path.to_owned(), file, writes_header: whole == 0 }, rows))
+        let lines = Lines { has_heading: end > 0 };
+        Ok((Record { path: path.to_owned(), file, lines }, rows))
     }
 
     /// Adds a row, in one write.
@@ -209,10 +229,8 @@ impl Record {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, row: &RecordRow) -> Result<(), BenchError> {
-        let lines = lines(row, self.writes_header).map_err(BenchError::file(&self.path))?;
-        self.file.write_all(&lines).map_err(BenchError::file(&self.path))?;
-        self.writes_header = false;
-        Ok(())
+        let line = self.lines.of(row).map_err(BenchError::file(&self.path))?;
+        self.file.write_all(&line).map_err(BenchError::file(&self.path))
     }
 }
 

@@ -104,7 +104,11 @@ fn shift(sorted: Vec<f64>, rank_low: f64, is_enough: bool) -> Shift {
 
 /// A place among `count` sorted numbers, in their lower half.
 fn rank(at: f64, count: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 0, and cut to the half")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at least 0, and cut to the half"
+    )]
     let at = at.max(0.0).floor() as usize;
     at.min(count.saturating_sub(1) / 2)
 }

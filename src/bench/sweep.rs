@@ -164,7 +164,7 @@ impl Sweep {
         let corpus = corpus::recognise(&self.path)?;
         let tree = match &corpus {
             Some(recipe) => recipe.name.clone(),
-            None => crate::sink::printable(self.path.as_os_str().as_encoded_bytes()).into_owned(),
+            None => crate::sink::printable(self.path.as_os_str().as_encoded_bytes()),
         };
         let row = RecordRow {
             cache: self.cache.name().to_owned(),
@@ -201,7 +201,8 @@ impl Sweep {
         let held = disk.as_ref().map_or(0, |disk| disk.bytes);
         let refused = |point: &Point| {
             let plan = point.plan(&self.path, &self.analyses).ok()?;
-            let needed = plan.memory_bytes_estimate() + if point.stage == Staging::RamDisk { held } else { 0 };
+            let needed =
+                plan.memory_bytes_estimate() + if point.stage == Staging::RamDisk { held } else { 0 };
             let limit = memory?;
             let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
             (needed > limit).then(|| {
@@ -450,7 +451,12 @@ fn summed_up(row: RecordRow, samples: &[RecordRow], rate: &Spread) -> RecordRow 
         cpu_seconds: median(|row| row.cpu_seconds),
         peak_memory_bytes: most(|row| row.peak_memory_bytes),
         ram_disk_bytes: most(|row| row.ram_disk_bytes),
-        note: samples.iter().map(|row| row.note.as_str()).find(|note| !note.is_empty()).unwrap_or("").to_owned(),
+        note: samples
+            .iter()
+            .map(|row| row.note.as_str())
+            .find(|note| !note.is_empty())
+            .unwrap_or("")
+            .to_owned(),
         ..row
     }
 }

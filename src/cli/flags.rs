@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use filemill::plan::Workers;
 
+use super::bench::BenchCommand;
 use super::gates::Gates;
 use super::size::{parse_size, parse_size_above_zero};
 
@@ -30,6 +31,12 @@ pub(crate) enum Command {
     /// Read every file of a tree once and tell what is there.
     // In a box, as it is much larger than the others.
     Scan(Box<ScanFlags>),
+    /// Measure: the machine's limit, the best settings, whether scans became slower.
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Print a script that completes commands and flags in a shell.
     Completions {
         /// The shell
@@ -220,7 +227,7 @@ pub(crate) fn analyses_help() -> String {
     help
 }
 
-fn parse_workers(typed: &str) -> Result<Workers, String> {
+pub(super) fn parse_workers(typed: &str) -> Result<Workers, String> {
     match typed.parse() {
         Ok(number @ 1..=4096) => Ok(Workers::Number(number)),
         _ if typed == "auto" => Ok(Workers::Auto),

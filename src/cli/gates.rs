@@ -23,7 +23,7 @@ pub(crate) struct Gates {
 
 /// The least that is to be read in a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Rate {
+pub(super) enum Rate {
     Files(f64),
     Bytes(f64),
 }
@@ -108,7 +108,7 @@ fn told_apart<T: Copy>(
 }
 
 /// Parses a rate: `7000f/s`, `7000 files/s`, `1.5 GiB/s`.
-fn parse_rate(typed: &str) -> Result<Rate, String> {
+pub(super) fn parse_rate(typed: &str) -> Result<Rate, String> {
     const UNITS: &str = "use f/s, or a size as in MB/s and GiB/s";
     let (number, unit) = split_number(typed, "a rate")?;
     let Some(unit) = unit.strip_suffix("/s").map(str::trim_end) else {

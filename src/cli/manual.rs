@@ -31,13 +31,25 @@ pub(crate) fn write(directory: &Path) -> Result<(), Failure> {
     // The help that stands below the flags is told by the sections of the page.
     let mut command = Flags::command().mut_subcommand("scan", |scan| scan.after_help(None::<&str>));
     command.build();
-    for subcommand in command.get_subcommands() {
-        let name = format!("filemill-{}", subcommand.get_name());
-        let sections: &[Section] = if subcommand.get_name() == "scan" { SCAN } else { &[] };
-        write(&format!("{name}.1"), &page(subcommand.clone().display_name(&name), sections)?)?;
+    for (name, command) in pages("filemill".to_owned(), command) {
+        let sections = match name.as_str() {
+            "filemill" => MAIN,
+            "filemill-scan" => SCAN,
+            "filemill-bench" => BENCH,
+            _ => &[],
+        };
+        write(&format!("{name}.1"), &page(command.display_name(&name), sections)?)?;
     }
-    write("filemill.1", &page(command, MAIN)?)?;
     write("filemill.scan.1.schema.json", filemill::sink::JSONL_SCHEMA.as_bytes())
+}
+
+/// A command and all below it, with the names of their pages.
+fn pages(name: String, command: Command) -> Vec<(String, Command)> {
+    let below: Vec<_> = command
+        .get_subcommands()
+        .flat_map(|subcommand| pages(format!("{name}-{}", subcommand.get_name()), subcommand.clone()))
+        .collect();
+    [vec![(name, command)], below].concat()
 }
 
 fn page(command: Command, sections: &[Section]) -> io::Result<Vec<u8>> {
@@ -70,7 +82,48 @@ fn page(command: Command, sections: &[Section]) -> io::Result<Vec<u8>> {
 type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
 const MAIN: &[Section] =
-    &[("SEE ALSO", &[("", "filemill-scan(1), filemill-completions(1), filemill-man(1)")])];
+    &[("SEE ALSO", &[("", "filemill-scan(1), filemill-bench(1), filemill-completions(1), filemill-man(1)")])];
+
+const BENCH: &[Section] = &[
+    (
+        "MEASURING",
+        &[
+            (
+                "",
+                "Sides that are compared take turns in one run, in random order; the first run of each warms up and is not counted. Medians are quoted. Every run answers, and is checked against the first one, or against the answers that a corpus is known to have: a wrong answer is an error, whatever it took. No settings are read.",
+            ),
+            (
+                "RAM disk",
+                "The tree is copied once to a directory of a tmpfs (/dev/shm, or --ram-disk) that goes away with the process; what a killed one left is removed by the next.",
+            ),
+        ],
+    ),
+    (
+        "RECORDS",
+        &[(
+            "",
+            "--record FILE of sweep is CSV, a row a measurement, written as it is made: load, warm-up, sample, error (wrong answers); at the end skipped and point (medians, the interval of the rate at 95 %, its variation). Times are in seconds, sizes in bytes; machine, tree, version and settings stand in every row. --resume goes on with a record that was cut short, of the same machine, tree and version alone.",
+        )],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            ("0", "Done; a target, a tier, a check is met."),
+            ("1", "A target or a tier is missed, a point answered wrongly, or scans became slower."),
+            ("2", "A mistake on the command line, or there is no result."),
+            ("3", "Finished, but something could not be read."),
+            ("4", "Too noisy to say."),
+            ("129, 130, 143", "Interrupted by HUP, INT or TERM. What was measured by then is told."),
+        ],
+    ),
+    (
+        "SEE ALSO",
+        &[(
+            "",
+            "filemill-bench-corpus(1), filemill-bench-limit(1), filemill-bench-sweep(1), filemill-bench-tier(1), filemill-bench-check(1)",
+        )],
+    ),
+];
 
 const SCAN: &[Section] = &[
     ("ANALYSES", &[("", "{analyses}")]),

@@ -1,5 +1,6 @@
 //! The command line: flags (what was typed) become a plan (what it means). The only user of clap and indicatif.
 
+mod bench;
 mod flags;
 mod gates;
 mod limits;
@@ -19,6 +20,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use filemill::bench::BenchError;
 use filemill::error::Error;
 use filemill::sink::printable;
 
@@ -35,6 +37,8 @@ pub(crate) enum Exit {
     Fatal,
     /// Finished, but at least one input could not be read.
     Incomplete,
+    /// A measurement is too noisy to say.
+    Inconclusive,
     /// Ended by a signal, with the code that stands for it.
     Interrupted(u8),
 }
@@ -46,6 +50,7 @@ impl From<Exit> for ExitCode {
             Exit::GateFailed => 1,
             Exit::Fatal => 2,
             Exit::Incomplete => 3,
+            Exit::Inconclusive => 4,
             Exit::Interrupted(code) => code,
         })
     }
@@ -60,6 +65,9 @@ pub(crate) enum Failure {
     /// The run ended early.
     #[error(transparent)]
     Run(#[from] Error),
+    /// A benchmark has no result.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// A report other than that on standard output cannot be written.
     #[error("{0}")]
     Report(String),
@@ -73,6 +81,8 @@ impl Failure {
     pub(crate) fn is_broken_pipe(&self) -> bool {
         match self {
             Failure::Usage(_) | Failure::Report(_) => false,
+            Failure::Bench(BenchError::File { source, .. }) => source.kind() == io::ErrorKind::BrokenPipe,
+            Failure::Bench(_) => false,
             Failure::Run(error) => error.is_broken_pipe(),
             Failure::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
         }
@@ -91,15 +101,27 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit,
             return Ok(Exit::Done);
         }
         Err(Unparsed::Clap(error)) => {
-            let command = arguments.get(1).filter(|name| Flags::command().find_subcommand(name).is_some());
-            return Err(Failure::Usage(one_line(&error, command.and_then(|name| name.to_str()))));
+            return Err(Failure::Usage(one_line(&error, command_typed(&arguments).as_deref())));
         }
     };
     match flags.command {
         Command::Scan(flags) => scan::run(&flags, &sources),
+        Command::Bench { command } => bench::run(&command),
         Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Done),
         Command::Man { directory } => manual::write(&directory).map(|()| Exit::Done),
     }
+}
+
+/// The words that name a command, as far as they do.
+fn command_typed(arguments: &[OsString]) -> Option<String> {
+    let mut command = Flags::command();
+    let mut words = Vec::new();
+    for word in arguments.get(1..)? {
+        let Some(subcommand) = command.find_subcommand(word) else { break };
+        command = subcommand.clone();
+        words.push(command.get_name().to_owned());
+    }
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// Why arguments have no meaning; or they ask for help.

@@ -194,7 +194,7 @@ fn analyses(flags: &ScanFlags, outputs: &Outputs) -> String {
 }
 
 /// The variables as their authors mean them (no-color.org, bixense.com/clicolors): empty is not set, and "no" wins.
-fn set_colors(when: When) {
+pub(super) fn set_colors(when: When) {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_forced = is_set("CLICOLOR_FORCE") && std::env::var_os("CLICOLOR_FORCE") != Some("0".into());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");

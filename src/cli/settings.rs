@@ -36,7 +36,7 @@ pub(crate) fn settle(
     let mut settled = Settled { arguments: arguments.to_vec(), sources: Vec::new() };
     let Some((name, typed)) = matches.subcommand() else { return Ok(settled) };
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(settled) };
-    if !subcommand.get_arguments().any(|arg| arg.get_long() == Some("no-config")) {
+    if !takes_settings(subcommand) {
         return Ok(settled);
     }
     // Standard output has a format already.
@@ -83,6 +83,11 @@ pub(crate) fn settle(
     }
     settled.arguments.splice(2..2, put_in);
     Ok(settled)
+}
+
+/// A benchmark, for one, measures what was typed.
+fn takes_settings(subcommand: &Command) -> bool {
+    subcommand.get_arguments().any(|arg| arg.get_long() == Some("no-config"))
 }
 
 /// The name of the variable that stands for a flag.
@@ -150,8 +155,11 @@ fn of_subcommand(
 ) -> Result<Vec<Pieces>, String> {
     let mut pieces = Vec::new();
     for setting in settings {
-        if command.find_subcommand(&setting.command).is_none() {
+        let Some(of_setting) = command.find_subcommand(&setting.command) else {
             return Err(format!("[{}] is no command of filemill", setting.command));
+        };
+        if !takes_settings(of_setting) {
+            return Err(format!("[{}] takes no settings", setting.command));
         }
         if setting.command != subcommand.get_name() {
             continue;

@@ -147,7 +147,8 @@ impl Race {
             }
             let before = (0..at).filter(|&other| {
                 let other = &self.points[other];
-                is_along(other, &point) && other.workers_number().is_some() == point.workers_number().is_some()
+                is_along(other, &point)
+                    && other.workers_number().is_some() == point.workers_number().is_some()
             });
             let mut best = f64::NEG_INFINITY;
             let mut fallen = 0;
@@ -168,7 +169,9 @@ impl Race {
     /// with the fewest workers and the smallest batches.
     pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
         let measured = |at: &usize| {
-            matches!(self.fates[*at], Fate::Ran | Fate::Behind) && !self.rates[*at].is_empty() && counts(&self.points[*at])
+            matches!(self.fates[*at], Fate::Ran | Fate::Behind)
+                && !self.rates[*at].is_empty()
+                && counts(&self.points[*at])
         };
         let all: Vec<usize> = (0..self.points.len()).filter(measured).collect();
         let most = all.iter().map(|&at| self.rates[at].len()).max()?;
@@ -200,7 +203,8 @@ mod tests {
     fn machine(points: &[Point], at: usize, repetition: usize, noise: f64) -> f64 {
         let workers = points[at].workers_number().expect("numbers alone") as f64;
         let batch = points[at].batch_files as f64;
-        let rate = 1000.0 / (1.0 + (workers.log2() - 2.0).powi(2) / 20.0 + (batch.log2() - 8.0).powi(2) / 100.0);
+        let rate =
+            1000.0 / (1.0 + (workers.log2() - 2.0).powi(2) / 20.0 + (batch.log2() - 8.0).powi(2) / 100.0);
         let order = shuffled(1000, (at * 1000 + repetition) as u64);
         rate * (1.0 + noise * (order[0] as f64 / 1000.0 - 0.5))
     }
@@ -266,7 +270,8 @@ mod tests {
     #[test]
     fn what_was_measured_before_an_interrupt_stays() {
         let points = grid(&[1, 2, 4], &[256]);
-        let mut race = Race::new(points, |point| (point.workers_number() == Some(4)).then(|| "why".to_owned()));
+        let mut race =
+            Race::new(points, |point| (point.workers_number() == Some(4)).then(|| "why".to_owned()));
         let mut left = 4;
         let mut take = |at: usize, _: usize| {
             left -= 1;

@@ -1,0 +1,163 @@
+//! Whether a change made scans slower: two builds in turn on one machine, or this build against a record made here before.
+
+mod baseline;
+mod verdict;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use self::baseline::{Baseline, Sample};
+use self::verdict::judge;
+pub use self::verdict::{Judged, Verdict};
+
+use super::answers::{differences, of_jsonl};
+use super::limit::{Bare, floor};
+use super::process::{Program, scan};
+use super::statistics::{Spread, shift_of_pairs, shift_of_samples};
+use super::{Answers, BenchError, Watch};
+
+/// What to compare.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// The build to judge.
+    pub binary: PathBuf,
+    /// The tree, one directory.
+    pub path: PathBuf,
+    /// List of analyses, as on the command line.
+    pub analyses: String,
+    /// Further flags of `filemill scan`, for all builds alike.
+    pub settings: Vec<OsString>,
+    /// The drop of the rate that is allowed: 0.05 is 5 %.
+    pub drop_max: f64,
+    /// Comparisons that a round may take. There is a second round where the first is a suspicion.
+    pub pairs_max: usize,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The verdict and how it came about.
+    pub judged: Judged,
+    /// Files that a scan reads.
+    pub files: u64,
+    /// Seconds of the build that is judged.
+    pub new: Spread,
+    /// Seconds of the other.
+    pub old: Spread,
+}
+
+impl Checked {
+    /// By how much the rate changed, as a share: -0.05 is 5 % less. With the ends of its interval, lower end first.
+    pub fn change(&self) -> (f64, f64, f64) {
+        let share = |shift: f64| (-shift).exp() - 1.0;
+        let shift = &self.judged.shift;
+        (share(shift.estimate), share(shift.interval.high), share(shift.interval.low))
+    }
+
+    /// Files a second of a build, from its seconds.
+    pub fn rate(&self, seconds: f64) -> f64 {
+        self.files as f64 / seconds
+    }
+}
+
+/// Compares the build with another one: pairs of whole processes, in random order within each pair, on the same tree.
+///
+/// # Errors
+/// When a build fails or their answers differ: a wrong answer has no speed; when it is cancelled.
+pub fn check_against(check: &Check, other: &Path, watch: &Watch<'_>) -> Result<Checked, BenchError> {
+    let new = check.program(&check.binary);
+    let old = check.program(other);
+    (watch.tell)("comparing answers", 0, 0);
+    let answers = check.answers(&new, watch)?;
+    let differing = differences(&answers, &check.answers(&old, watch)?);
+    if !differing.is_empty() {
+        return Err(BenchError::Refused(format!(
+            "{} and {} answer differently: {}",
+            check.binary.display(),
+            other.display(),
+            differing.join(", ")
+        )));
+    }
+    let (mut new_seconds, mut old_seconds) = (Vec::new(), Vec::new());
+    let mut take = || {
+        let pair = new_seconds.len();
+        (watch.tell)("comparing pairs", pair as u64, 0);
+        let is_new_first = super::statistics::shuffled(2, pair as u64)[0] == 0;
+        let (new_took, old_took) = if is_new_first {
+            let new_took = new.seconds(watch)?;
+            (new_took, old.seconds(watch)?)
+        } else {
+            let old_took = old.seconds(watch)?;
+            (new.seconds(watch)?, old_took)
+        };
+        new_seconds.push(new_took);
+        old_seconds.push(old_took);
+        Ok((new_took / old_took).ln())
+    };
+    let judged = judge(check.drop_max, check.pairs_max, &shift_of_pairs, &mut take)?;
+    let (new, old) = (Spread::of(&new_seconds), Spread::of(&old_seconds));
+    Ok(Checked { judged, files: answers.files, new, old })
+}
+
+/// Compares the build with a record. Both are ratios of a scan's time over that of the machine's floor right before it, which
+/// takes out most of what makes a machine slower on one day than on another.
+///
+/// # Errors
+/// When the record is of another machine, tree or settings: that is no comparison; when the build fails, or it is cancelled.
+pub fn check_baseline(check: &Check, baseline: &Baseline, watch: &Watch<'_>) -> Result<Checked, BenchError> {
+    let program = check.program(&check.binary);
+    (watch.tell)("comparing answers", 0, 0);
+    let answers = check.answers(&program, watch)?;
+    baseline.expect_same(check, &answers)?;
+    let old: Vec<f64> = baseline.samples.iter().map(Sample::logarithm).collect();
+    let mut new_seconds = Vec::new();
+    let mut take = || {
+        (watch.tell)("comparing with the record", new_seconds.len() as u64, 0);
+        let sample = check.sample(&program, watch)?;
+        new_seconds.push(sample.scan_seconds);
+        Ok(sample.logarithm())
+    };
+    let against = |new: &[f64]| shift_of_samples(new, &old);
+    let judged = judge(check.drop_max, check.pairs_max, &against, &mut take)?;
+    let old_seconds: Vec<f64> = baseline.samples.iter().map(|sample| sample.scan_seconds).collect();
+    let (new, old) = (Spread::of(&new_seconds), Spread::of(&old_seconds));
+    Ok(Checked { judged, files: answers.files, new, old })
+}
+
+/// Measures what a later comparison needs.
+///
+/// # Errors
+/// When the build fails, or it is cancelled.
+pub fn make_baseline(check: &Check, watch: &Watch<'_>) -> Result<Baseline, BenchError> {
+    let program = check.program(&check.binary);
+    (watch.tell)("warming up", 0, 0);
+    let answers = check.answers(&program, watch)?;
+    let mut samples = Vec::new();
+    for done in 0..check.pairs_max {
+        (watch.tell)("measuring a baseline", done as u64, check.pairs_max as u64);
+        samples.push(check.sample(&program, watch)?);
+    }
+    Ok(Baseline::new(check, answers, samples))
+}
+
+impl Check {
+    fn program(&self, binary: &Path) -> Program {
+        scan(binary, &self.path, &self.settings, &self.analyses)
+    }
+
+    /// What a build answers; and everything is in the cache after it.
+    fn answers(&self, program: &Program, watch: &Watch<'_>) -> Result<Answers, BenchError> {
+        let output = program.output(watch)?;
+        let shown = program.binary.display();
+        of_jsonl(&output).map_err(|why| BenchError::Refused(format!("{shown}: {why}")))
+    }
+
+    /// The floor without analyses, then a scan. An analysis that got slower must not make the floor slower too.
+    fn sample(&self, program: &Program, watch: &Watch<'_>) -> Result<Sample, BenchError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let bare = Bare::Read("none".to_owned());
+        let floor = floor(&self.path, threads, &bare, watch.control)?;
+        let scan_seconds = program.seconds(watch)?;
+        Ok(Sample { scan_seconds, floor_seconds: floor.elapsed.as_secs_f64() })
+    }
+}

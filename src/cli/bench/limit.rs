@@ -1,0 +1,90 @@
+//! `filemill bench limit`: the machine's floor, the engine, and the ratio.
+
+use filemill::bench::limit::{FUSED, Limit, Limits, measure_limit};
+use indicatif::{DecimalBytes, HumanCount};
+
+use super::super::{Exit, Failure};
+use super::flags::{BenchFormat, LimitFlags};
+use super::table::table;
+use super::{expect_directory, print, watched};
+
+/// Runs the command.
+pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
+    expect_directory(&flags.path)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut threads: Vec<usize> = flags.threads.iter().map(|&threads| usize::from(threads)).collect();
+    if threads.is_empty() {
+        threads = vec![1, cores, 2 * cores];
+    }
+    threads.sort_unstable();
+    threads.dedup();
+    let mut analyses = flags.analyses.clone();
+    if analyses.is_empty() {
+        analyses = ["none", "xxh3", "sha256", "blake3", FUSED].map(str::to_owned).to_vec();
+    }
+    let limit = Limit { path: flags.path.clone(), threads, analyses, rounds: usize::from(flags.rounds) };
+    watched(&flags.messages, |watch| {
+        let limits = measure_limit(&limit, watch)?;
+        print(&match flags.format {
+            BenchFormat::Table => shown(&limit, &limits),
+            BenchFormat::Csv => csv(&limit, &limits),
+        })?;
+        Ok(if limits.errors == 0 { Exit::Done } else { Exit::Incomplete })
+    })
+}
+
+fn shown(limit: &Limit, limits: &Limits) -> String {
+    let floors: Vec<String> = limit.threads.iter().map(|threads| format!("floor x{threads}")).collect();
+    let mut heading = vec!["with each file"];
+    heading.extend(floors.iter().map(String::as_str));
+    heading.extend(["scan", "ratio", "from", "to"]);
+    let milliseconds = |seconds: f64| format!("{:.1} ms", 1000.0 * seconds);
+    let rows: Vec<Vec<String>> = limits
+        .lines
+        .iter()
+        .map(|line| {
+            let mut cells = vec![if line.bare.name() == "none" {
+                "open, read, close".to_owned()
+            } else {
+                line.bare.name().to_owned()
+            }];
+            cells.extend(line.floor.iter().map(|(_, seconds)| milliseconds(seconds.median)));
+            if let (Some(engine), Some(ratio)) = (&line.engine, &line.ratio) {
+                cells.push(milliseconds(engine.median));
+                cells.extend([ratio.median, ratio.min, ratio.max].map(|ratio| format!("{ratio:.3}")));
+            }
+            cells
+        })
+        .collect();
+    let errors = match limits.errors {
+        0 => String::new(),
+        errors => format!(", {errors} that could not be read"),
+    };
+    format!(
+        "{} files, {}{errors}; medians of {} rounds, all sides in turn\n\n{}\n\
+         floor xN: a bare program with N threads that makes the calls a scan needs and runs the same passes\n\
+         ratio: time of the scan over that of the floor at its best number of threads\n",
+        HumanCount(limits.files),
+        DecimalBytes(limits.bytes),
+        limits.rounds,
+        table(&heading, &rows, 1)
+    )
+}
+
+fn csv(limit: &Limit, limits: &Limits) -> String {
+    let mut text = "analyses".to_owned();
+    limit.threads.iter().for_each(|threads| text.push_str(&format!(",floor_{threads}_seconds")));
+    text.push_str(",scan_seconds,ratio,ratio_min,ratio_max,rounds,files,bytes\n");
+    for line in &limits.lines {
+        text.push_str(&format!("\"{}\"", line.bare.name()));
+        line.floor.iter().for_each(|(_, seconds)| text.push_str(&format!(",{}", seconds.median)));
+        match (&line.engine, &line.ratio) {
+            (Some(engine), Some(ratio)) => {
+                text.push_str(&format!(",{},{},{},{}", engine.median, ratio.median, ratio.min, ratio.max));
+            }
+            _ => text.push_str(",,,,"),
+        }
+        text.push_str(&format!(",{},{},{}\n", limits.rounds, limits.files, limits.bytes));
+    }
+    text
+}

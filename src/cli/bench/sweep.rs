@@ -1,0 +1,260 @@
+//! `filemill bench sweep`: which workers, batches and staging are best here.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use filemill::bench::record::{Lines, Record, RecordRow};
+use filemill::bench::sweep::{Fate, Point, PointResult, Search, Sweep, SweepResult};
+use filemill::bench::{BenchError, CacheState, Spread};
+use filemill::faults::Faults;
+use filemill::plan::{Staging, Workers};
+use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
+
+use super::super::flags::Stage;
+use super::super::gates::Rate;
+use super::super::outputs::Stdout;
+use super::super::summary::short;
+use super::super::{Exit, Failure, complain};
+use super::flags::{BenchFormat, SearchBy, SweepFlags};
+use super::table::table;
+use super::{expect_directory, print, watched};
+
+/// Runs the command.
+pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
+    expect_directory(&flags.path)?;
+    let sweep = sweep(flags);
+    let conditions = sweep.conditions()?;
+    let (mut record, known) = match (&flags.record, flags.resume) {
+        (None, _) => (None, Vec::new()),
+        (Some(path), false) => (Some(Record::create(path)?), Vec::new()),
+        (Some(path), true) => {
+            let (record, known) = Record::resume(path, &conditions)?;
+            (Some(record), known)
+        }
+    };
+    let prints_rows = flags.format == BenchFormat::Csv;
+    let mut lines = Lines::default();
+    watched(&flags.messages, |watch| {
+        // What is known already is part of what is printed.
+        let mut write = |row: &RecordRow| {
+            if let Some(record) = &mut record {
+                record.write(row)?;
+            }
+            if prints_rows {
+                print_row(&mut lines, row)?;
+            }
+            Ok(())
+        };
+        let result = sweep.run(&known, &mut write, watch)?;
+        if !prints_rows {
+            print(&shown(&sweep, &result, &conditions))?;
+        }
+        if result.cancelled {
+            if let Some(path) = &flags.record {
+                let path = path.display();
+                complain(&format!(
+                    "interrupted: what was measured is in {path}, and --resume goes on with it"
+                ));
+            }
+            return Ok(Exit::Done);
+        }
+        verdict(flags, &result)
+    })
+}
+
+fn print_row(lines: &mut Lines, row: &RecordRow) -> Result<(), BenchError> {
+    let mut write = || Stdout::new(&Faults::default())?.write_all(&lines.of(row)?);
+    write().map_err(|source| BenchError::File { path: "standard output".into(), source })
+}
+
+/// What the flags mean.
+fn sweep(flags: &SweepFlags) -> Sweep {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut workers = flags.workers.clone();
+    if workers.is_empty() {
+        let numbers = [1, cores, 2 * cores, 4 * cores, 8 * cores];
+        workers = numbers.into_iter().map(Workers::Number).collect();
+        workers.push(Workers::Auto);
+    }
+    let stage = |stage: &Stage| match stage {
+        Stage::Auto => Staging::Auto,
+        Stage::Read => Staging::Read,
+        Stage::Mmap => Staging::Mmap,
+        Stage::RamDisk => Staging::RamDisk,
+    };
+    Sweep {
+        path: flags.path.clone(),
+        analyses: flags.analyses.clone(),
+        workers,
+        batch_files: flags.batch_files.iter().map(|&files| files as usize).collect(),
+        stages: flags.stage.iter().map(stage).collect(),
+        search: match flags.search {
+            SearchBy::Auto => Search::Auto,
+            SearchBy::Full => Search::Full,
+            SearchBy::Halving => Search::Halving,
+        },
+        repetitions: usize::from(flags.repetitions),
+        seed: flags.seed,
+        cache: if flags.cold { CacheState::Cold } else { CacheState::Warm },
+        memory_bytes_max: flags.memory,
+        ram_disk_directory: flags.ram_disk.clone(),
+    }
+}
+
+fn shown(sweep: &Sweep, result: &SweepResult, conditions: &RecordRow) -> String {
+    let mut text = String::new();
+    if let Some(answers) = &result.answers {
+        let (files, bytes) = (HumanCount(answers.files), DecimalBytes(answers.bytes));
+        let cache = sweep.cache.name();
+        text.push_str(&format!("{files} files, {bytes}, {cache} cache, -a {}\n", sweep.analyses));
+    }
+    let RecordRow { cpu, cores, kernel, file_system, .. } = conditions;
+    text.push_str(&format!("{cpu}, {cores} cores, {kernel}, {file_system}\n"));
+    if let Some((seconds, bytes)) = result.ram_disk {
+        text.push_str(&format!("RAM disk: {} loaded in {seconds:.2} s, once\n", DecimalBytes(bytes)));
+    }
+    text.push_str(&format!("\n{}", rows(result)));
+    text.push_str(&unmeasured(result));
+    match result.best {
+        Some(best) => {
+            text.push_str(&format!("\nbest: {}\n", sentence(&result.points[best])));
+            let in_place = result.best_in_place.filter(|in_place| *in_place != best);
+            if let Some(in_place) = in_place {
+                text.push_str(&format!(
+                    "best of the tree as it lies: {}\n",
+                    sentence(&result.points[in_place])
+                ));
+            }
+        }
+        None => text.push_str("\nno point was measured to its end\n"),
+    }
+    text
+}
+
+/// The points that were measured, the fastest first.
+fn rows(result: &SweepResult) -> String {
+    let heading = [
+        "",
+        "workers",
+        "batch",
+        "stage",
+        "files/s",
+        "from",
+        "to",
+        "MB/s",
+        "cv",
+        "runs",
+        "batch p50",
+        "p99",
+        "cpu",
+        "memory",
+    ];
+    let mut measured: Vec<(usize, &PointResult)> =
+        result.points.iter().enumerate().filter(|(_, point)| point.rate.count > 0).collect();
+    measured.sort_by(|a, b| b.1.rate.median.total_cmp(&a.1.rate.median));
+    let cells = |(at, result_of): (usize, &PointResult)| {
+        let PointResult { point, rate, row, fate } = result_of;
+        let mark = match fate {
+            _ if result.best == Some(at) => "*",
+            Fate::Wrong(_) => "!",
+            _ => "",
+        };
+        let count = |number: f64| HumanCount(whole(number)).to_string();
+        let time = |seconds: Option<f64>| {
+            seconds.map_or_else(String::new, |seconds| short(std::time::Duration::from_secs_f64(seconds)))
+        };
+        let batch = HumanCount(point.batch_files as u64).to_string();
+        let Spread { median, interval, variation, .. } = rate;
+        vec![
+            mark.to_owned(),
+            point.workers_name(),
+            batch,
+            point.stage_name().to_owned(),
+            count(*median),
+            count(interval.low),
+            count(interval.high),
+            count(row.mb_per_second.unwrap_or(0.0)),
+            format!("{:.1} %", 100.0 * variation),
+            rate.count.to_string(),
+            time(row.batch_p50_seconds),
+            time(row.batch_p99_seconds),
+            time(row.cpu_seconds),
+            row.peak_memory_bytes.map_or_else(String::new, |bytes| BinaryBytes(bytes).to_string()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = measured.into_iter().map(cells).collect();
+    table(&heading, &rows, 1)
+}
+
+/// Points that were not measured, and those whose answers are wrong, by reason.
+fn unmeasured(result: &SweepResult) -> String {
+    let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut text = String::new();
+    for point in &result.points {
+        match &point.fate {
+            Fate::Skipped(why) => *skipped.entry(why).or_default() += 1,
+            Fate::Wrong(what) => {
+                text.push_str(&format!("! wrong answers ({what}): {}\n", settings(&point.point)));
+            }
+            Fate::Ran | Fate::Behind => {}
+        }
+    }
+    for (why, count) in skipped {
+        let points = if count == 1 { "point" } else { "points" };
+        text.push_str(&format!("{count} {points} not measured: {why}\n"));
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+fn sentence(result: &PointResult) -> String {
+    let Spread { median, interval, .. } = &result.rate;
+    format!(
+        "{}, {} files/s ({} to {})",
+        settings(&result.point),
+        HumanCount(whole(*median)),
+        HumanCount(whole(interval.low)),
+        HumanCount(whole(interval.high))
+    )
+}
+
+/// As it would be typed.
+fn settings(point: &Point) -> String {
+    let Point { batch_files, .. } = point;
+    let (workers, stage) = (point.workers_name(), point.stage_name());
+    if point.stage == Staging::RamDisk {
+        format!("-j {workers} --batch-files {batch_files}, with the tree on a RAM disk")
+    } else {
+        format!("-j {workers} --batch-files {batch_files} --stage {stage}")
+    }
+}
+
+/// Whether the target is met, and all answers are right.
+fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
+    let wrong = result.points.iter().filter(|point| matches!(point.fate, Fate::Wrong(_))).count();
+    if wrong > 0 {
+        let points = if wrong == 1 { "point" } else { "points" };
+        complain(&format!("{wrong} {points} answered wrongly, or the tree changed while it was measured"));
+    }
+    let Some(target) = flags.target else {
+        return Ok(if wrong == 0 { Exit::Done } else { Exit::GateFailed });
+    };
+    let best = result.best.map(|best| &result.points[best]);
+    let rate = |of: fn(&PointResult) -> f64| best.map_or(0.0, of);
+    let (found, asked, unit) = match target {
+        Rate::Files(asked) => (rate(|best| best.rate.median), asked, "files/s"),
+        Rate::Bytes(asked) => (rate(|best| best.row.mb_per_second.unwrap_or(0.0) * 1e6), asked, "B/s"),
+    };
+    let is_met = found >= asked;
+    let verdict = if is_met { "met" } else { "missed" };
+    let (found_shown, asked_shown) = (HumanCount(whole(found)), HumanCount(whole(asked)));
+    complain(&format!(
+        "target {verdict}: {found_shown} {unit} of {asked_shown} {unit}, {:.2} times",
+        found / asked
+    ));
+    Ok(if is_met && wrong == 0 { Exit::Done } else { Exit::GateFailed })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for display")]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
+}

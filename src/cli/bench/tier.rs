@@ -1,0 +1,54 @@
+//! `filemill bench tier`: the criteria of a step of throughput, one by one.
+
+use filemill::bench::tier::{TierResult, TierRun, run_limit_tier, run_tier, tiers};
+
+use super::super::{Exit, Failure};
+use super::flags::{TierFlags, TierName};
+use super::table::table;
+use super::{expect_directory, print, watched};
+
+/// Runs the command.
+pub(super) fn run(flags: &TierFlags) -> Result<Exit, Failure> {
+    if let Some(path) = &flags.path {
+        expect_directory(path)?;
+    }
+    let run = TierRun {
+        path: flags.path.clone(),
+        ram_disk_directory: flags.ram_disk.clone(),
+        repetitions: usize::from(flags.repetitions),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let [base, legendary, turbo] = tiers(cores);
+    watched(&flags.messages, |watch| {
+        let (result, of_what) = match flags.tier {
+            TierName::Base => (run_tier(&base, &run, watch)?, "the target"),
+            TierName::Legendary => (run_tier(&legendary, &run, watch)?, "the target"),
+            TierName::Turbo => (run_tier(&turbo, &run, watch)?, "the target"),
+            TierName::Limit => (run_limit_tier(&run, watch)?, "what is asked, by time"),
+        };
+        print(&shown(&result, of_what))?;
+        Ok(if result.is_met() { Exit::Done } else { Exit::GateFailed })
+    })
+}
+
+fn shown(result: &TierResult, of_what: &str) -> String {
+    let rows: Vec<Vec<String>> = result
+        .criteria
+        .iter()
+        .map(|criterion| {
+            let verdict = if criterion.is_met {
+                console::style("met").green().to_string()
+            } else {
+                console::style("missed").red().bold().to_string()
+            };
+            vec![verdict, criterion.what.clone(), criterion.asked.clone(), criterion.found.clone()]
+        })
+        .collect();
+    let missed = result.criteria.iter().filter(|criterion| !criterion.is_met).count();
+    let verdict = match missed {
+        0 => "passed".to_owned(),
+        missed => format!("{missed} of {} criteria missed", result.criteria.len()),
+    };
+    let table = table(&["", "criterion", "asked", "found"], &rows, 4);
+    format!("{table}\n{verdict}: {:.2} times {of_what}\n", result.factor)
+}
