@@ -5,6 +5,7 @@
 //! carries the answers of its run ([`Answers`]): a fast wrong answer is an error, never a fast one.
 
 mod answers;
+pub mod corpus;
 
 use std::io;
 use std::path::{Path, PathBuf};
