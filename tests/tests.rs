@@ -2,6 +2,7 @@
 //!
 //! - `binary`: runs the binary, and reads what it says.
 //! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
+//! - `corpus`: corpora for benchmarks: made, checked, finished, refused.
 //! - `faults`: every operation goes wrong in turn.
 //! - `gitignore`: what git would leave out, by git's own word.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
@@ -28,6 +29,8 @@
 mod binary;
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "bench")]
+mod corpus;
 #[cfg(all(feature = "cli", feature = "faults"))]
 mod faults;
 #[cfg(target_os = "linux")]
