@@ -125,7 +125,7 @@ pub(crate) fn outcomes(records: &Records) -> BTreeMap<&str, &'static str> {
 }
 
 /// Whether hostile sizes are asked for in full.
-#[cfg(feature = "cli")]
+#[cfg(feature = "bench")]
 pub(crate) fn in_full() -> bool {
     std::env::var_os("FILEMILL_TEST_FULL").is_some()
 }

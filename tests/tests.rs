@@ -3,6 +3,7 @@
 //! - `bench`: the harness from outside: what it prints and records, its exit codes.
 //! - `binary`: runs the binary, and reads what it says.
 //! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
+//! - `corpus`: corpora for benchmarks: made, checked, finished, refused.
 //! - `faults`: every operation goes wrong in turn.
 //! - `gates`: runs that are held against a rate or a latency.
 //! - `gitignore`: what git would leave out, by git's own word.
@@ -33,6 +34,8 @@ mod bench;
 mod binary;
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "bench")]
+mod corpus;
 #[cfg(all(feature = "cli", feature = "faults"))]
 mod faults;
 #[cfg(feature = "cli")]
