@@ -32,6 +32,8 @@ pub(super) enum Taken {
 
 /// More points than this are halved, where that is left open.
 const MEASURED_ALL_MAX: usize = 12;
+/// Rounds after which the slower half is left behind.
+const ROUNDS_TO_HALVE: usize = 2;
 /// So many are left in the end.
 const FINALISTS: usize = 4;
 /// A direction has fallen where the rate is below this share of the best in it.
@@ -82,17 +84,12 @@ impl Race {
         };
         let mut repetition = 0;
         if halves {
-            // Few rounds while there are many.
-            let mut rounds = 2;
             while self.running().len() > FINALISTS {
-                self.rounds(&mut repetition, rounds, seed, take)?;
+                self.rounds(&mut repetition, ROUNDS_TO_HALVE, seed, take)?;
                 self.halve();
-                rounds += 1;
             }
-            self.rounds(&mut repetition, repetitions, seed, take)
-        } else {
-            self.rounds(&mut repetition, repetitions, seed, take)
         }
+        self.rounds(&mut repetition, repetitions, seed, take)
     }
 
     /// The numbers of the points that are still measured.
