@@ -12,11 +12,10 @@ use std::sync::Arc;
 
 pub use self::floor::{Floor, floor};
 
-use super::measure::measure;
+use super::point::Point;
 use super::statistics::{Spread, shuffled};
-use super::{BenchError, Watch};
+use super::{BenchError, Runner, Watch};
 use crate::analyses::{self, Analysis};
-use crate::plan::Plan;
 
 /// What the bare program does with each file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +58,8 @@ pub struct Limit {
     pub analyses: Vec<String>,
     /// Counted rounds, after one that warms up.
     pub rounds: usize,
+    /// Where the engine runs.
+    pub runner: Runner,
 }
 
 /// One line of the answer.
@@ -104,10 +105,8 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
     let bares: Vec<Bare> = std::iter::once(Bare::Walk)
         .chain(limit.analyses.iter().map(|list| Bare::Read(list.clone())))
         .collect();
-    let mut plans = Vec::new();
-    for bare in &bares {
-        plans.push(Plan { analyses: bare.analyses()?, ..Plan::new([&limit.path]) });
-    }
+    // What is mistyped is told before anything is measured.
+    bares.iter().try_for_each(|bare| bare.analyses().map(drop))?;
     let mut sides = Vec::new();
     for (line, bare) in bares.iter().enumerate() {
         sides.extend(limit.threads.iter().map(|&threads| Side { line, threads: Some(threads) }));
@@ -122,7 +121,7 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
             (watch.tell)("measuring the limit", done, of);
             done += 1;
             let side = sides[at];
-            let came = run_side(&bares[side.line], &plans[side.line], side.threads, limit, watch);
+            let came = run_side(&bares[side.line], side.threads, limit, watch);
             let (elapsed, counted) = match came {
                 Ok(came) => came,
                 Err(BenchError::Cancelled) if round > 1 => {
@@ -149,7 +148,6 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
 /// Seconds, and files, bytes and errors.
 fn run_side(
     bare: &Bare,
-    plan: &Plan,
     threads: Option<usize>,
     limit: &Limit,
     watch: &Watch<'_>,
@@ -158,7 +156,7 @@ fn run_side(
         let floor = floor(&limit.path, threads, bare, watch.control)?;
         return Ok((floor.elapsed.as_secs_f64(), (floor.files, floor.bytes, floor.errors)));
     }
-    let measured = measure(plan, watch.control)?;
+    let measured = limit.runner.run(&Point::default(), &limit.path, bare.name(), watch)?;
     let answers = &measured.answers;
     Ok((measured.seconds, (answers.files, answers.bytes, measured.failed)))
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Answers, BenchError, Collect};
 use crate::control::Control;
 use crate::latencies::Latencies;
@@ -9,7 +11,7 @@ use crate::plan::Plan;
 use crate::report::{StepTimes, peak_memory_bytes};
 
 /// What one run took and answered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measured {
     /// From the call to its return.
     pub seconds: f64,
@@ -20,15 +22,70 @@ pub struct Measured {
     /// Paths that could not be read.
     pub failed: u64,
     /// Time spent per step, over its threads.
-    pub steps: StepTimes,
+    pub steps: Steps,
     /// How long batches took.
-    pub batches: Latencies,
+    pub batches: Batches,
     /// Processor time of all threads, in seconds, where the system tells.
     pub cpu_seconds: Option<f64>,
     /// The most memory the process held meanwhile, in bytes, where the system tells.
     pub peak_memory_bytes: Option<u64>,
     /// What was done otherwise than asked for.
     pub notes: Vec<String>,
+}
+
+/// Time spent per step, as [`StepTimes`], in seconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Steps {
+    /// In directories.
+    pub walk_seconds: f64,
+    /// Opening and reading.
+    pub stage_seconds: f64,
+    /// In analyses.
+    pub analyse_seconds: f64,
+    /// In the sink.
+    pub sink_seconds: f64,
+    /// Workers without work.
+    pub workers_waited_seconds: f64,
+}
+
+impl From<&StepTimes> for Steps {
+    fn from(times: &StepTimes) -> Steps {
+        Steps {
+            walk_seconds: times.walk.as_secs_f64(),
+            stage_seconds: times.stage.as_secs_f64(),
+            analyse_seconds: times.analyse.as_secs_f64(),
+            sink_seconds: times.sink.as_secs_f64(),
+            workers_waited_seconds: times.workers_waited.as_secs_f64(),
+        }
+    }
+}
+
+/// How long batches took, as [`Latencies`], in seconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Batches {
+    /// How many there were.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50_seconds: Option<f64>,
+    /// 95 of 100.
+    pub p95_seconds: Option<f64>,
+    /// 99 of 100.
+    pub p99_seconds: Option<f64>,
+    /// 999 of 1000.
+    pub p999_seconds: Option<f64>,
+}
+
+impl From<&Latencies> for Batches {
+    fn from(latencies: &Latencies) -> Batches {
+        let quantile = |at: f64| latencies.quantile(at).map(|time| time.as_secs_f64());
+        Batches {
+            count: latencies.count(),
+            p50_seconds: quantile(0.5),
+            p95_seconds: quantile(0.95),
+            p99_seconds: quantile(0.99),
+            p999_seconds: quantile(0.999),
+        }
+    }
 }
 
 impl Measured {
@@ -58,8 +115,8 @@ pub fn measure(plan: &Plan, control: &Control) -> Result<Measured, BenchError> {
         answers: sink.into_answers(),
         met: report.ledger.met,
         failed: report.ledger.failed_total(),
-        steps: report.steps,
-        batches: report.batches,
+        steps: Steps::from(&report.steps),
+        batches: Batches::from(&report.batches),
         cpu_seconds,
         peak_memory_bytes: peak_memory_bytes(),
         notes: report.notes,

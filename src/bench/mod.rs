@@ -10,9 +10,11 @@ pub mod corpus;
 pub mod limit;
 mod machine;
 mod measure;
+mod point;
 mod process;
 mod ram_disk;
 pub mod record;
+mod runner;
 mod statistics;
 pub mod sweep;
 pub mod tier;
@@ -22,8 +24,10 @@ use std::path::{Path, PathBuf};
 
 pub use self::answers::{Answers, Collect, differences};
 pub use self::machine::Machine;
-pub use self::measure::{CacheState, Measured, drop_caches, measure};
+pub use self::measure::{Batches, CacheState, Measured, Steps, drop_caches, measure};
+pub use self::point::Point;
 pub use self::ram_disk::RamDisk;
+pub use self::runner::Runner;
 pub use self::statistics::{Interval, Shift, Spread, shift_of_pairs, shift_of_samples};
 
 use crate::control::Control;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{BenchError, Watch};
@@ -39,8 +39,8 @@ impl Program {
     pub(crate) fn output(&self, watch: &Watch<'_>) -> Result<Vec<u8>, BenchError> {
         let mut child = self.start(Stdio::piped())?;
         let mut output = Vec::new();
-        if let Some(mut stdout) = child.stdout.take() {
-            stdout.read_to_end(&mut output).map_err(BenchError::file(&self.binary))?;
+        if let Some(stdout) = child.stdout.take() {
+            read_all(stdout, &mut output, watch).map_err(BenchError::file(&self.binary))?;
         }
         self.wait(child, watch)?;
         Ok(output)
@@ -73,7 +73,13 @@ impl Program {
                 Err(error) => return Err(BenchError::file(&self.binary)(error)),
             }
         };
-        // A signal from the terminal has met it as well.
+        // A signal from the terminal meets both, and it may be the first to die of it.
+        if is_interrupted(status) {
+            let since = Instant::now();
+            while !watch.is_cancelled() && since.elapsed() < 4 * LOOK {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         if watch.is_cancelled() {
             return Err(BenchError::Cancelled);
         }
@@ -98,9 +104,47 @@ impl Program {
     }
 }
 
+/// Reads to the end, or until the benchmark is cancelled.
+fn read_all(mut from: ChildStdout, to: &mut Vec<u8>, watch: &Watch<'_>) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    while !watch.is_cancelled() {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK.subsec_nanos()) };
+            match poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&timeout)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => to.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a process was ended by a signal that ends benchmarks.
+fn is_interrupted(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        matches!(status.signal(), Some(1 | 2 | 15)) || matches!(status.code(), Some(129 | 130 | 143))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = status;
+        false
+    }
+}
+
 /// Waits for a child, but not longer than `patience`; wakes up as soon as it is gone.
 #[cfg(target_os = "linux")]
-fn wait_until(child: &mut Child, patience: Duration) -> io::Result<Option<std::process::ExitStatus>> {
+fn wait_until(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
@@ -115,11 +159,11 @@ fn wait_until(child: &mut Child, patience: Duration) -> io::Result<Option<std::p
 }
 
 #[cfg(not(target_os = "linux"))]
-fn wait_until(child: &mut Child, patience: Duration) -> io::Result<Option<std::process::ExitStatus>> {
+fn wait_until(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     wait_by_looking(child, patience)
 }
 
-fn wait_by_looking(child: &mut Child, patience: Duration) -> io::Result<Option<std::process::ExitStatus>> {
+fn wait_by_looking(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     let since = Instant::now();
     while since.elapsed() < patience {
         if let Some(status) = child.try_wait()? {

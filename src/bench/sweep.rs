@@ -6,72 +6,17 @@
 mod race;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 pub use self::race::Fate;
 use self::race::{Race, Taken};
 
 use super::machine::memory_available_bytes;
-use super::measure::{CacheState, Measured, drop_caches, measure};
+use super::measure::{CacheState, Measured, drop_caches};
+use super::point::Point;
 use super::record::{RecordRow, RowKind};
-use super::{Answers, BenchError, Machine, RamDisk, Spread, Watch, corpus, differences};
-use crate::analyses;
-use crate::plan::{Plan, Staging, Workers};
-
-/// One combination of settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// Threads that open, read and analyse.
-    pub workers: Workers,
-    /// Files a batch, at most.
-    pub batch_files: usize,
-    /// How files are reached. With [`Staging::RamDisk`] the whole tree is copied to a RAM disk once, before anything is
-    /// timed, and read there.
-    pub stage: Staging,
-}
-
-impl Point {
-    fn workers_number(&self) -> Option<usize> {
-        match self.workers {
-            Workers::Auto => None,
-            Workers::Number(number) => Some(number),
-        }
-    }
-
-    /// The word for its workers.
-    pub fn workers_name(&self) -> String {
-        self.workers_number().map_or_else(|| "auto".to_owned(), |number| number.to_string())
-    }
-
-    /// The word for how files are reached.
-    pub fn stage_name(&self) -> &'static str {
-        match self.stage {
-            Staging::Auto => "auto",
-            Staging::Read => "read",
-            Staging::Mmap => "mmap",
-            Staging::RamDisk => "ram-disk",
-        }
-    }
-
-    /// The plan of a run of it over the tree at `path`.
-    pub fn plan(&self, path: &Path, list: &str) -> Result<Plan, BenchError> {
-        let mut plan = Plan::new([path]);
-        plan.analyses = analyses::parse(list).map_err(|error| BenchError::Refused(error.to_string()))?;
-        plan.workers = self.workers;
-        plan.batch_files_max = self.batch_files;
-        if let Workers::Number(workers) = self.workers {
-            plan.queue_batches_max = 2 * workers;
-        }
-        // What lies in memory is read.
-        plan.staging = if self.stage == Staging::RamDisk { Staging::Read } else { self.stage };
-        if plan.staging == Staging::Mmap {
-            // As on the command line.
-            plan.map_bytes_min = 1 << 20;
-        }
-        Ok(plan)
-    }
-}
+use super::{Answers, BenchError, Machine, RamDisk, Runner, Spread, Watch, corpus, differences};
+use crate::plan::{Staging, Workers};
 
 /// How points are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,6 +55,8 @@ pub struct Sweep {
     pub memory_bytes_max: Option<u64>,
     /// Where the RAM disk is: a directory of a tmpfs; without one, /dev/shm.
     pub ram_disk_directory: Option<PathBuf>,
+    /// Where runs take place.
+    pub runner: Runner,
 }
 
 /// What came of a point.
@@ -308,14 +255,13 @@ impl Runs<'_> {
             Some(disk) if point.stage == Staging::RamDisk => disk.path(),
             _ => &self.sweep.path,
         };
-        let plan = point.plan(path, &self.sweep.analyses)?;
         if self.sweep.cache == CacheState::Cold {
             drop_caches()?;
         }
         if self.watch.is_cancelled() {
             return Err(BenchError::Cancelled);
         }
-        let measured = measure(&plan, self.watch.control)?;
+        let measured = self.sweep.runner.run(&point, path, &self.sweep.analyses, self.watch)?;
         let differing = match &self.expected {
             Some(expected) => differences(expected, &measured.answers),
             None => Vec::new(),
@@ -393,9 +339,7 @@ impl Runs<'_> {
 
 /// What a run gave, in a row.
 fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
-    let seconds = |time: Duration| Some(time.as_secs_f64());
-    let quantile = |at: f64| measured.batches.quantile(at).map(|time| time.as_secs_f64());
-    let Measured { answers, steps, .. } = measured;
+    let Measured { answers, steps, batches, .. } = measured;
     RecordRow {
         seconds: Some(measured.seconds),
         files_per_second: Some(measured.files_per_second()),
@@ -403,16 +347,16 @@ fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
         files: Some(answers.files),
         bytes: Some(answers.bytes),
         error_rate: Some(measured.failed as f64 / (measured.met as f64).max(1.0)),
-        walk_seconds: seconds(steps.walk),
-        stage_seconds: seconds(steps.stage),
-        analyse_seconds: seconds(steps.analyse),
-        sink_seconds: seconds(steps.sink),
-        workers_waited_seconds: seconds(steps.workers_waited),
-        batches: Some(measured.batches.count()),
-        batch_p50_seconds: quantile(0.5),
-        batch_p95_seconds: quantile(0.95),
-        batch_p99_seconds: quantile(0.99),
-        batch_p999_seconds: quantile(0.999),
+        walk_seconds: Some(steps.walk_seconds),
+        stage_seconds: Some(steps.stage_seconds),
+        analyse_seconds: Some(steps.analyse_seconds),
+        sink_seconds: Some(steps.sink_seconds),
+        workers_waited_seconds: Some(steps.workers_waited_seconds),
+        batches: Some(batches.count),
+        batch_p50_seconds: batches.p50_seconds,
+        batch_p95_seconds: batches.p95_seconds,
+        batch_p99_seconds: batches.p99_seconds,
+        batch_p999_seconds: batches.p999_seconds,
         cpu_seconds: measured.cpu_seconds,
         peak_memory_bytes: measured.peak_memory_bytes,
         note: measured.notes.join("; ").replace('\n', " "),

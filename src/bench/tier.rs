@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::limit::{FUSED, Limit, measure_limit};
-use super::measure::measure;
+use super::point::Point;
 use super::statistics::{Spread, shuffled};
-use super::sweep::Point;
-use super::{Answers, BenchError, RamDisk, Watch, corpus, differences};
+use super::{Answers, BenchError, RamDisk, Runner, Watch, corpus, differences};
 use crate::plan::{Staging, Workers};
 
 /// A step of throughput.
@@ -70,7 +69,7 @@ pub const LIMIT_RATIO_MAX: f64 = 1.25;
 const VARIATION_MAX: f64 = 0.15;
 
 /// How a tier is measured.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TierRun {
     /// The tree; without one, a corpus is made on the RAM disk.
     pub path: Option<PathBuf>,
@@ -78,6 +77,8 @@ pub struct TierRun {
     pub ram_disk_directory: Option<PathBuf>,
     /// Counted runs.
     pub repetitions: usize,
+    /// Where they take place.
+    pub runner: Runner,
 }
 
 /// One thing that a tier asks for.
@@ -127,7 +128,7 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
     for repetition in 0..=run.repetitions {
         for at in shuffled(points.len(), repetition as u64) {
             (watch.tell)(&format!("tier {}", tier.name), runs, of);
-            let measured = measure(&points[at].plan(disk.path(), TIER_ANALYSES)?, watch.control)?;
+            let measured = run.runner.run(&points[at], disk.path(), TIER_ANALYSES, watch)?;
             runs += 1;
             failed += measured.failed;
             let reference = reference.get_or_insert_with(|| measured.answers.clone());
@@ -183,6 +184,7 @@ pub fn run_limit_tier(run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, Be
         threads: vec![cores],
         analyses: ["none", "blake3", FUSED].map(str::to_owned).to_vec(),
         rounds: run.repetitions,
+        runner: run.runner.clone(),
     };
     let limits = measure_limit(&limit, watch)?;
     let mut criteria = Vec::new();

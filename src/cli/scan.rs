@@ -33,11 +33,7 @@ pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure
     })?;
     set_colors(flags.color);
     #[cfg(feature = "faults")]
-    if let Ok(fault) = std::env::var("FILEMILL_FAULT") {
-        let faults = filemill::faults::Faults::parse(&fault);
-        plan.faults =
-            faults.ok_or_else(|| Failure::Usage(format!("FILEMILL_FAULT: {fault:?} is no fault")))?;
-    }
+    set_faults(&mut plan)?;
     outputs.open(&plan.faults)?;
     plan.own_outputs = outputs.own_files();
 
@@ -94,6 +90,17 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
         (true, false) => Exit::Incomplete,
         (true, true) => Exit::Done,
     })
+}
+
+/// What a test wants to go wrong.
+#[cfg(feature = "faults")]
+pub(super) fn set_faults(plan: &mut Plan) -> Result<(), Failure> {
+    if let Ok(fault) = std::env::var("FILEMILL_FAULT") {
+        let faults = filemill::faults::Faults::parse(&fault);
+        plan.faults =
+            faults.ok_or_else(|| Failure::Usage(format!("FILEMILL_FAULT: {fault:?} is no fault")))?;
+    }
+    Ok(())
 }
 
 /// What the flags mean.

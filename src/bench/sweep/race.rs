@@ -5,8 +5,9 @@
 //! machine meets all alike. Where there are many points, the better half goes on after some rounds (successive halving),
 //! until a few are left, and are measured longest.
 
+use super::super::point::Point;
 use super::super::statistics::{Spread, shuffled};
-use super::{Point, Search};
+use super::Search;
 use crate::bench::BenchError;
 
 /// What became of a point.

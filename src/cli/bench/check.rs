@@ -12,7 +12,7 @@ use super::super::flags::Stage;
 use super::super::{Exit, Failure};
 use super::check_reports::{Reports, line};
 use super::flags::CheckFlags;
-use super::{expect_directory, print, watched};
+use super::{expect_directory, print, this_program, watched};
 
 /// Runs the command.
 pub(super) fn run(flags: &CheckFlags) -> Result<Exit, Failure> {
@@ -64,8 +64,7 @@ fn update(flags: &CheckFlags, check: &Check, watch: &Watch<'_>) -> Result<Exit, 
 
 /// What the flags mean.
 fn check(flags: &CheckFlags) -> Result<Check, Failure> {
-    let binary = std::env::current_exe()
-        .map_err(|error| Failure::Report(format!("cannot tell where this program is: {error}")))?;
+    let binary = this_program()?;
     let mut settings: Vec<OsString> = Vec::new();
     let mut add = |flag: &str, value: String| settings.push(format!("--{flag}={value}").into());
     match flags.workers {

@@ -27,6 +27,9 @@ pub(crate) enum BenchCommand {
     /// Tell whether scans became slower: exit code 0 no, 1 yes, 4 too noisy to say.
     #[command(after_help = CHECK_HELP)]
     Check(CheckFlags),
+    /// Make one run and print what it took: what the others start for each run.
+    #[command(hide = true)]
+    Measure(MeasureFlags),
 }
 
 /// What all of them take.
@@ -233,6 +236,30 @@ pub(crate) struct CheckFlags {
 
     #[command(flatten)]
     pub(crate) messages: Messages,
+}
+
+/// The flags of `filemill bench measure`.
+#[derive(Debug, Args)]
+pub(crate) struct MeasureFlags {
+    /// The tree
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+
+    /// Questions to answer
+    #[arg(short, long, value_name = "LIST")]
+    pub(crate) analyses: String,
+
+    /// Workers
+    #[arg(short = 'j', long, value_name = "N", value_parser = parse_workers)]
+    pub(crate) workers: Workers,
+
+    /// Files a batch
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) batch_files: u32,
+
+    /// How files are reached; what is on a RAM disk is read there
+    #[arg(long, value_name = "HOW")]
+    pub(crate) stage: Stage,
 }
 
 /// What is printed.

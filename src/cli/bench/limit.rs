@@ -6,7 +6,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use super::super::{Exit, Failure};
 use super::flags::{BenchFormat, LimitFlags};
 use super::table::table;
-use super::{expect_directory, print, watched};
+use super::{expect_directory, print, runner, watched};
 
 /// Runs the command.
 pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
@@ -22,7 +22,13 @@ pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
     if analyses.is_empty() {
         analyses = ["none", "xxh3", "sha256", "blake3", FUSED].map(str::to_owned).to_vec();
     }
-    let limit = Limit { path: flags.path.clone(), threads, analyses, rounds: usize::from(flags.rounds) };
+    let limit = Limit {
+        path: flags.path.clone(),
+        threads,
+        analyses,
+        rounds: usize::from(flags.rounds),
+        runner: runner()?,
+    };
     watched(&flags.messages, |watch| {
         let limits = measure_limit(&limit, watch)?;
         print(&match flags.format {

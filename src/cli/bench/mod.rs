@@ -10,14 +10,17 @@ mod tier;
 mod watched;
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use filemill::bench::{BenchError, Watch, corpus};
+use filemill::bench::{BenchError, Point, Runner, Watch, corpus, measure};
+use filemill::control::Control;
+use filemill::plan::Staging;
 use indicatif::{DecimalBytes, HumanCount};
 
 pub(crate) use self::flags::BenchCommand;
-use self::flags::{CorpusFlags, Messages};
+use self::flags::{CorpusFlags, MeasureFlags, Messages};
 use self::watched::Watched;
+use super::flags::Stage;
 use super::outputs::Stdout;
 use super::{Exit, Failure, limits, quiet_worker_panics, scan};
 
@@ -33,6 +36,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<Exit, Failure> {
         BenchCommand::Sweep(flags) => sweep::run(flags),
         BenchCommand::Tier(flags) => tier::run(flags),
         BenchCommand::Check(flags) => check::run(flags),
+        BenchCommand::Measure(flags) => measure_once(flags),
     }
 }
 
@@ -51,6 +55,44 @@ fn make_corpus(flags: &CorpusFlags) -> Result<Exit, Failure> {
         ))?;
         Ok(Exit::Done)
     })
+}
+
+/// `filemill bench measure`.
+fn measure_once(flags: &MeasureFlags) -> Result<Exit, Failure> {
+    let stage = staging(flags.stage);
+    let point = Point { workers: flags.workers, batch_files: flags.batch_files as usize, stage };
+    let plan = point.plan(&flags.path, &flags.analyses)?;
+    #[cfg(feature = "faults")]
+    let plan = {
+        let mut plan = plan;
+        scan::set_faults(&mut plan)?;
+        plan
+    };
+    let measured = measure(&plan, &Control::new())?;
+    let text = serde_json::to_string(&measured).map_err(std::io::Error::from)?;
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// What a word for how files are reached means.
+fn staging(stage: Stage) -> Staging {
+    match stage {
+        Stage::Auto => Staging::Auto,
+        Stage::Read => Staging::Read,
+        Stage::Mmap => Staging::Mmap,
+        Stage::RamDisk => Staging::RamDisk,
+    }
+}
+
+/// Each run is one of a process that has just started, as a scan is.
+fn runner() -> Result<Runner, Failure> {
+    this_program().map(Runner::Process)
+}
+
+/// Where this program is.
+fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::Report(format!("cannot tell where this program is: {error}")))
 }
 
 /// Does something that takes a while: shows how far it is, and cancels it on a signal.

@@ -4,25 +4,24 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use filemill::bench::record::{Lines, Record, RecordRow};
-use filemill::bench::sweep::{Fate, Point, PointResult, Search, Sweep, SweepResult};
-use filemill::bench::{BenchError, CacheState, Spread};
+use filemill::bench::sweep::{Fate, PointResult, Search, Sweep, SweepResult};
+use filemill::bench::{BenchError, CacheState, Point, Spread};
 use filemill::faults::Faults;
 use filemill::plan::{Staging, Workers};
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
 
-use super::super::flags::Stage;
 use super::super::gates::Rate;
 use super::super::outputs::Stdout;
 use super::super::summary::short;
 use super::super::{Exit, Failure, complain};
 use super::flags::{BenchFormat, SearchBy, SweepFlags};
 use super::table::table;
-use super::{expect_directory, print, watched};
+use super::{expect_directory, print, runner, staging, watched};
 
 /// Runs the command.
 pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
     expect_directory(&flags.path)?;
-    let sweep = sweep(flags);
+    let sweep = sweep(flags)?;
     let conditions = sweep.conditions()?;
     let (mut record, known) = match (&flags.record, flags.resume) {
         (None, _) => (None, Vec::new()),
@@ -68,7 +67,7 @@ fn print_row(lines: &mut Lines, row: &RecordRow) -> Result<(), BenchError> {
 }
 
 /// What the flags mean.
-fn sweep(flags: &SweepFlags) -> Sweep {
+fn sweep(flags: &SweepFlags) -> Result<Sweep, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut workers = flags.workers.clone();
     if workers.is_empty() {
@@ -76,18 +75,12 @@ fn sweep(flags: &SweepFlags) -> Sweep {
         workers = numbers.into_iter().map(Workers::Number).collect();
         workers.push(Workers::Auto);
     }
-    let stage = |stage: &Stage| match stage {
-        Stage::Auto => Staging::Auto,
-        Stage::Read => Staging::Read,
-        Stage::Mmap => Staging::Mmap,
-        Stage::RamDisk => Staging::RamDisk,
-    };
-    Sweep {
+    Ok(Sweep {
         path: flags.path.clone(),
         analyses: flags.analyses.clone(),
         workers,
         batch_files: flags.batch_files.iter().map(|&files| files as usize).collect(),
-        stages: flags.stage.iter().map(stage).collect(),
+        stages: flags.stage.iter().map(|&stage| staging(stage)).collect(),
         search: match flags.search {
             SearchBy::Auto => Search::Auto,
             SearchBy::Full => Search::Full,
@@ -98,7 +91,8 @@ fn sweep(flags: &SweepFlags) -> Sweep {
         cache: if flags.cold { CacheState::Cold } else { CacheState::Warm },
         memory_bytes_max: flags.memory,
         ram_disk_directory: flags.ram_disk.clone(),
-    }
+        runner: runner()?,
+    })
 }
 
 fn shown(sweep: &Sweep, result: &SweepResult, conditions: &RecordRow) -> String {

@@ -5,7 +5,7 @@ use filemill::bench::tier::{TierResult, TierRun, run_limit_tier, run_tier, tiers
 use super::super::{Exit, Failure};
 use super::flags::{TierFlags, TierName};
 use super::table::table;
-use super::{expect_directory, print, watched};
+use super::{expect_directory, print, runner, watched};
 
 /// Runs the command.
 pub(super) fn run(flags: &TierFlags) -> Result<Exit, Failure> {
@@ -16,6 +16,7 @@ pub(super) fn run(flags: &TierFlags) -> Result<Exit, Failure> {
         path: flags.path.clone(),
         ram_disk_directory: flags.ram_disk.clone(),
         repetitions: usize::from(flags.repetitions),
+        runner: runner()?,
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let [base, legendary, turbo] = tiers(cores);

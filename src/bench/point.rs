@@ -1,0 +1,69 @@
+//! A combination of settings to measure.
+
+use std::path::Path;
+
+use super::BenchError;
+use crate::analyses;
+use crate::plan::{Plan, Staging, Workers};
+
+/// One combination of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Threads that open, read and analyse.
+    pub workers: Workers,
+    /// Files a batch, at most.
+    pub batch_files: usize,
+    /// How files are reached. With [`Staging::RamDisk`] the whole tree is copied to a RAM disk once, before anything is
+    /// timed, and read there.
+    pub stage: Staging,
+}
+
+impl Point {
+    pub(crate) fn workers_number(&self) -> Option<usize> {
+        match self.workers {
+            Workers::Auto => None,
+            Workers::Number(number) => Some(number),
+        }
+    }
+
+    /// The word for its workers.
+    pub fn workers_name(&self) -> String {
+        self.workers_number().map_or_else(|| "auto".to_owned(), |number| number.to_string())
+    }
+
+    /// The word for how files are reached.
+    pub fn stage_name(&self) -> &'static str {
+        match self.stage {
+            Staging::Auto => "auto",
+            Staging::Read => "read",
+            Staging::Mmap => "mmap",
+            Staging::RamDisk => "ram-disk",
+        }
+    }
+
+    /// The plan of a run of it over the tree at `path`.
+    pub fn plan(&self, path: &Path, list: &str) -> Result<Plan, BenchError> {
+        let mut plan = Plan::new([path]);
+        plan.analyses = analyses::parse(list).map_err(|error| BenchError::Refused(error.to_string()))?;
+        plan.workers = self.workers;
+        plan.batch_files_max = self.batch_files;
+        if let Workers::Number(workers) = self.workers {
+            plan.queue_batches_max = 2 * workers;
+        }
+        // What lies in memory is read.
+        plan.staging = if self.stage == Staging::RamDisk { Staging::Read } else { self.stage };
+        if plan.staging == Staging::Mmap {
+            // As on the command line.
+            plan.map_bytes_min = 1 << 20;
+        }
+        Ok(plan)
+    }
+}
+
+impl Default for Point {
+    /// What a scan does where nothing is asked for.
+    fn default() -> Point {
+        let plan = Plan::new([""; 0]);
+        Point { workers: plan.workers, batch_files: plan.batch_files_max, stage: plan.staging }
+    }
+}
