@@ -363,7 +363,7 @@ fn a_tier_names_what_is_met_and_what_is_missed() {
     // Sixty files are no ten thousand.
     let line =
         |what: &str| stdout.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{stdout}"));
-    assert!(line("at least 10000").starts_with("missed"), "{stdout}");
+    assert!(line("at least 10,000").starts_with("missed"), "{stdout}");
     assert!(line("no path without an answer").starts_with("met"), "{stdout}");
     assert!(line("equal to those of the first run").starts_with("met"), "{stdout}");
     assert!(line("RAM disk").starts_with("met"), "{stdout}");

@@ -1,7 +1,7 @@
 //! Where measured runs take place: in this process, or each in a process of its own.
 //!
-//! A process that has just started is what people time: its threads are new to the scheduler and its memory to the system,
-//! and for scans of fractions of a second that decides which settings are best (ops/bench.md, "A process for each run").
+//! A process that has just started is what people time: what it does but once is part of a scan, and its peak of memory is its
+//! own (ops/bench.md, "A process for each run", has what runs in one process did not show).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

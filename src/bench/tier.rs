@@ -145,9 +145,14 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
     let mut criteria = Vec::new();
     for (point, spread) in points.iter().zip(&spreads) {
         criteria.push(Criterion {
-            what: format!("rate, {} workers, batches of {}", tier.workers, point.batch_files),
-            asked: format!("at least {target:.0} files/s"),
-            found: format!("{:.0} files/s ({:.0} to {:.0})", spread.median, spread.min, spread.max),
+            what: format!("rate, {} workers, batches of {}", tier.workers, grouped(point.batch_files as f64)),
+            asked: format!("at least {} files/s", grouped(target)),
+            found: format!(
+                "{} files/s ({} to {})",
+                grouped(spread.median),
+                grouped(spread.min),
+                grouped(spread.max)
+            ),
             is_met: spread.median >= target,
         });
     }
@@ -156,7 +161,12 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
     criteria.push(Criterion {
         what: "RAM disk".to_owned(),
         asked: format!("below {:.1} GB, the whole tree loaded first", tier.ram_disk_bytes_max as f64 / 1e9),
-        found: format!("{:.2} GB, loaded in {:.2} s", disk.bytes as f64 / 1e9, disk.load_seconds),
+        found: format!(
+            "{:.2} GB, {} in {:.2} s",
+            disk.bytes as f64 / 1e9,
+            if run.path.is_some() { "loaded" } else { "made there" },
+            disk.load_seconds
+        ),
         is_met: disk.bytes < tier.ram_disk_bytes_max,
     });
     criteria.push(stable(&spreads, target));
@@ -229,8 +239,8 @@ fn all_read(files: u64, files_min: u64, failed: u64) -> [Criterion; 2] {
     [
         Criterion {
             what: "files".to_owned(),
-            asked: format!("at least {files_min}"),
-            found: files.to_string(),
+            asked: format!("at least {}", grouped(files_min as f64)),
+            found: grouped(files as f64),
             is_met: files >= files_min,
         },
         Criterion {
@@ -258,9 +268,22 @@ fn stable(spreads: &[Spread], target: f64) -> Criterion {
     Criterion {
         what: "stable".to_owned(),
         asked: format!("every run reaches the target, variation at most {:.0} %", 100.0 * VARIATION_MAX),
-        found: format!("slowest {slowest:.0} files/s, variation {:.1} %", 100.0 * variation),
+        found: format!("slowest {} files/s, variation {:.1} %", grouped(slowest), 100.0 * variation),
         is_met: slowest >= target && variation <= VARIATION_MAX,
     }
+}
+
+/// A whole number with a comma a thousand.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -277,6 +300,11 @@ mod tests {
             assert!(recipe.answers().files >= tier.files_min);
             assert!(recipe.answers().bytes < tier.ram_disk_bytes_max);
         }
+    }
+
+    #[test]
+    fn thousands_have_commas() {
+        assert_eq!([7.4, 999.6, 1_234_567.0].map(grouped), ["7", "1,000", "1,234,567"]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use super::flags::{BenchFormat, SearchBy, SweepFlags};
 use super::table::table;
 use super::{expect_directory, print, runner, staging, watched};
 
+/// A table is no longer than a screen.
+const ROWS_MAX: usize = 24;
+
 /// Runs the command.
 pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
     expect_directory(&flags.path)?;
@@ -176,8 +179,13 @@ fn rows(result: &SweepResult) -> String {
             row.peak_memory_bytes.map_or_else(String::new, |bytes| BinaryBytes(bytes).to_string()),
         ]
     };
-    let rows: Vec<Vec<String>> = measured.into_iter().map(cells).collect();
-    table(&heading, &rows, 1)
+    let others = measured.len().saturating_sub(ROWS_MAX);
+    let rows: Vec<Vec<String>> = measured.into_iter().take(ROWS_MAX).map(cells).collect();
+    let table = table(&heading, &rows, 1);
+    match others {
+        0 => table,
+        others => format!("{table}{others} slower points: --format csv and --record have all\n"),
+    }
 }
 
 /// Points that were not measured, and those whose answers are wrong, by reason.

@@ -1,5 +1,8 @@
 //! `filemill bench tier`: the criteria of a step of throughput, one by one.
 
+use std::path::Path;
+
+use filemill::bench::Machine;
 use filemill::bench::tier::{TierResult, TierRun, run_limit_tier, run_tier, tiers};
 
 use super::super::{Exit, Failure};
@@ -27,7 +30,8 @@ pub(super) fn run(flags: &TierFlags) -> Result<Exit, Failure> {
             TierName::Turbo => (run_tier(&turbo, &run, watch)?, "the target"),
             TierName::Limit => (run_limit_tier(&run, watch)?, "what is asked, by time"),
         };
-        print(&shown(&result, of_what))?;
+        let machine = Machine::here(flags.ram_disk.as_deref().unwrap_or(Path::new("/dev/shm")));
+        print(&format!("{machine}\n\n{}", shown(&result, of_what)))?;
         Ok(if result.is_met() { Exit::Done } else { Exit::GateFailed })
     })
 }
