@@ -78,6 +78,7 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
     refused(&["sweep", "-j", "0"], tree.path(), "not \"auto\" or a number from 1 to 4096");
     refused(&["sweep", "--target", "10000"], tree.path(), "it has no unit");
     refused(&["sweep", "--resume"], tree.path(), "--record");
+    refused(&["sweep", "--record", "-"], tree.path(), "not with --record -");
     refused(&["sweep", "--record", "/nonexistent/r.csv"], tree.path(), "/nonexistent/r.csv: No such file");
     let arguments = ["sweep", "--stage", "ram-disk", "--ram-disk", "/nonexistent"];
     refused(&arguments, tree.path(), "/nonexistent: No such file");
@@ -160,6 +161,12 @@ fn points_beyond_the_memory_are_not_measured() {
     let stdout = text(&output.stdout);
     assert!(stdout.contains("1 point not measured: may take "), "{stdout}");
     assert_eq!(output.status.code(), Some(0));
+    // A tree that does not fit a RAM disk leaves the other points.
+    let Some(disk) = ram_disk() else { return println!("no RAM disk here: not tried") };
+    let more = ["--memory", "4KiB", "--ram-disk", disk.path().to_str().unwrap(), "--stage", "ram-disk"];
+    let output = bench(&[&["sweep", "-j", "1", "--batch-files", "8"][..], &more].concat(), tree.path());
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("do not fit the RAM disk"), "{stdout}{}", text(&output.stderr));
 }
 
 /// Waits until something holds, at most half a minute.
@@ -292,8 +299,8 @@ fn a_build_is_compared_with_another() {
 fn a_build_that_is_slower_is_found_and_confirmed() {
     let place = Tree::new();
     let tree = Tree::new();
-    for i in 0..40 {
-        tree.file(format!("f{i}"), "a word and another\n".repeat(40_000));
+    for i in 0..20 {
+        tree.file(format!("f{i}"), "a word and another\n".repeat(10_000));
     }
     let old = build(&place, "unset FILEMILL_FAULT; exec \"$F\" \"$@\"");
     let arguments = ["bench", "check", "-j", "1", "-a", "full", "--max-drop", "20%", "--against"];
@@ -391,9 +398,38 @@ fn a_corpus_that_was_changed_is_never_fast() {
     bytes[500] ^= 1;
     std::fs::write(&changed, bytes).unwrap();
     refused(&["corpus", "--recipe", "smoke"], &corpus, changed.to_str().unwrap());
-    let arguments = ["sweep", "-j", "1", "--batch-files", "64", "--stage", "read", "-a", "blake3"];
-    let output = bench(&arguments, &corpus);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("wrong answers (blake3)"), "{}", text(&output.stdout));
-    assert!(text(&output.stdout).contains("no point was measured"), "{}", text(&output.stdout));
+    // Nothing is measured on it.
+    let here = env!("CARGO_BIN_EXE_filemill");
+    let baseline = place.at("b.json");
+    let new_baseline = ["check", "--update-baseline", "--baseline", baseline.to_str().unwrap()];
+    for command in
+        [&["sweep"][..], &["limit"], &["tier", "base"], &["check", "--against", here], &new_baseline]
+    {
+        refused(command, &corpus, changed.to_str().unwrap());
+    }
+    assert!(!baseline.exists());
+}
+
+#[test]
+#[cfg(feature = "faults")]
+fn a_point_that_answers_wrongly_or_fails_is_never_fast() {
+    let place = Tree::new();
+    let corpus = place.at("corpus");
+    assert_eq!(bench(&["corpus", "--recipe", "smoke"], &corpus).status.code(), Some(0));
+    let record = place.at("r.csv");
+    let arguments = ["bench", "sweep", "-j", "1,2", "--batch-files", "64", "--stage", "read", "--record"];
+    let with = |fault: &str| {
+        drop(std::fs::remove_file(&record));
+        filemill(&arguments).arg(&record).arg(&corpus).env("FILEMILL_FAULT", fault).output().unwrap()
+    };
+    for (fault, why) in
+        [("read:7:once", "wrong answers: files, bytes, others"), ("spawn:1:ever", "exit status: 2")]
+    {
+        let output = with(fault);
+        let stdout = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{stdout}");
+        assert!(stdout.contains(why) && stdout.contains("no point was measured"), "{why}: {stdout}");
+        assert!(text(&output.stderr).contains("2 points failed"), "{}", text(&output.stderr));
+        assert_eq!(["error", "sample", "warm-up"].map(|kind| count(&record, kind)), [2, 0, 0]);
+    }
 }

@@ -14,7 +14,7 @@ use super::answers::{differences, of_jsonl};
 use super::limit::{Bare, floor};
 use super::process::{Program, scan};
 use super::statistics::{Spread, shift_of_pairs, shift_of_samples};
-use super::{Answers, BenchError, Watch};
+use super::{Answers, BenchError, Watch, corpus};
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -67,6 +67,7 @@ impl Checked {
 pub fn check_against(check: &Check, other: &Path, watch: &Watch<'_>) -> Result<Checked, BenchError> {
     let new = check.program(&check.binary);
     let old = check.program(other);
+    corpus::open(&check.path, watch)?;
     (watch.tell)("comparing answers", 0, 0);
     let answers = check.answers(&new, watch)?;
     let differing = differences(&answers, &check.answers(&old, watch)?);
@@ -106,6 +107,7 @@ pub fn check_against(check: &Check, other: &Path, watch: &Watch<'_>) -> Result<C
 /// When the record is of another machine, tree or settings: that is no comparison; when the build fails, or it is cancelled.
 pub fn check_baseline(check: &Check, baseline: &Baseline, watch: &Watch<'_>) -> Result<Checked, BenchError> {
     let program = check.program(&check.binary);
+    corpus::open(&check.path, watch)?;
     (watch.tell)("comparing answers", 0, 0);
     let answers = check.answers(&program, watch)?;
     baseline.expect_same(check, &answers)?;
@@ -130,6 +132,7 @@ pub fn check_baseline(check: &Check, baseline: &Baseline, watch: &Watch<'_>) -> 
 /// When the build fails, or it is cancelled.
 pub fn make_baseline(check: &Check, watch: &Watch<'_>) -> Result<Baseline, BenchError> {
     let program = check.program(&check.binary);
+    corpus::open(&check.path, watch)?;
     (watch.tell)("warming up", 0, 0);
     let answers = check.answers(&program, watch)?;
     let mut samples = Vec::new();

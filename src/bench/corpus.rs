@@ -95,6 +95,16 @@ pub fn recognise(directory: &Path) -> Result<Option<Recipe>, BenchError> {
     Ok(Some(recipe))
 }
 
+/// The same, checked: what is to be measured is what it was made as.
+///
+/// # Errors
+/// As [`recognise`]; when a file is not what it should be (which, and in what); when it is cancelled.
+pub fn open(directory: &Path, watch: &Watch<'_>) -> Result<Option<Recipe>, BenchError> {
+    let Some(recipe) = recognise(directory)? else { return Ok(None) };
+    verify(directory, &Files::new(&recipe), watch)?;
+    Ok(Some(recipe))
+}
+
 /// What a directory holds.
 enum Found {
     /// Nothing, or there is no such directory.

@@ -14,7 +14,7 @@ pub use self::floor::{Floor, floor};
 
 use super::point::Point;
 use super::statistics::{Spread, shuffled};
-use super::{BenchError, Runner, Watch};
+use super::{BenchError, Runner, Watch, corpus};
 use crate::analyses::{self, Analysis};
 
 /// What the bare program does with each file.
@@ -107,6 +107,7 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
         .collect();
     // What is mistyped is told before anything is measured.
     bares.iter().try_for_each(|bare| bare.analyses().map(drop))?;
+    corpus::open(&limit.path, watch)?;
     let mut sides = Vec::new();
     for (line, bare) in bares.iter().enumerate() {
         sides.extend(limit.threads.iter().map(|&threads| Side { line, threads: Some(threads) }));

@@ -39,6 +39,9 @@ pub enum BenchError {
     /// What was asked for makes no sense, or is not to be had here.
     #[error("{0}")]
     Refused(String),
+    /// A tree is too large for where it is to go.
+    #[error("{0}")]
+    TooLarge(String),
     /// A file or directory of the harness itself cannot be used.
     #[error("{path}: {source}", path = path.display())]
     File {

@@ -117,7 +117,7 @@ impl RamDisk {
         }
         let why = if bytes_max <= free { "may be used" } else { "are free" };
         let place = self.directory.parent().unwrap_or(Path::new("/")).display();
-        Err(BenchError::Refused(format!(
+        Err(BenchError::TooLarge(format!(
             "{bytes} bytes do not fit the RAM disk {place}, of which {room} {why}: name a larger one with --ram-disk"
         )))
     }

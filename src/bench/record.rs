@@ -20,7 +20,7 @@ pub enum RowKind {
     WarmUp,
     /// A run that is.
     Sample,
-    /// A run with wrong answers: `note` names them.
+    /// A run that answered wrongly, or that failed: `note` says in what.
     Error,
     /// A point that was not measured: `note` says why.
     Skipped,

@@ -16,6 +16,7 @@ use super::measure::{CacheState, Measured, drop_caches};
 use super::point::Point;
 use super::record::{RecordRow, RowKind};
 use super::{Answers, BenchError, Machine, RamDisk, Runner, Spread, Watch, corpus, differences};
+use crate::analyses;
 use crate::plan::{Staging, Workers};
 
 /// How points are chosen.
@@ -134,19 +135,29 @@ impl Sweep {
         write: &mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
         watch: &Watch<'_>,
     ) -> Result<SweepResult, BenchError> {
+        // What is mistyped is told before anything is measured.
+        analyses::parse(&self.analyses).map_err(|error| BenchError::Refused(error.to_string()))?;
         let conditions = self.conditions()?;
         let points = self.points();
         if points.is_empty() {
             return Err(BenchError::Refused("a sweep of no points".to_owned()));
         }
         if self.cache == CacheState::Cold {
+            // Where it is not allowed, that is told before anything is measured.
             drop_caches()?;
         }
-        let expected = corpus::recognise(&self.path)?.map(|recipe| recipe.answers().clone());
-        let disk = self.load(&points, &conditions, write, watch)?;
+        let expected = corpus::open(&self.path, watch)?.map(|recipe| recipe.answers().clone());
+        let (disk, no_disk) = match self.load(&points, &conditions, write, watch) {
+            // The other points can be measured all the same.
+            Err(BenchError::TooLarge(why)) => (None, Some(why)),
+            loaded => (loaded?, None),
+        };
         let memory = self.memory_bytes_max.or_else(|| Some(memory_available_bytes()? / 2));
         let held = disk.as_ref().map_or(0, |disk| disk.bytes);
         let refused = |point: &Point| {
+            if point.stage == Staging::RamDisk && no_disk.is_some() {
+                return no_disk.clone();
+            }
             let plan = point.plan(&self.path, &self.analyses).ok()?;
             let needed =
                 plan.memory_bytes_estimate() + if point.stage == Staging::RamDisk { held } else { 0 };
@@ -239,7 +250,7 @@ impl Runs<'_> {
         let empty = self.row(&point, RowKind::Sample, Some(repetition));
         if let Some(known) = self.known.get(&key(&empty)) {
             if known.row == RowKind::Error {
-                return Ok(Taken::Wrong(known.note.clone()));
+                return Ok(Taken::Failed(known.note.clone()));
             }
             if let (RowKind::WarmUp | RowKind::Sample, Some(rate)) = (known.row, known.files_per_second) {
                 if known.row == RowKind::Sample {
@@ -261,7 +272,11 @@ impl Runs<'_> {
         if self.watch.is_cancelled() {
             return Err(BenchError::Cancelled);
         }
-        let measured = self.sweep.runner.run(&point, path, &self.sweep.analyses, self.watch)?;
+        let measured = match self.sweep.runner.run(&point, path, &self.sweep.analyses, self.watch) {
+            Ok(measured) => measured,
+            Err(BenchError::Refused(why)) => return self.failed(at, empty, why),
+            Err(error) => return Err(error),
+        };
         let differing = match &self.expected {
             Some(expected) => differences(expected, &measured.answers),
             None => Vec::new(),
@@ -269,14 +284,10 @@ impl Runs<'_> {
         let rate = measured.files_per_second();
         let mut row = filled(&empty, &measured);
         row.ram_disk_bytes = self.disk.filter(|_| point.stage == Staging::RamDisk).map(|disk| disk.bytes);
-        self.expected.get_or_insert(measured.answers);
         if !differing.is_empty() {
-            let what = differing.join(", ");
-            row.row = RowKind::Error;
-            row.note = what.clone();
-            (self.write)(&row)?;
-            return Ok(Taken::Wrong(what));
+            return self.failed(at, row, format!("wrong answers: {}", differing.join(", ")));
         }
+        self.expected.get_or_insert(measured.answers);
         if repetition == 0 {
             row.row = RowKind::WarmUp;
         }
@@ -285,6 +296,13 @@ impl Runs<'_> {
             self.rows[at].push(row);
         }
         Ok(Taken::Rate(rate))
+    }
+
+    /// A run that gave nothing that counts.
+    fn failed(&mut self, at: usize, row: RecordRow, why: String) -> Result<Taken, BenchError> {
+        self.rows[at].clear();
+        (self.write)(&RecordRow { row: RowKind::Error, note: why.replace('\n', " "), ..row })?;
+        Ok(Taken::Failed(why))
     }
 
     fn row(&self, point: &Point, row: RowKind, repetition: Option<usize>) -> RecordRow {
@@ -311,7 +329,7 @@ impl Runs<'_> {
             let rate = Spread::of(&race.rates[at]);
             let fate = race.fates[at].clone();
             let mut row = summed_up(self.row(point, RowKind::Point, Some(rate.count)), &self.rows[at], &rate);
-            if let Fate::Skipped(why) | Fate::Wrong(why) = &fate {
+            if let Fate::Skipped(why) | Fate::Failed(why) = &fate {
                 row.row = if matches!(fate, Fate::Skipped(_)) { RowKind::Skipped } else { RowKind::Point };
                 row.note = why.clone();
             }

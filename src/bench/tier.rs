@@ -125,10 +125,13 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
     let mut reference = expected.clone();
     let (mut runs, mut wrong, mut failed) = (0_u64, 0, 0);
     let of = (points.len() * (run.repetitions + 1)) as u64;
-    for repetition in 0..=run.repetitions {
+    'runs: for repetition in 0..=run.repetitions {
         for at in shuffled(points.len(), repetition as u64) {
             (watch.tell)(&format!("tier {}", tier.name), runs, of);
-            let measured = run.runner.run(&points[at], disk.path(), TIER_ANALYSES, watch)?;
+            let measured = match run.runner.run(&points[at], disk.path(), TIER_ANALYSES, watch) {
+                Err(BenchError::Cancelled) if rates.iter().all(|rates| rates.len() > 1) => break 'runs,
+                measured => measured?,
+            };
             runs += 1;
             failed += measured.failed;
             let reference = reference.get_or_insert_with(|| measured.answers.clone());
@@ -170,6 +173,14 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
         is_met: disk.bytes < tier.ram_disk_bytes_max,
     });
     criteria.push(stable(&spreads, target));
+    if runs < of {
+        criteria.push(Criterion {
+            what: "runs".to_owned(),
+            asked: of.to_string(),
+            found: format!("{runs}, then interrupted"),
+            is_met: false,
+        });
+    }
     let slowest = spreads.iter().map(|spread| spread.median).fold(f64::INFINITY, f64::min);
     Ok(TierResult { criteria, factor: slowest / target })
 }
@@ -210,6 +221,14 @@ pub fn run_limit_tier(run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, Be
         });
     }
     criteria.extend(all_read(limits.files, 1, limits.errors));
+    if limits.rounds < run.repetitions {
+        criteria.push(Criterion {
+            what: "rounds".to_owned(),
+            asked: run.repetitions.to_string(),
+            found: format!("{}, then interrupted", limits.rounds),
+            is_met: false,
+        });
+    }
     Ok(TierResult { criteria, factor: LIMIT_RATIO_MAX / worst })
 }
 
@@ -223,7 +242,7 @@ fn fill(
     let place = run.ram_disk_directory.as_deref();
     match &run.path {
         Some(path) => {
-            let known = corpus::recognise(path)?.map(|recipe| recipe.answers().clone());
+            let known = corpus::open(path, watch)?.map(|recipe| recipe.answers().clone());
             Ok((RamDisk::load(path, place, bytes_max, watch)?, known))
         }
         None => {

@@ -63,11 +63,18 @@ pub(super) fn judge(
     let limit = -(1.0 - drop_max).ln();
     let mut all = Vec::new();
     let mut rounds = Vec::new();
-    let first = round(limit, round_max, shift, take, &mut all, &mut rounds)?;
+    let first = match round(limit, round_max, shift, take, &mut all, &mut rounds) {
+        Err(BenchError::Cancelled) if !all.is_empty() => return Ok(interrupted(shift, &all)),
+        first => first?,
+    };
     let verdict = if first == Verdict::Regression {
         let mut again = Vec::new();
-        let second = round(limit, round_max, shift, take, &mut again, &mut rounds)?;
+        let second = round(limit, round_max, shift, take, &mut again, &mut rounds);
         all.extend(again);
+        let second = match second {
+            Err(BenchError::Cancelled) => return Ok(interrupted(shift, &all)),
+            second => second?,
+        };
         match (second, side(limit, &shift(&all))) {
             (Verdict::Pass, Some(Verdict::Pass)) => Verdict::Pass,
             (Verdict::Regression, _) => Verdict::Regression,
@@ -79,6 +86,16 @@ pub(super) fn judge(
     let shift = shift(&all);
     let advice = (verdict == Verdict::Inconclusive).then(|| advice(drop_max, limit, &shift, all.len()));
     Ok(Judged { verdict, shift, rounds, advice })
+}
+
+/// What is known where it was cancelled: no verdict.
+fn interrupted(shift: &dyn Fn(&[f64]) -> Shift, all: &[f64]) -> Judged {
+    Judged {
+        verdict: Verdict::Inconclusive,
+        shift: shift(all),
+        rounds: vec![all.len()],
+        advice: Some("interrupted before there was a verdict".to_owned()),
+    }
 }
 
 fn round(
@@ -189,6 +206,19 @@ mod tests {
         let judged = judge(0.05, 30, &shift_of_pairs, &mut take).expect("it does not fail");
         assert_ne!(judged.verdict, Verdict::Regression);
         assert_eq!(judged.rounds.len(), 2);
+    }
+
+    #[test]
+    fn what_is_interrupted_has_no_verdict() {
+        let mut left = 7;
+        let mut take = || {
+            left -= 1;
+            if left == 0 { Err(BenchError::Cancelled) } else { Ok(0.5) }
+        };
+        let judged = judge(0.05, 30, &shift_of_pairs, &mut take).expect("something is known");
+        assert_eq!((judged.verdict, judged.rounds), (Verdict::Inconclusive, vec![6]));
+        let mut at_once = || Err(BenchError::Cancelled);
+        assert!(judge(0.05, 30, &shift_of_pairs, &mut at_once).is_err());
     }
 
     #[test]

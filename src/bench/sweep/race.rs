@@ -19,16 +19,16 @@ pub enum Fate {
     Behind,
     /// Not measured, for the reason given.
     Skipped(String),
-    /// Its answers differ, in what is named: its rates count for nothing.
-    Wrong(String),
+    /// It answered wrongly, or could not be run, as is told: its rates count for nothing.
+    Failed(String),
 }
 
 /// What a run of a point gave.
 pub(super) enum Taken {
     /// Files a second.
     Rate(f64),
-    /// Wrong answers.
-    Wrong(String),
+    /// It went wrong.
+    Failed(String),
 }
 
 /// More points than this are halved, where that is left open.
@@ -74,7 +74,7 @@ impl Race {
             if self.fates[at] == Fate::Ran {
                 match take(at, 0)? {
                     Taken::Rate(rate) => self.first[at] = Some(rate),
-                    Taken::Wrong(what) => self.fates[at] = Fate::Wrong(what),
+                    Taken::Failed(what) => self.fates[at] = Fate::Failed(what),
                 }
             }
         }
@@ -112,7 +112,10 @@ impl Race {
                 let at = running[at];
                 match take(at, *repetition)? {
                     Taken::Rate(rate) => self.rates[at].push(rate),
-                    Taken::Wrong(what) => self.fates[at] = Fate::Wrong(what),
+                    Taken::Failed(what) => {
+                        self.fates[at] = Fate::Failed(what);
+                        self.rates[at].clear();
+                    }
                 }
             }
         }
@@ -135,19 +138,16 @@ impl Race {
     /// Skips a point where the rate fell twice on the way to it: with more workers, or with larger batches.
     fn skip_fallen(&mut self, at: usize) {
         let point = self.points[at];
-        let directions: [(&str, fn(&Point, &Point) -> bool); 2] = [
-            ("more workers", |a, b| (a.stage, a.batch_files) == (b.stage, b.batch_files)),
-            ("larger batches", |a, b| (a.stage, a.workers) == (b.stage, b.workers)),
-        ];
-        for (what, is_along) in directions {
-            if what == "more workers" && point.workers_number().is_none() {
-                continue;
-            }
-            let before = (0..at).filter(|&other| {
-                let other = &self.points[other];
-                is_along(other, &point)
-                    && other.workers_number().is_some() == point.workers_number().is_some()
-            });
+        for (what, grows_in_workers) in [("more workers", true), ("larger batches", false)] {
+            let is_along = |other: &Point| match grows_in_workers {
+                true => {
+                    (other.stage, other.batch_files) == (point.stage, point.batch_files)
+                        && other.workers_number() < point.workers_number()
+                        && other.workers_number().is_some()
+                }
+                false => (other.stage, other.workers) == (point.stage, point.workers),
+            };
+            let before = (0..at).filter(|&other| is_along(&self.points[other]));
             let mut best = f64::NEG_INFINITY;
             let mut fallen = 0;
             for other in before {
@@ -257,11 +257,11 @@ mod tests {
         let points = grid(&[1, 2], &[256]);
         let mut race = Race::new(points, |_| None);
         let mut take = |at: usize, _: usize| {
-            Ok(if at == 1 { Taken::Wrong("blake3".to_owned()) } else { Taken::Rate(1.0) })
+            Ok(if at == 1 { Taken::Failed("blake3".to_owned()) } else { Taken::Rate(1.0) })
         };
         race.run(Search::Full, 3, 7, &mut take).expect("it does not fail");
         assert_eq!(race.best(|_| true), Some(0));
-        assert_eq!(race.fates[1], Fate::Wrong("blake3".to_owned()));
+        assert_eq!(race.fates[1], Fate::Failed("blake3".to_owned()));
         assert_eq!(race.rates[1], [0.0; 0]);
     }
 

@@ -22,10 +22,11 @@ use self::flags::{CorpusFlags, MeasureFlags, Messages};
 use self::watched::Watched;
 use super::flags::Stage;
 use super::outputs::Stdout;
-use super::{Exit, Failure, limits, quiet_worker_panics, scan};
+use super::{Exit, Failure, complain, limits, quiet_worker_panics, scan};
 
 /// Runs a command.
 pub(crate) fn run(command: &BenchCommand) -> Result<Exit, Failure> {
+    limits::spare_address_space();
     limits::raise_handle_limit();
     // Where mappings cannot be guarded, files are read; `--stage mmap` then says so.
     drop(filemill::guard_mappings());
@@ -61,13 +62,10 @@ fn make_corpus(flags: &CorpusFlags) -> Result<Exit, Failure> {
 fn measure_once(flags: &MeasureFlags) -> Result<Exit, Failure> {
     let stage = staging(flags.stage);
     let point = Point { workers: flags.workers, batch_files: flags.batch_files as usize, stage };
-    let plan = point.plan(&flags.path, &flags.analyses)?;
+    let mut plan = point.plan(&flags.path, &flags.analyses)?;
+    limits::fit_address_space(&mut plan, |note| complain(&note))?;
     #[cfg(feature = "faults")]
-    let plan = {
-        let mut plan = plan;
-        scan::set_faults(&mut plan)?;
-        plan
-    };
+    scan::set_faults(&mut plan)?;
     let measured = measure(&plan, &Control::new())?;
     let text = serde_json::to_string(&measured).map_err(std::io::Error::from)?;
     print(&text)?;

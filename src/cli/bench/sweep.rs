@@ -24,6 +24,11 @@ const ROWS_MAX: usize = 24;
 /// Runs the command.
 pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
     expect_directory(&flags.path)?;
+    if flags.record.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(Failure::Usage(
+            "rows go to standard output with --format csv, not with --record -".to_owned(),
+        ));
+    }
     let sweep = sweep(flags)?;
     let conditions = sweep.conditions()?;
     let (mut record, known) = match (&flags.record, flags.resume) {
@@ -150,12 +155,8 @@ fn rows(result: &SweepResult) -> String {
         result.points.iter().enumerate().filter(|(_, point)| point.rate.count > 0).collect();
     measured.sort_by(|a, b| b.1.rate.median.total_cmp(&a.1.rate.median));
     let cells = |(at, result_of): (usize, &PointResult)| {
-        let PointResult { point, rate, row, fate } = result_of;
-        let mark = match fate {
-            _ if result.best == Some(at) => "*",
-            Fate::Wrong(_) => "!",
-            _ => "",
-        };
+        let PointResult { point, rate, row, .. } = result_of;
+        let mark = if result.best == Some(at) { "*" } else { "" };
         let count = |number: f64| HumanCount(whole(number)).to_string();
         let time = |seconds: Option<f64>| {
             seconds.map_or_else(String::new, |seconds| short(std::time::Duration::from_secs_f64(seconds)))
@@ -188,15 +189,16 @@ fn rows(result: &SweepResult) -> String {
     }
 }
 
-/// Points that were not measured, and those whose answers are wrong, by reason.
+/// Points that were not measured, by reason, and those that failed.
 fn unmeasured(result: &SweepResult) -> String {
     let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
     let mut text = String::new();
     for point in &result.points {
         match &point.fate {
             Fate::Skipped(why) => *skipped.entry(why).or_default() += 1,
-            Fate::Wrong(what) => {
-                text.push_str(&format!("! wrong answers ({what}): {}\n", settings(&point.point)));
+            Fate::Failed(why) => {
+                let failed = console::style("failed").red().bold();
+                text.push_str(&format!("{failed}: {}: {why}\n", settings(&point.point)));
             }
             Fate::Ran | Fate::Behind => {}
         }
@@ -230,15 +232,15 @@ fn settings(point: &Point) -> String {
     }
 }
 
-/// Whether the target is met, and all answers are right.
+/// Whether the target is met, and nothing failed.
 fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
-    let wrong = result.points.iter().filter(|point| matches!(point.fate, Fate::Wrong(_))).count();
-    if wrong > 0 {
-        let points = if wrong == 1 { "point" } else { "points" };
-        complain(&format!("{wrong} {points} answered wrongly, or the tree changed while it was measured"));
+    let failed = result.points.iter().filter(|point| matches!(point.fate, Fate::Failed(_))).count();
+    if failed > 0 {
+        let points = if failed == 1 { "point" } else { "points" };
+        complain(&format!("{failed} {points} failed, or the tree changed while it was measured"));
     }
     let Some(target) = flags.target else {
-        return Ok(if wrong == 0 { Exit::Done } else { Exit::GateFailed });
+        return Ok(if failed == 0 { Exit::Done } else { Exit::GateFailed });
     };
     let best = result.best.map(|best| &result.points[best]);
     let rate = |of: fn(&PointResult) -> f64| best.map_or(0.0, of);
@@ -253,7 +255,7 @@ fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
         "target {verdict}: {found_shown} {unit} of {asked_shown} {unit}, {:.2} times",
         found / asked
     ));
-    Ok(if is_met && wrong == 0 { Exit::Done } else { Exit::GateFailed })
+    Ok(if is_met && failed == 0 { Exit::Done } else { Exit::GateFailed })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for display")]

@@ -16,11 +16,14 @@ const QUIET: Duration = Duration::from_secs(1);
 /// The line is written so often at most.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Is told what is being done, how much of it is done, and of how much.
+type Tell = dyn Fn(&str, u64, u64);
+
 /// A benchmark that runs.
 pub(super) struct Watched {
     control: Arc<Control>,
     received: Received,
-    tell: Box<dyn Fn(&str, u64, u64)>,
+    tell: Box<Tell>,
     bar: ProgressBar,
 }
 
