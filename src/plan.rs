@@ -250,7 +250,7 @@ pub enum Workers {
 pub const WORKERS_PER_CORE_MAX: usize = 32;
 
 /// Cores that the process may use.
-pub(crate) fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -44,6 +44,21 @@ impl Checksum {
     }
 }
 
+impl Answers {
+    /// All of them in one checksum, in hex.
+    pub fn checksum(&self) -> String {
+        let Answers { files, bytes, others, checksums } = self;
+        let mut sum = Checksum::default();
+        for (name, number) in [("files", files), ("bytes", bytes), ("others", others)] {
+            sum.add(XxHash3_64::oneshot(name.as_bytes()), &number.to_le_bytes());
+        }
+        for (name, checksum) in checksums {
+            sum.add(XxHash3_64::oneshot(name.as_bytes()), &checksum.0.to_le_bytes());
+        }
+        sum.into()
+    }
+}
+
 impl From<Checksum> for String {
     fn from(sum: Checksum) -> String {
         format!("{:016x}", sum.0)
@@ -72,34 +87,63 @@ pub fn differences(a: &Answers, b: &Answers) -> Vec<String> {
     all
 }
 
+/// What `before` answered and `now` does not.
+pub(crate) fn unanswered(before: &Answers, now: &Answers) -> Vec<String> {
+    before.checksums.keys().filter(|name| !now.checksums.contains_key(*name)).cloned().collect()
+}
+
 /// The answers in a report of JSON lines, whose checksums are over the values as they are written there: to be compared
 /// with those of another report alone.
-///
-/// # Errors
-/// When it is no report, or was cut short.
-pub(crate) fn of_jsonl(report: &[u8]) -> Result<Answers, String> {
-    let mut answers = Answers::default();
-    let mut is_complete = false;
-    for line in report.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let record: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(line).map_err(|error| format!("is no report of JSON lines: {error}"))?;
-        let kind = record.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
-        match kind {
-            "file" => answers.files += 1,
-            "skipped" | "error" => answers.others += 1,
-            "end" => is_complete = true,
-            _ => {}
+#[derive(Debug, Default)]
+pub(crate) struct OfReport {
+    answers: Answers,
+    is_complete: bool,
+    wrong: Option<String>,
+}
+
+impl OfReport {
+    /// Takes the next line.
+    pub(crate) fn line(&mut self, line: &[u8]) {
+        if line.is_empty() || self.wrong.is_some() {
+            return;
         }
-        let Some(path) = record.get("path").filter(|_| !is_complete && kind != "begin") else { continue };
-        let path = XxHash3_64::oneshot(path.to_string().as_bytes());
-        answers.bytes += record.get("size").and_then(|size| size.as_u64()).unwrap_or(0);
+        match serde_json::from_slice(line) {
+            Ok(record) => self.record(&record),
+            Err(error) => self.wrong = Some(format!("is no report of JSON lines: {error}")),
+        }
+    }
+
+    fn record(&mut self, record: &serde_json::Map<String, serde_json::Value>) {
+        match record.get("type").and_then(|kind| kind.as_str()).unwrap_or_default() {
+            "file" => self.answers.files += 1,
+            "skipped" | "error" => self.answers.others += 1,
+            "end" => {
+                self.is_complete = true;
+                return;
+            }
+            _ => return,
+        }
+        let path = record.get("path").map(ToString::to_string).unwrap_or_default();
+        let path = XxHash3_64::oneshot(path.as_bytes());
+        self.answers.bytes += record.get("size").and_then(|size| size.as_u64()).unwrap_or(0);
         for (key, value) in
             record.iter().filter(|(key, _)| !["type", "path", "mtime_ns"].contains(&key.as_str()))
         {
-            answers.checksums.entry(key.clone()).or_default().add(path, value.to_string().as_bytes());
+            self.answers.checksums.entry(key.clone()).or_default().add(path, value.to_string().as_bytes());
         }
     }
-    if is_complete { Ok(answers) } else { Err("gave a report without an end".to_owned()) }
+
+    /// The answers, when the report is over.
+    ///
+    /// # Errors
+    /// When it was no report, or was cut short.
+    pub(crate) fn into_answers(self) -> Result<Answers, String> {
+        match self.wrong {
+            Some(wrong) => Err(wrong),
+            None if !self.is_complete => Err("gave a report without an end".to_owned()),
+            None => Ok(self.answers),
+        }
+    }
 }
 
 /// The sink that makes [`Answers`].
@@ -231,24 +275,29 @@ mod tests {
     }
 
     #[test]
-    fn reports_are_compared_by_what_both_answer() {
+    fn reports_are_compared_by_what_they_answer() {
+        let raw = |lines: &[u8]| {
+            let mut report = OfReport::default();
+            lines.split(|&byte| byte == b'\n').for_each(|line| report.line(line));
+            report.into_answers()
+        };
         let of = |lines: &str| {
-            of_jsonl(format!("{{\"type\":\"begin\"}}\n{lines}\n{{\"type\":\"end\"}}\n").as_bytes())
+            let report = format!("{{\"type\":\"begin\"}}\n{lines}\n{{\"type\":\"end\"}}\n");
+            raw(report.as_bytes()).expect("it is a report")
         };
         let one = of(r#"{"type":"file","path":"a","size":3,"mtime_ns":5,"lines":1}
-{"type":"skipped","path":"b","reason":"fifo"}"#)
-        .expect("it is a report");
+{"type":"skipped","path":"b","reason":"fifo"}"#);
         assert_eq!((one.files, one.bytes, one.others), (1, 3, 1));
         let more = of(r#"{"type":"skipped","path":"b","reason":"fifo"}
-{"type":"file","path":"a","size":3,"mtime_ns":6,"lines":1,"words":7}"#)
-        .expect("it is a report");
+{"type":"file","path":"a","size":3,"mtime_ns":6,"lines":1,"words":7}"#);
         assert_eq!(differences(&one, &more), [""; 0]);
+        assert_eq!(unanswered(&one, &more), [""; 0]);
+        assert_eq!(unanswered(&more, &one), ["words"]);
         let other = of(r#"{"type":"file","path":"a","size":3,"mtime_ns":5,"lines":2}
-{"type":"skipped","path":"b","reason":"socket"}"#)
-        .expect("it is a report");
+{"type":"skipped","path":"b","reason":"socket"}"#);
         assert_eq!(differences(&one, &other), ["lines", "reason"]);
-        assert_eq!(of_jsonl(b"{\"type\":\"begin\"}\n"), Err("gave a report without an end".to_owned()));
-        assert!(of_jsonl(b"what\n").is_err());
+        assert_eq!(raw(b"{\"type\":\"begin\"}\n"), Err("gave a report without an end".to_owned()));
+        assert!(raw(b"what\n").is_err());
     }
 
     #[test]

@@ -6,15 +6,16 @@ mod verdict;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use self::baseline::{Baseline, Sample};
+pub use self::baseline::{Baseline, SAMPLES_MIN, Sample};
 use self::verdict::judge;
 pub use self::verdict::{Judged, Verdict};
 
-use super::answers::{differences, of_jsonl};
+use super::answers::{OfReport, differences, unanswered};
 use super::limit::{Bare, floor};
 use super::process::{Program, scan};
 use super::statistics::{Spread, shift_of_pairs, shift_of_samples};
 use super::{Answers, BenchError, Watch, corpus};
+use crate::plan::cores;
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -60,17 +61,17 @@ impl Checked {
     }
 }
 
-/// Compares the build with another one: pairs of whole processes, in random order within each pair, on the same tree.
+/// Compares the build with another one: pairs of whole processes, each first in every other pair, on the same tree.
 ///
 /// # Errors
 /// When a build fails or their answers differ: a wrong answer has no speed; when it is cancelled.
 pub fn check_against(check: &Check, other: &Path, watch: &Watch<'_>) -> Result<Checked, BenchError> {
-    let new = check.program(&check.binary);
-    let old = check.program(other);
+    let (new, old) = (check.program(&check.binary), check.program(other));
     corpus::open(&check.path, watch)?;
     (watch.tell)("comparing answers", 0, 0);
-    let answers = check.answers(&new, watch)?;
-    let differing = differences(&answers, &check.answers(&old, watch)?);
+    let (answers, new_code) = check.answers(&new, watch)?;
+    let (old_answers, old_code) = check.answers(&old, watch)?;
+    let differing = [differences(&old_answers, &answers), unanswered(&old_answers, &answers)].concat();
     if !differing.is_empty() {
         return Err(BenchError::Refused(format!(
             "{} and {} answer differently: {}",
@@ -83,13 +84,13 @@ pub fn check_against(check: &Check, other: &Path, watch: &Watch<'_>) -> Result<C
     let mut take = || {
         let pair = new_seconds.len();
         (watch.tell)("comparing pairs", pair as u64, 0);
-        let is_new_first = super::statistics::shuffled(2, pair as u64)[0] == 0;
-        let (new_took, old_took) = if is_new_first {
-            let new_took = new.seconds(watch)?;
-            (new_took, old.seconds(watch)?)
+        // Each goes first in every other pair: what comes second may find the machine otherwise.
+        let (new_took, old_took) = if pair.is_multiple_of(2) {
+            let new_took = new.seconds(new_code, watch)?;
+            (new_took, old.seconds(old_code, watch)?)
         } else {
-            let old_took = old.seconds(watch)?;
-            (new.seconds(watch)?, old_took)
+            let old_took = old.seconds(old_code, watch)?;
+            (new.seconds(new_code, watch)?, old_took)
         };
         new_seconds.push(new_took);
         old_seconds.push(old_took);
@@ -109,13 +110,13 @@ pub fn check_baseline(check: &Check, baseline: &Baseline, watch: &Watch<'_>) -> 
     let program = check.program(&check.binary);
     corpus::open(&check.path, watch)?;
     (watch.tell)("comparing answers", 0, 0);
-    let answers = check.answers(&program, watch)?;
+    let (answers, code) = check.answers(&program, watch)?;
     baseline.expect_same(check, &answers)?;
     let old: Vec<f64> = baseline.samples.iter().map(Sample::logarithm).collect();
     let mut new_seconds = Vec::new();
     let mut take = || {
         (watch.tell)("comparing with the record", new_seconds.len() as u64, 0);
-        let sample = check.sample(&program, watch)?;
+        let sample = check.sample(&program, code, watch)?;
         new_seconds.push(sample.scan_seconds);
         Ok(sample.logarithm())
     };
@@ -126,19 +127,22 @@ pub fn check_baseline(check: &Check, baseline: &Baseline, watch: &Watch<'_>) -> 
     Ok(Checked { judged, files: answers.files, new, old })
 }
 
-/// Measures what a later comparison needs.
+/// Measures what a later comparison needs. Where it is cancelled, what was measured is a baseline too, when it suffices.
 ///
 /// # Errors
-/// When the build fails, or it is cancelled.
+/// When the build fails, or it is cancelled early.
 pub fn make_baseline(check: &Check, watch: &Watch<'_>) -> Result<Baseline, BenchError> {
     let program = check.program(&check.binary);
     corpus::open(&check.path, watch)?;
     (watch.tell)("warming up", 0, 0);
-    let answers = check.answers(&program, watch)?;
+    let (answers, code) = check.answers(&program, watch)?;
     let mut samples = Vec::new();
-    for done in 0..check.pairs_max {
-        (watch.tell)("measuring a baseline", done as u64, check.pairs_max as u64);
-        samples.push(check.sample(&program, watch)?);
+    while samples.len() < check.pairs_max {
+        (watch.tell)("measuring a baseline", samples.len() as u64, check.pairs_max as u64);
+        match check.sample(&program, code, watch) {
+            Err(BenchError::Cancelled) if samples.len() >= SAMPLES_MIN => break,
+            sample => samples.push(sample?),
+        }
     }
     Ok(Baseline::new(check, answers, samples))
 }
@@ -148,19 +152,23 @@ impl Check {
         scan(binary, &self.path, &self.settings, &self.analyses)
     }
 
-    /// What a build answers; and everything is in the cache after it.
-    fn answers(&self, program: &Program, watch: &Watch<'_>) -> Result<Answers, BenchError> {
-        let output = program.output(watch)?;
+    /// What a build answers, and its exit code; and everything is in the cache after it.
+    fn answers(&self, program: &Program, watch: &Watch<'_>) -> Result<(Answers, i32), BenchError> {
+        let mut report = OfReport::default();
+        let code = program.lines(&mut |line| report.line(line), watch)?;
         let shown = program.binary.display();
-        of_jsonl(&output).map_err(|why| BenchError::Refused(format!("{shown}: {why}")))
+        let answers = report.into_answers().map_err(|why| BenchError::Refused(format!("{shown}: {why}")))?;
+        if answers.files == 0 {
+            return Err(BenchError::Refused(format!("{}: no file could be read", self.path.display())));
+        }
+        Ok((answers, code))
     }
 
     /// The floor without analyses, then a scan. An analysis that got slower must not make the floor slower too.
-    fn sample(&self, program: &Program, watch: &Watch<'_>) -> Result<Sample, BenchError> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    fn sample(&self, program: &Program, code: i32, watch: &Watch<'_>) -> Result<Sample, BenchError> {
         let bare = Bare::Read("none".to_owned());
-        let floor = floor(&self.path, threads, &bare, watch.control)?;
-        let scan_seconds = program.seconds(watch)?;
+        let floor = floor(&self.path, cores(), &bare, watch.control)?;
+        let scan_seconds = program.seconds(code, watch)?;
         Ok(Sample { scan_seconds, floor_seconds: floor.elapsed.as_secs_f64() })
     }
 }

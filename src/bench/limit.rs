@@ -7,14 +7,16 @@ mod floor;
 #[path = "limit/floor_none.rs"]
 mod floor;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub use self::floor::{Floor, floor};
+pub use self::floor::floor;
 
 use super::point::Point;
 use super::statistics::{Spread, shuffled};
-use super::{BenchError, Runner, Watch, corpus};
+use super::{Answers, BenchError, Runner, Watch, corpus, differences};
 use crate::analyses::{self, Analysis};
 
 /// What the bare program does with each file.
@@ -42,6 +44,19 @@ impl Bare {
             Bare::Read(list) => analyses::parse(list).map_err(|error| BenchError::Refused(error.to_string())),
         }
     }
+}
+
+/// What one run of the floor did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Floor {
+    /// Regular files met, and read where they were to be.
+    pub files: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What could not be listed or read.
+    pub errors: u64,
+    /// From the first call to the last.
+    pub elapsed: Duration,
 }
 
 /// Questions that can be answered together at the speed of one pass: what `fused` stands for.
@@ -88,6 +103,8 @@ pub struct Limits {
     pub rounds: usize,
     /// A line for the walk, one for each list of analyses.
     pub lines: Vec<Line>,
+    /// What the engine did otherwise than asked for.
+    pub notes: Vec<String>,
 }
 
 /// A thing to time: a line, and a number of threads of the floor, or the engine.
@@ -107,14 +124,14 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
         .collect();
     // What is mistyped is told before anything is measured.
     bares.iter().try_for_each(|bare| bare.analyses().map(drop))?;
-    corpus::open(&limit.path, watch)?;
+    let known = corpus::open(&limit.path, watch)?.map(|recipe| recipe.answers().clone());
     let mut sides = Vec::new();
     for (line, bare) in bares.iter().enumerate() {
         sides.extend(limit.threads.iter().map(|&threads| Side { line, threads: Some(threads) }));
         sides.extend((*bare != Bare::Walk).then_some(Side { line, threads: None }));
     }
     let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); sides.len()];
-    let mut read: Option<(u64, u64, u64)> = None;
+    let mut seen = Seen { known, counted: None, answers: HashMap::new(), notes: Vec::new() };
     let of = (limit.rounds as u64 + 1) * sides.len() as u64;
     let mut done = 0;
     for round in 0..=limit.rounds {
@@ -122,53 +139,72 @@ pub fn measure_limit(limit: &Limit, watch: &Watch<'_>) -> Result<Limits, BenchEr
             (watch.tell)("measuring the limit", done, of);
             done += 1;
             let side = sides[at];
-            let came = run_side(&bares[side.line], side.threads, limit, watch);
-            let (elapsed, counted) = match came {
-                Ok(came) => came,
+            let elapsed = match run_side(&bares[side.line], side.threads, limit, &mut seen, watch) {
                 Err(BenchError::Cancelled) if round > 1 => {
-                    return Ok(limits(&bares, &sides, seconds, round - 1, read));
+                    return Ok(limits(&bares, &sides, seconds, round - 1, seen));
                 }
-                Err(error) => return Err(error),
+                elapsed => elapsed?,
             };
-            // The walk alone does not know sizes, and does not open what it could not read.
-            if bares[side.line] != Bare::Walk {
-                if read.is_some_and(|read| read != counted) {
-                    let path = limit.path.display();
-                    return Err(BenchError::Refused(format!("{path}: changed while it was measured")));
-                }
-                read = Some(counted);
-            }
             if round > 0 {
                 seconds[at].push(elapsed);
             }
         }
     }
-    Ok(limits(&bares, &sides, seconds, limit.rounds, read))
+    Ok(limits(&bares, &sides, seconds, limit.rounds, seen))
 }
 
-/// Seconds, and files, bytes and errors.
+/// What must be the same in every run.
+struct Seen {
+    /// The answers that a corpus is known to have.
+    known: Option<Answers>,
+    /// Files, bytes and errors of whatever reads.
+    counted: Option<(u64, u64, u64)>,
+    /// The first answers to each list of analyses.
+    answers: HashMap<String, Answers>,
+    /// What the engine did otherwise than asked.
+    notes: Vec<String>,
+}
+
+/// Seconds of one side.
 fn run_side(
     bare: &Bare,
     threads: Option<usize>,
     limit: &Limit,
+    seen: &mut Seen,
     watch: &Watch<'_>,
-) -> Result<(f64, (u64, u64, u64)), BenchError> {
-    if let Some(threads) = threads {
-        let floor = floor(&limit.path, threads, bare, watch.control)?;
-        return Ok((floor.elapsed.as_secs_f64(), (floor.files, floor.bytes, floor.errors)));
+) -> Result<f64, BenchError> {
+    let path = limit.path.display();
+    let (seconds, counted) = match threads {
+        Some(threads) => {
+            let floor = floor(&limit.path, threads, bare, watch.control)?;
+            (floor.elapsed.as_secs_f64(), (floor.files, floor.bytes, floor.errors))
+        }
+        None => {
+            let measured = limit.runner.run(&Point::default(), &limit.path, bare.name(), watch)?;
+            let (answers, seconds) = (measured.answers, measured.seconds);
+            let counted = (answers.files, answers.bytes, measured.failed);
+            let first = seen.answers.entry(bare.name().to_owned()).or_insert_with(|| answers.clone());
+            let expected = seen.known.as_ref().unwrap_or(first);
+            let differing = differences(expected, &answers).join(", ");
+            if !differing.is_empty() {
+                return Err(BenchError::Refused(format!("{path}: a scan answered wrongly: {differing}")));
+            }
+            seen.notes.extend(
+                measured.notes.into_iter().filter(|note| !seen.notes.contains(note)).collect::<Vec<_>>(),
+            );
+            (seconds, counted)
+        }
+    };
+    // The walk alone does not know sizes, and does not open what it could not read.
+    if *bare != Bare::Walk && *seen.counted.get_or_insert(counted) != counted {
+        return Err(BenchError::Refused(format!(
+            "{path}: not every run reads the same files: it changed, or something in it cannot be read by all"
+        )));
     }
-    let measured = limit.runner.run(&Point::default(), &limit.path, bare.name(), watch)?;
-    let answers = &measured.answers;
-    Ok((measured.seconds, (answers.files, answers.bytes, measured.failed)))
+    Ok(seconds)
 }
 
-fn limits(
-    bares: &[Bare],
-    sides: &[Side],
-    mut seconds: Vec<Vec<f64>>,
-    rounds: usize,
-    read: Option<(u64, u64, u64)>,
-) -> Limits {
+fn limits(bares: &[Bare], sides: &[Side], mut seconds: Vec<Vec<f64>>, rounds: usize, seen: Seen) -> Limits {
     seconds.iter_mut().for_each(|seconds| seconds.truncate(rounds));
     let of_line = |line: usize| sides.iter().zip(&seconds).filter(move |(side, _)| side.line == line);
     let lines = bares.iter().enumerate().map(|(line, bare)| {
@@ -185,6 +221,6 @@ fn limits(
         });
         Line { bare: bare.clone(), floor, engine: engine.map(|seconds| Spread::of(seconds)), ratio }
     });
-    let (files, bytes, errors) = read.unwrap_or_default();
-    Limits { files, bytes, errors, rounds, lines: lines.collect() }
+    let (files, bytes, errors) = seen.counted.unwrap_or_default();
+    Limits { files, bytes, errors, rounds, lines: lines.collect(), notes: seen.notes }
 }

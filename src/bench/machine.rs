@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::cores;
+
 /// What decides how fast a tree is read, as far as it can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -29,25 +31,31 @@ impl Machine {
             let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
             line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
         };
-        let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| UNKNOWN.to_owned());
+        let info = read("/proc/cpuinfo");
+        // Other processors than x86 have no names there, but numbers.
+        let numbers = || {
+            let (implementer, part) = (field(&info, "CPU implementer")?, field(&info, "CPU part")?);
+            Some(format!("implementer {implementer}, part {part}"))
+        };
+        let cpu = field(&info, "model name").or_else(numbers).unwrap_or_else(|| UNKNOWN.to_owned());
         let memory = field(&read("/proc/meminfo"), "MemTotal");
         let memory = memory.and_then(|memory| memory.split_whitespace().next()?.parse::<u64>().ok());
         let release = read("/proc/sys/kernel/osrelease");
         Machine {
             cpu,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
             memory_bytes: memory.unwrap_or(0) * 1024,
             kernel: format!("{} {}", std::env::consts::OS, release.trim()).trim().to_owned(),
             file_system: file_system(path).unwrap_or_else(|| UNKNOWN.to_owned()),
         }
     }
 
-    /// What is different on `other`, in words; empty where figures of the two can be compared. The memory of a machine
+    /// What is different on `other` or unknown, in words; empty where figures of the two can be compared. The memory of a machine
     /// differs a little from one start to the next.
     pub fn differences(&self, other: &Machine) -> Vec<String> {
         let mut all = Vec::new();
         let mut compare = |what: &str, here: &str, there: &str| {
-            if here != there {
+            if here != there || here == UNKNOWN {
                 all.push(format!("{what} {there}, here {here}"));
             }
         };
@@ -111,6 +119,8 @@ mod tests {
         assert_eq!(here.differences(&here.clone()), [""; 0]);
         let other = Machine { cpu: "B".to_owned(), memory_bytes: 98 << 30, ..here.clone() };
         assert_eq!(here.differences(&other), ["processor B, here A"]);
+        let unknown = Machine { cpu: UNKNOWN.to_owned(), ..here.clone() };
+        assert_eq!(unknown.differences(&unknown), ["processor unknown, here unknown"]);
         let other = Machine { memory_bytes: 50 << 30, ..here.clone() };
         assert_eq!(here.differences(&other), ["memory 50.0 GiB, here 100.0 GiB"]);
         assert_eq!(here.to_string(), "A, 2 cores, 100.0 GiB, linux 6, ext4");

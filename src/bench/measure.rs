@@ -8,7 +8,7 @@ use super::{Answers, BenchError, Collect};
 use crate::control::Control;
 use crate::latencies::Latencies;
 use crate::plan::Plan;
-use crate::report::{StepTimes, peak_memory_bytes};
+use crate::report::StepTimes;
 
 /// What one run took and answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl Measured {
 /// Runs a plan once.
 ///
 /// # Errors
-/// When it cannot be run, or is cancelled.
+/// When it cannot be run, reads nothing at all, or is cancelled.
 pub fn measure(plan: &Plan, control: &Control) -> Result<Measured, BenchError> {
     let mut sink = Collect::default();
     forget_peak_memory();
@@ -110,6 +110,10 @@ pub fn measure(plan: &Plan, control: &Control) -> Result<Measured, BenchError> {
     if report.cancelled {
         return Err(BenchError::Cancelled);
     }
+    if report.ledger.done == 0 {
+        let roots: Vec<_> = plan.roots.iter().map(|root| root.path().display().to_string()).collect();
+        return Err(BenchError::Refused(format!("{}: no file could be read", roots.join(", "))));
+    }
     Ok(Measured {
         seconds,
         answers: sink.into_answers(),
@@ -118,7 +122,7 @@ pub fn measure(plan: &Plan, control: &Control) -> Result<Measured, BenchError> {
         steps: Steps::from(&report.steps),
         batches: Batches::from(&report.batches),
         cpu_seconds,
-        peak_memory_bytes: peak_memory_bytes(),
+        peak_memory_bytes: report.peak_memory_bytes,
         notes: report.notes,
     })
 }

@@ -1,14 +1,15 @@
 //! A program timed as a whole process, from its start to its exit.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{BenchError, Watch};
 
-/// A build of filemill, and how it is started.
+/// A build of filemill, and how it is started. What it says on standard error is kept, as far as it is short.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     /// The binary.
@@ -24,31 +25,41 @@ impl Program {
     /// Runs it once with its output thrown away; seconds from before its start to its exit.
     ///
     /// # Errors
-    /// When it cannot be started, fails, or the benchmark is cancelled.
-    pub(crate) fn seconds(&self, watch: &Watch<'_>) -> Result<f64, BenchError> {
+    /// When it cannot be started, ends otherwise than with `code`, or the benchmark is cancelled.
+    pub(crate) fn seconds(&self, code: i32, watch: &Watch<'_>) -> Result<f64, BenchError> {
         let since = Instant::now();
-        let child = self.start(Stdio::null())?;
-        self.wait(child, watch)?;
-        Ok(since.elapsed().as_secs_f64())
+        let started = self.start(Stdio::null())?;
+        let ended = self.wait(started, watch)?;
+        let seconds = since.elapsed().as_secs_f64();
+        if ended == code {
+            return Ok(seconds);
+        }
+        let shown = self.shown();
+        Err(BenchError::Refused(format!("{shown}: ended with code {ended}, where it had ended with {code}")))
     }
 
-    /// Runs it once; what it wrote to standard output.
+    /// Runs it once, and gives each line that it writes to standard output to `line`; its exit code, 0 or 3.
     ///
     /// # Errors
-    /// As [`Program::seconds`].
-    pub(crate) fn output(&self, watch: &Watch<'_>) -> Result<Vec<u8>, BenchError> {
-        let mut child = self.start(Stdio::piped())?;
-        let mut output = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            read_all(stdout, &mut output, watch).map_err(BenchError::file(&self.binary))?;
+    /// When it cannot be started, fails, or the benchmark is cancelled.
+    pub(crate) fn lines(&self, line: &mut dyn FnMut(&[u8]), watch: &Watch<'_>) -> Result<i32, BenchError> {
+        let mut started = self.start(Stdio::piped())?;
+        if let Some(stdout) = started.child.stdout.take()
+            && let Err(error) = read_lines(stdout, line, watch)
+        {
+            started.end();
+            return Err(BenchError::file(&self.binary)(error));
         }
-        self.wait(child, watch)?;
-        Ok(output)
+        self.wait(started, watch)
     }
 
-    fn start(&self, stdout: Stdio) -> Result<Child, BenchError> {
-        let mut command = Command::new(&self.binary);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+    fn start(&self, stdout: Stdio) -> Result<Started, BenchError> {
+        // A name without a place is one of this directory, not of the PATH.
+        let is_bare = self.binary.parent().is_some_and(|parent| parent.as_os_str().is_empty());
+        let mut command =
+            Command::new(if is_bare { Path::new(".").join(&self.binary) } else { self.binary.clone() });
+        let (said, stderr) = unnamed();
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // What is set for us is not meant for what is measured.
         for (name, _) in std::env::vars_os() {
             let name_bytes = name.as_encoded_bytes();
@@ -56,16 +67,17 @@ impl Program {
                 command.env_remove(name);
             }
         }
-        command.spawn().map_err(BenchError::file(&self.binary))
+        let child = command.spawn().map_err(BenchError::file(&self.binary))?;
+        Ok(Started { child, said })
     }
 
-    fn wait(&self, mut child: Child, watch: &Watch<'_>) -> Result<(), BenchError> {
+    /// Waits for its end; its exit code, 0 or that of a scan that could not read something.
+    fn wait(&self, mut started: Started, watch: &Watch<'_>) -> Result<i32, BenchError> {
+        const INCOMPLETE: i32 = 3;
         let status = loop {
-            match wait_until(&mut child, LOOK) {
+            match wait_until(&mut started.child, LOOK) {
                 Ok(None) if watch.is_cancelled() => {
-                    // It may be gone already.
-                    drop(child.kill());
-                    drop(child.wait());
+                    started.end();
                     return Err(BenchError::Cancelled);
                 }
                 Ok(None) => {}
@@ -80,22 +92,14 @@ impl Program {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        if watch.is_cancelled() {
-            return Err(BenchError::Cancelled);
+        match status.code() {
+            _ if watch.is_cancelled() => Err(BenchError::Cancelled),
+            Some(code @ (0 | INCOMPLETE)) => Ok(code),
+            _ => {
+                let why = started.said().map_or_else(String::new, |line| format!(": {line}"));
+                Err(BenchError::Refused(format!("{}: {status}{why}", self.shown())))
+            }
         }
-        // Something could not be read: the answers say what.
-        const INCOMPLETE: i32 = 3;
-        if status.success() || status.code() == Some(INCOMPLETE) {
-            return Ok(());
-        }
-        let mut said = Vec::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            // What it says is only the reason of another error.
-            drop(stderr.read_to_end(&mut said));
-        }
-        let said = String::from_utf8_lossy(&said);
-        let why = said.lines().next().map_or_else(String::new, |line| format!(": {line}"));
-        Err(BenchError::Refused(format!("{}: {status}{why}", self.shown())))
     }
 
     fn shown(&self) -> String {
@@ -104,9 +108,50 @@ impl Program {
     }
 }
 
-/// Reads to the end, or until the benchmark is cancelled.
-fn read_all(mut from: ChildStdout, to: &mut Vec<u8>, watch: &Watch<'_>) -> io::Result<()> {
+/// A process that runs.
+struct Started {
+    child: Child,
+    /// What it says on standard error.
+    said: Option<File>,
+}
+
+impl Started {
+    /// Ends it. It may be gone already.
+    fn end(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// The first line that it said.
+    fn said(&mut self) -> Option<String> {
+        const SAID_BYTES_MAX: u64 = 4096;
+        let mut said = Vec::new();
+        let file = self.said.as_mut()?;
+        file.rewind().ok()?;
+        file.take(SAID_BYTES_MAX).read_to_end(&mut said).ok()?;
+        String::from_utf8_lossy(&said).lines().next().map(str::to_owned)
+    }
+}
+
+/// A file without a name, to be written to by a child: a pipe would have to be read meanwhile.
+fn unnamed() -> (Option<File>, Stdio) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{MemfdFlags, memfd_create};
+        let made = memfd_create(c"filemill", MemfdFlags::CLOEXEC).map(File::from);
+        if let Ok(file) = made
+            && let Ok(again) = file.try_clone()
+        {
+            return (Some(file), again.into());
+        }
+    }
+    (None, Stdio::null())
+}
+
+/// Reads line by line to the end, or until the benchmark is cancelled.
+fn read_lines(mut from: ChildStdout, line: &mut dyn FnMut(&[u8]), watch: &Watch<'_>) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
+    let mut rest = Vec::new();
     while !watch.is_cancelled() {
         #[cfg(target_os = "linux")]
         {
@@ -118,11 +163,20 @@ fn read_all(mut from: ChildStdout, to: &mut Vec<u8>, watch: &Watch<'_>) -> io::R
                 Err(errno) => return Err(errno.into()),
             }
         }
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => to.extend_from_slice(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        let read = match from.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
+        };
+        rest.extend_from_slice(&buffer[..read]);
+        let whole = memchr::memrchr(b'\n', &rest).map_or(0, |last| last + 1);
+        rest[..whole].split_inclusive(|&byte| byte == b'\n').for_each(|whole| line(whole.trim_ascii_end()));
+        rest.drain(..whole);
+        if read == 0 {
+            if !rest.is_empty() {
+                line(&rest);
+            }
+            return Ok(());
         }
     }
     Ok(())

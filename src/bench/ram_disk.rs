@@ -5,7 +5,7 @@
 //! what a killed process has left is found by its free lock, and removed by the next.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ pub struct RamDisk {
     directory: PathBuf,
     /// The directory itself, open and locked.
     _lock: fs::File,
-    /// Bytes of the files in it.
+    /// What it takes of the memory, in bytes: files take whole pages.
     pub bytes: u64,
     /// Files in it.
     pub files: u64,
@@ -47,13 +47,18 @@ impl RamDisk {
         let mut number = u64::from(std::process::id()) << 16;
         loop {
             let directory = parent.join(format!("{PREFIX}{number:x}"));
+            number += 1;
             match make_private(&directory) {
-                Ok(()) => {
-                    let lock = lock(&directory).map_err(BenchError::file(&directory))?;
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(BenchError::file(&directory))?,
+            }
+            // Between these two steps another process may take it for a leftover, and remove it: then there is another.
+            match lock(&directory) {
+                Ok(lock) if is_at(&lock, &directory) => {
                     return Ok(RamDisk { directory, _lock: lock, bytes: 0, files: 0, load_seconds: 0.0 });
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(BenchError::file(&directory)(error)),
+                Err(error) if !is_taken(&error) => return Err(BenchError::file(&directory)(error)),
+                _ => {}
             }
         }
     }
@@ -70,18 +75,18 @@ impl RamDisk {
     ) -> Result<RamDisk, BenchError> {
         let since = Instant::now();
         let mut disk = RamDisk::empty(directory)?;
-        let files = disk.copy_directories(source)?;
-        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let files = disk.copy_directories(source, watch)?;
+        let bytes = files.iter().map(|file| in_pages(file.bytes)).sum();
         disk.check_room(bytes, bytes_max)?;
-        let mut done = 0;
+        let of: u64 = files.iter().map(|file| file.bytes).sum();
+        let (mut buffer, mut done) = (vec![0; COPY_BYTES], 0);
         for file in &files {
-            if watch.is_cancelled() {
-                return Err(BenchError::Cancelled);
-            }
-            (watch.tell)("loading the RAM disk", done, bytes);
-            let from = source.join(&file.path);
-            fs::copy(&from, disk.directory.join(&file.path)).map_err(BenchError::file(&from))?;
-            done += file.bytes;
+            let (from, to) = (source.join(&file.path), disk.directory.join(&file.path));
+            copy(&from, &to, &mut buffer, &mut |bytes| {
+                (watch.tell)("loading the RAM disk", done, of);
+                done += bytes;
+                if watch.is_cancelled() { Err(BenchError::Cancelled) } else { Ok(()) }
+            })?;
         }
         disk.files = files.len() as u64;
         disk.bytes = bytes;
@@ -103,7 +108,7 @@ impl RamDisk {
         disk.check_room(known.bytes, u64::MAX)?;
         make(&disk.directory)?;
         disk.files = known.files;
-        disk.bytes = known.bytes;
+        disk.bytes = taken(&disk.directory)?;
         disk.load_seconds = since.elapsed().as_secs_f64();
         Ok(disk)
     }
@@ -111,15 +116,17 @@ impl RamDisk {
     /// Refuses what does not fit.
     fn check_room(&self, bytes: u64, bytes_max: u64) -> Result<(), BenchError> {
         let free = free_bytes(&self.directory).map_err(BenchError::file(&self.directory))?;
-        let room = bytes_max.min(free);
-        if bytes <= room {
+        if bytes <= bytes_max.min(free) {
             return Ok(());
         }
-        let why = if bytes_max <= free { "may be used" } else { "are free" };
         let place = self.directory.parent().unwrap_or(Path::new("/")).display();
-        Err(BenchError::TooLarge(format!(
-            "{bytes} bytes do not fit the RAM disk {place}, of which {room} {why}: name a larger one with --ram-disk"
-        )))
+        Err(BenchError::TooLarge(if bytes_max <= free {
+            format!("a RAM disk of {bytes} bytes is more than the {bytes_max} that it may take")
+        } else {
+            format!(
+                "{bytes} bytes do not fit the RAM disk {place}, of which {free} are free: name a larger one with --ram-disk"
+            )
+        }))
     }
 
     /// Where the tree lies.
@@ -128,9 +135,12 @@ impl RamDisk {
     }
 
     /// Makes the directories and links of `source`; returns its files.
-    fn copy_directories(&self, source: &Path) -> Result<Vec<File>, BenchError> {
+    fn copy_directories(&self, source: &Path, watch: &Watch<'_>) -> Result<Vec<File>, BenchError> {
         let mut files = Vec::new();
         for entry in walkdir::WalkDir::new(source).min_depth(1) {
+            if watch.is_cancelled() {
+                return Err(BenchError::Cancelled);
+            }
             let entry = entry.map_err(|error| {
                 let path = error.path().unwrap_or(source).to_owned();
                 BenchError::File { path, source: error.into() }
@@ -181,7 +191,11 @@ fn remove_leftovers(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) && lock(&entry.path()).is_ok() {
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        // Locked until it is gone, so that nobody takes it meanwhile.
+        if let Ok(_lock) = lock(&entry.path()) {
             // That of another user stays.
             drop(fs::remove_dir_all(entry.path()));
         }
@@ -199,6 +213,76 @@ fn lock(directory: &Path) -> io::Result<fs::File> {
 #[cfg(not(unix))]
 fn lock(_: &Path) -> io::Result<fs::File> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a lock is held by somebody else, or the directory is gone.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound)
+}
+
+/// Whether an open directory is still the one of that name.
+fn is_at(handle: &fs::File, directory: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let here = handle.metadata().map(|data| (data.dev(), data.ino()));
+        let there = fs::metadata(directory).map(|data| (data.dev(), data.ino()));
+        matches!((here, there), (Ok(here), Ok(there)) if here == there)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = handle;
+        directory.is_dir()
+    }
+}
+
+/// What is copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Copies the content of a file. `more` is told of each piece before it is written, and may stop it.
+fn copy(
+    from: &Path,
+    to: &Path,
+    buffer: &mut [u8],
+    more: &mut dyn FnMut(u64) -> Result<(), BenchError>,
+) -> Result<(), BenchError> {
+    let mut source = fs::File::open(from).map_err(BenchError::file(from))?;
+    let mut copy = fs::File::create(to).map_err(too_large_or(to))?;
+    loop {
+        let read = source.read(buffer).map_err(BenchError::file(from))?;
+        more(read as u64)?;
+        if read == 0 {
+            return Ok(());
+        }
+        copy.write_all(&buffer[..read]).map_err(too_large_or(to))?;
+    }
+}
+
+/// A RAM disk that is full is no error of a file.
+fn too_large_or(path: &Path) -> impl FnOnce(io::Error) -> BenchError {
+    move |error| {
+        if error.kind() == io::ErrorKind::StorageFull {
+            return BenchError::TooLarge(format!("{}: the RAM disk is full: {error}", path.display()));
+        }
+        BenchError::file(path)(error)
+    }
+}
+
+/// What a file takes of a RAM disk.
+fn in_pages(bytes: u64) -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    bytes.next_multiple_of(PAGE_BYTES)
+}
+
+/// What the files below a directory take of a RAM disk.
+fn taken(directory: &Path) -> Result<u64, BenchError> {
+    let mut bytes = 0;
+    for entry in walkdir::WalkDir::new(directory) {
+        let data = entry.and_then(|entry| entry.metadata());
+        let data = data.map_err(io::Error::from).map_err(BenchError::file(directory))?;
+        bytes += if data.is_file() { in_pages(data.len()) } else { 0 };
+    }
+    Ok(bytes)
 }
 
 /// Whether a directory lies in memory.
@@ -235,16 +319,18 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
 /// Makes a link or a named pipe like that at `from`; whether it is one.
 #[cfg(unix)]
 fn copy_special(from: &Path, to: &Path, kind: fs::FileType) -> io::Result<bool> {
-    use std::os::unix::fs::FileTypeExt;
     if kind.is_symlink() {
         std::os::unix::fs::symlink(fs::read_link(from)?, to)?;
         return Ok(true);
     }
     #[cfg(target_os = "linux")]
-    if kind.is_fifo() {
+    {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(CWD, to, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        return Ok(true);
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            mknodat(CWD, to, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+            return Ok(true);
+        }
     }
     Ok(false)
 }

@@ -93,6 +93,8 @@ pub struct RecordRow {
     pub cache: String,
     /// The list of analyses.
     pub analyses: String,
+    /// A checksum over what was answered.
+    pub answers: String,
     /// What was read: the corpus or the path.
     pub tree: String,
     /// Version of filemill.
@@ -153,6 +155,16 @@ pub struct Record {
     path: PathBuf,
     file: File,
     lines: Lines,
+}
+
+impl Drop for Record {
+    /// What was begun and holds nothing leaves nothing behind.
+    fn drop(&mut self) {
+        if !self.lines.has_heading && self.file.metadata().is_ok_and(|file| file.is_file() && file.len() == 0)
+        {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
 }
 
 impl Record {

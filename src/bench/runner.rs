@@ -36,7 +36,8 @@ impl Runner {
             Runner::Here => measure(&point.plan(path, list)?, watch.control),
             Runner::Process(binary) => {
                 let program = Program { binary: binary.clone(), arguments: arguments(point, path, list) };
-                let output = program.output(watch)?;
+                let mut output = Vec::new();
+                program.lines(&mut |line| output.extend_from_slice(line), watch)?;
                 serde_json::from_slice(&output).map_err(|error| {
                     BenchError::Refused(format!("{}: gave no measurement: {error}", binary.display()))
                 })

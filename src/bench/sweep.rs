@@ -22,7 +22,8 @@ use crate::plan::{Staging, Workers};
 /// How points are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Search {
-    /// All where they are few, successive halving where they are many; a direction that falls twice is given up.
+    /// All where they are few, successive halving where they are many. As with [`Search::Halving`], a direction in which the
+    /// rate falls twice is given up.
     #[default]
     Auto,
     /// Every point, as often as any other.
@@ -107,12 +108,34 @@ impl Sweep {
         points
     }
 
+    /// Refuses what cannot be measured, before anything is; gives its points.
+    ///
+    /// # Errors
+    /// When the analyses are mistyped, there is no point, or the cache cannot be dropped where it should be.
+    pub fn check(&self) -> Result<Vec<Point>, BenchError> {
+        analyses::parse(&self.analyses).map_err(|error| BenchError::Refused(error.to_string()))?;
+        if self.cache == CacheState::Cold {
+            drop_caches()?;
+        }
+        let points = self.points();
+        if points.is_empty() {
+            return Err(BenchError::Refused("a sweep of no points".to_owned()));
+        }
+        Ok(points)
+    }
+
     /// What all rows of this sweep have in common.
+    ///
+    /// # Errors
+    /// When the tree is not there, or half a corpus.
     pub fn conditions(&self) -> Result<RecordRow, BenchError> {
         let corpus = corpus::recognise(&self.path)?;
         let tree = match &corpus {
             Some(recipe) => recipe.name.clone(),
-            None => crate::sink::printable(self.path.as_os_str().as_encoded_bytes()),
+            None => {
+                let path = self.path.canonicalize().map_err(BenchError::file(&self.path))?;
+                crate::sink::printable(path.as_os_str().as_encoded_bytes())
+            }
         };
         let row = RecordRow {
             cache: self.cache.name().to_owned(),
@@ -135,35 +158,25 @@ impl Sweep {
         write: &mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
         watch: &Watch<'_>,
     ) -> Result<SweepResult, BenchError> {
-        // What is mistyped is told before anything is measured.
-        analyses::parse(&self.analyses).map_err(|error| BenchError::Refused(error.to_string()))?;
+        let points = self.check()?;
         let conditions = self.conditions()?;
-        let points = self.points();
-        if points.is_empty() {
-            return Err(BenchError::Refused("a sweep of no points".to_owned()));
-        }
-        if self.cache == CacheState::Cold {
-            // Where it is not allowed, that is told before anything is measured.
-            drop_caches()?;
-        }
         let expected = corpus::open(&self.path, watch)?.map(|recipe| recipe.answers().clone());
-        let (disk, no_disk) = match self.load(&points, &conditions, write, watch) {
+        // Half of what is free now: what is loaded below takes its part of that.
+        let memory = self.memory_bytes_max.or_else(|| Some(memory_available_bytes()? / 2));
+        let (disk, no_disk) = match self.load(&points, &conditions, memory, write, watch) {
             // The other points can be measured all the same.
             Err(BenchError::TooLarge(why)) => (None, Some(why)),
             loaded => (loaded?, None),
         };
-        let memory = self.memory_bytes_max.or_else(|| Some(memory_available_bytes()? / 2));
         let held = disk.as_ref().map_or(0, |disk| disk.bytes);
         let refused = |point: &Point| {
             if point.stage == Staging::RamDisk && no_disk.is_some() {
                 return no_disk.clone();
             }
-            let plan = point.plan(&self.path, &self.analyses).ok()?;
-            let needed =
-                plan.memory_bytes_estimate() + if point.stage == Staging::RamDisk { held } else { 0 };
-            let limit = memory?;
+            let needed = point.plan(&self.path, &self.analyses).ok()?.memory_bytes_estimate();
+            let needed = needed.saturating_add(if point.stage == Staging::RamDisk { held } else { 0 });
             let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
-            (needed > limit).then(|| {
+            memory.filter(|limit| needed > *limit).map(|limit| {
                 format!("may take {} MiB of memory, more than {} MiB", mebibytes(needed), mebibytes(limit))
             })
         };
@@ -173,6 +186,10 @@ impl Sweep {
             points: &points,
             conditions,
             expected,
+            expected_checksum: known
+                .iter()
+                .map(|row| row.answers.clone())
+                .find(|answers| !answers.is_empty()),
             disk: disk.as_ref(),
             known: known.iter().map(|row| (key(row), row)).collect(),
             rows: vec![Vec::new(); points.len()],
@@ -196,14 +213,15 @@ impl Sweep {
         &self,
         points: &[Point],
         conditions: &RecordRow,
+        bytes_max: Option<u64>,
         write: &mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
         watch: &Watch<'_>,
     ) -> Result<Option<RamDisk>, BenchError> {
         if !points.iter().any(|point| point.stage == Staging::RamDisk) {
             return Ok(None);
         }
-        let room = self.memory_bytes_max.unwrap_or(u64::MAX);
-        let disk = RamDisk::load(&self.path, self.ram_disk_directory.as_deref(), room, watch)?;
+        let bytes_max = bytes_max.unwrap_or(u64::MAX);
+        let disk = RamDisk::load(&self.path, self.ram_disk_directory.as_deref(), bytes_max, watch)?;
         write(&RecordRow {
             row: RowKind::Load,
             at: now(),
@@ -227,6 +245,8 @@ struct Runs<'s> {
     conditions: RecordRow,
     /// The answers of the first run, or those that are known.
     expected: Option<Answers>,
+    /// That of the answers in the rows that are known.
+    expected_checksum: Option<String>,
     disk: Option<&'s RamDisk>,
     known: HashMap<Key, &'s RecordRow>,
     rows: Vec<Vec<RecordRow>>,
@@ -250,6 +270,7 @@ impl Runs<'_> {
         let empty = self.row(&point, RowKind::Sample, Some(repetition));
         if let Some(known) = self.known.get(&key(&empty)) {
             if known.row == RowKind::Error {
+                self.rows[at].clear();
                 return Ok(Taken::Failed(known.note.clone()));
             }
             if let (RowKind::WarmUp | RowKind::Sample, Some(rate)) = (known.row, known.files_per_second) {
@@ -283,7 +304,15 @@ impl Runs<'_> {
         };
         let rate = measured.files_per_second();
         let mut row = filled(&empty, &measured);
+        row.answers = measured.answers.checksum();
         row.ram_disk_bytes = self.disk.filter(|_| point.stage == Staging::RamDisk).map(|disk| disk.bytes);
+        let checksum = &row.answers;
+        if self.expected.is_none() && self.expected_checksum.as_ref().is_some_and(|known| known != checksum) {
+            let path = self.sweep.path.display();
+            return Err(BenchError::Refused(format!(
+                "{path}: answers otherwise than when the record was begun"
+            )));
+        }
         if !differing.is_empty() {
             return self.failed(at, row, format!("wrong answers: {}", differing.join(", ")));
         }
@@ -344,9 +373,18 @@ impl Runs<'_> {
             }
             results.sort_by_key(|result| self.points.iter().position(|point| *point == result.point));
         }
+        let best = race.best(|_| true);
+        if best.is_none() && !cancelled {
+            let why = results.iter().find_map(|result| match &result.fate {
+                Fate::Failed(why) | Fate::Skipped(why) => Some(why.as_str()),
+                Fate::Ran | Fate::Behind => None,
+            });
+            let why = why.unwrap_or("nothing was tried");
+            return Err(BenchError::Refused(format!("no point could be measured: {why}")));
+        }
         Ok(SweepResult {
             points: results,
-            best: race.best(|_| true),
+            best,
             best_in_place: race.best(|point| point.stage != Staging::RamDisk),
             answers: self.expected.clone(),
             ram_disk,

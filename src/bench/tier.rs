@@ -7,7 +7,7 @@ use super::limit::{FUSED, Limit, measure_limit};
 use super::point::Point;
 use super::statistics::{Spread, shuffled};
 use super::{Answers, BenchError, RamDisk, Runner, Watch, corpus, differences};
-use crate::plan::{Staging, Workers};
+use crate::plan::{Staging, Workers, cores};
 
 /// A step of throughput.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub struct TierResult {
     pub criteria: Vec<Criterion>,
     /// The rate over the target; of the tier `limit`, what it allows over what was found.
     pub factor: f64,
+    /// What was done otherwise than asked for.
+    pub notes: Vec<String>,
 }
 
 impl TierResult {
@@ -115,40 +117,14 @@ impl TierResult {
 /// # Errors
 /// When there is no RAM disk or it is too small, the tree cannot be read at all, or it is cancelled.
 pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, BenchError> {
-    let (disk, expected) = fill(run, tier.recipe, tier.ram_disk_bytes_max, watch)?;
-    let points = tier.batch_files.map(|batch_files| Point {
-        workers: Workers::Number(tier.workers),
-        batch_files,
-        stage: Staging::Read,
-    });
-    let mut rates = vec![Vec::new(); points.len()];
-    let mut reference = expected.clone();
-    let (mut runs, mut wrong, mut failed) = (0_u64, 0, 0);
-    let of = (points.len() * (run.repetitions + 1)) as u64;
-    'runs: for repetition in 0..=run.repetitions {
-        for at in shuffled(points.len(), repetition as u64) {
-            (watch.tell)(&format!("tier {}", tier.name), runs, of);
-            let measured = match run.runner.run(&points[at], disk.path(), TIER_ANALYSES, watch) {
-                Err(BenchError::Cancelled) if rates.iter().all(|rates| rates.len() > 1) => break 'runs,
-                measured => measured?,
-            };
-            runs += 1;
-            failed += measured.failed;
-            let reference = reference.get_or_insert_with(|| measured.answers.clone());
-            wrong += u64::from(!differences(reference, &measured.answers).is_empty());
-            // The first warms up.
-            if repetition > 0 {
-                rates[at].push(measured.files_per_second());
-            }
-        }
-    }
-    let files = reference.map_or(0, |answers| answers.files);
-    let spreads: Vec<Spread> = rates.iter().map(|rates| Spread::of(rates)).collect();
+    let (disk, known) = fill(run, tier.recipe, watch)?;
+    let runs = measure_tier(tier, run, &disk, known.clone(), watch)?;
+    let spreads: Vec<Spread> = runs.rates.iter().map(|rates| Spread::of(rates)).collect();
     let target = tier.target_files_per_second as f64;
     let mut criteria = Vec::new();
-    for (point, spread) in points.iter().zip(&spreads) {
+    for (batch_files, spread) in tier.batch_files.iter().zip(&spreads) {
         criteria.push(Criterion {
-            what: format!("rate, {} workers, batches of {}", tier.workers, grouped(point.batch_files as f64)),
+            what: format!("rate, {} workers, batches of {}", tier.workers, grouped(*batch_files as f64)),
             asked: format!("at least {} files/s", grouped(target)),
             found: format!(
                 "{} files/s ({} to {})",
@@ -159,8 +135,8 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
             is_met: spread.median >= target,
         });
     }
-    criteria.extend(all_read(files, tier.files_min, failed));
-    criteria.push(verified(expected.is_some(), wrong, runs));
+    criteria.extend(all_read(runs.files, tier.files_min, runs.failed));
+    criteria.push(verified(known.is_some(), runs.wrong, runs.done));
     criteria.push(Criterion {
         what: "RAM disk".to_owned(),
         asked: format!("below {:.1} GB, the whole tree loaded first", tier.ram_disk_bytes_max as f64 / 1e9),
@@ -173,16 +149,69 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
         is_met: disk.bytes < tier.ram_disk_bytes_max,
     });
     criteria.push(stable(&spreads, target));
-    if runs < of {
-        criteria.push(Criterion {
-            what: "runs".to_owned(),
-            asked: of.to_string(),
-            found: format!("{runs}, then interrupted"),
-            is_met: false,
-        });
-    }
+    criteria.extend((runs.done < runs.of).then(|| broken_off(runs.of, runs.done)));
     let slowest = spreads.iter().map(|spread| spread.median).fold(f64::INFINITY, f64::min);
-    Ok(TierResult { criteria, factor: slowest / target })
+    Ok(TierResult { criteria, factor: slowest / target, notes: runs.notes })
+}
+
+/// The runs of a tier.
+struct Runs {
+    /// Files a second, by size of the batches.
+    rates: Vec<Vec<f64>>,
+    /// How many there were, of how many.
+    done: u64,
+    of: u64,
+    /// Of these, how many answered wrongly.
+    wrong: u64,
+    /// Files of a run, and the most paths that one could not read.
+    files: u64,
+    failed: u64,
+    notes: Vec<String>,
+}
+
+/// Measures each size of batches once a round, in random order; the first round warms up.
+fn measure_tier(
+    tier: &Tier,
+    run: &TierRun,
+    disk: &RamDisk,
+    known: Option<Answers>,
+    watch: &Watch<'_>,
+) -> Result<Runs, BenchError> {
+    let workers = Workers::Number(tier.workers);
+    let points = tier.batch_files.map(|batch_files| Point { workers, batch_files, stage: Staging::Read });
+    let mut reference = known;
+    let mut runs = Runs {
+        rates: vec![Vec::new(); points.len()],
+        done: 0,
+        of: (points.len() * (run.repetitions + 1)) as u64,
+        wrong: 0,
+        files: 0,
+        failed: 0,
+        notes: Vec::new(),
+    };
+    for repetition in 0..=run.repetitions {
+        for at in shuffled(points.len(), repetition as u64) {
+            (watch.tell)(&format!("tier {}", tier.name), runs.done, runs.of);
+            let measured = match run.runner.run(&points[at], disk.path(), TIER_ANALYSES, watch) {
+                Err(BenchError::Cancelled) if runs.rates.iter().all(|rates| rates.len() > 1) => {
+                    return Ok(runs);
+                }
+                measured => measured?,
+            };
+            // The first warms up.
+            if repetition > 0 {
+                runs.rates[at].push(measured.files_per_second());
+            }
+            let reference = reference.get_or_insert_with(|| measured.answers.clone());
+            runs.done += 1;
+            runs.wrong += u64::from(!differences(reference, &measured.answers).is_empty());
+            runs.files = reference.files;
+            runs.failed = runs.failed.max(measured.failed);
+            runs.notes.extend(measured.notes);
+            runs.notes.dedup();
+        }
+    }
+    Ok(runs)
 }
 
 /// Measures the tier `limit`: the engine within reach of the machine's floor, without analyses, with BLAKE3, and with the
@@ -195,14 +224,13 @@ pub fn run_limit_tier(run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, Be
     let path = match &run.path {
         Some(path) => path.as_path(),
         None => {
-            made = fill(run, "10k", u64::MAX, watch)?.0;
+            made = fill(run, "10k", watch)?.0;
             made.path()
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let limit = Limit {
         path: path.to_owned(),
-        threads: vec![cores],
+        threads: vec![cores()],
         analyses: ["none", "blake3", FUSED].map(str::to_owned).to_vec(),
         rounds: run.repetitions,
         runner: run.runner.clone(),
@@ -221,29 +249,23 @@ pub fn run_limit_tier(run: &TierRun, watch: &Watch<'_>) -> Result<TierResult, Be
         });
     }
     criteria.extend(all_read(limits.files, 1, limits.errors));
-    if limits.rounds < run.repetitions {
-        criteria.push(Criterion {
-            what: "rounds".to_owned(),
-            asked: run.repetitions.to_string(),
-            found: format!("{}, then interrupted", limits.rounds),
-            is_met: false,
-        });
-    }
-    Ok(TierResult { criteria, factor: LIMIT_RATIO_MAX / worst })
+    // One that answers wrongly ends the measurement.
+    let runs = (limits.rounds + 1) * limit.analyses.len();
+    criteria.push(verified(corpus::recognise(path)?.is_some(), 0, runs as u64));
+    let variation = limits.lines.iter().filter_map(|line| line.ratio).map(|ratio| ratio.variation);
+    criteria.push(steady(variation.fold(0.0, f64::max)));
+    let (asked, done) = (run.repetitions as u64, limits.rounds as u64);
+    criteria.extend((done < asked).then(|| broken_off(asked, done)));
+    Ok(TierResult { criteria, factor: LIMIT_RATIO_MAX / worst, notes: limits.notes })
 }
 
 /// The tree on a RAM disk, and its answers where they are known beforehand.
-fn fill(
-    run: &TierRun,
-    recipe: &str,
-    bytes_max: u64,
-    watch: &Watch<'_>,
-) -> Result<(RamDisk, Option<Answers>), BenchError> {
+fn fill(run: &TierRun, recipe: &str, watch: &Watch<'_>) -> Result<(RamDisk, Option<Answers>), BenchError> {
     let place = run.ram_disk_directory.as_deref();
     match &run.path {
         Some(path) => {
             let known = corpus::open(path, watch)?.map(|recipe| recipe.answers().clone());
-            Ok((RamDisk::load(path, place, bytes_max, watch)?, known))
+            Ok((RamDisk::load(path, place, u64::MAX, watch)?, known))
         }
         None => {
             let recipe = corpus::recipe(recipe)?;
@@ -278,6 +300,24 @@ fn verified(is_known: bool, wrong: u64, runs: u64) -> Criterion {
         asked: format!("equal to {with}"),
         found: format!("in {} of {runs} runs", runs - wrong),
         is_met: wrong == 0,
+    }
+}
+
+fn steady(variation: f64) -> Criterion {
+    Criterion {
+        what: "stable".to_owned(),
+        asked: format!("variation of the ratios at most {:.0} %", 100.0 * VARIATION_MAX),
+        found: format!("{:.1} %", 100.0 * variation),
+        is_met: variation <= VARIATION_MAX,
+    }
+}
+
+fn broken_off(asked: u64, done: u64) -> Criterion {
+    Criterion {
+        what: "runs".to_owned(),
+        asked: asked.to_string(),
+        found: format!("{done}, then interrupted"),
+        is_met: false,
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn write(directory: &Path) -> Result<(), Failure> {
 fn pages(name: String, command: Command) -> Vec<(String, Command)> {
     let below: Vec<_> = command
         .get_subcommands()
+        .filter(|subcommand| !subcommand.is_hide_set())
         .flat_map(|subcommand| pages(format!("{name}-{}", subcommand.get_name()), subcommand.clone()))
         .collect();
     [vec![(name, command)], below].concat()

@@ -237,21 +237,30 @@ fn tool(format: Format) -> Option<Tool> {
     }
 }
 
-fn cannot_write(name: &Path, error: &io::Error) -> Failure {
+pub(super) fn cannot_write(name: &Path, error: &io::Error) -> Failure {
     Failure::Report(format!("cannot write the report {}: {error}", name.display()))
 }
 
 /// Takes `FORMAT=FILE` apart.
 fn parse(typed: &OsString) -> Result<(Format, &OsStr), Failure> {
+    let known = || Format::value_variants().iter().map(|format| format.name()).collect::<Vec<_>>();
+    split(typed, |name| Format::from_str(name, false).ok(), known)
+}
+
+/// The format and the file of what was typed as FORMAT=FILE.
+pub(super) fn split<F>(
+    typed: &OsString,
+    format: impl Fn(&str) -> Option<F>,
+    known: impl Fn() -> Vec<String>,
+) -> Result<(F, &OsStr), Failure> {
     let shown = || printable(typed.as_encoded_bytes());
     let mistake =
         |why: String| Failure::Usage(format!("invalid value '{}' for '--out <FORMAT=FILE>': {why}", shown()));
-    let known = || Format::value_variants().iter().map(|format| format.name()).collect::<Vec<_>>().join(", ");
     let equals = typed.as_encoded_bytes().iter().position(|&byte| byte == b'=');
     let Some(equals) = equals else { return Err(mistake("it has no '='".to_owned())) };
-    let format = typed.as_encoded_bytes()[..equals].escape_ascii().to_string();
-    let Ok(format) = Format::from_str(&format, false) else {
-        return Err(mistake(format!("no format is named '{format}': known are {}", known())));
+    let name = typed.as_encoded_bytes()[..equals].escape_ascii().to_string();
+    let Some(format) = format(&name) else {
+        return Err(mistake(format!("no format is named '{name}': known are {}", known().join(", "))));
     };
     let place = after(typed, equals + 1);
     if place.is_empty() {

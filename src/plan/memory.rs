@@ -29,10 +29,11 @@ impl Plan {
         let ram_disk = if self.staging == Staging::RamDisk { self.ram_disk_bytes_max } else { 0 };
         let window = match self.sort {
             Sort::None => 0,
-            Sort::Path => self.sort_window_files_max as u64 * SORTED_FILE_BYTES,
+            Sort::Path => (self.sort_window_files_max as u64).saturating_mul(SORTED_FILE_BYTES),
         };
-        let workers = (self.worker_bytes().saturating_add(mapped)).saturating_mul(self.workers_most() as u64);
-        (BASE_BYTES + self.walkers as u64 * WALKER_BYTES + window + ram_disk).saturating_add(workers)
+        let workers = self.worker_bytes().saturating_add(mapped).saturating_mul(self.workers_most() as u64);
+        let walkers = (self.walkers as u64).saturating_mul(WALKER_BYTES);
+        [BASE_BYTES, walkers, window, ram_disk, workers].into_iter().fold(0, u64::saturating_add)
     }
 
     /// Makes the plan one that keeps to its `memory_bytes_max`: a smaller window for sorting, no mappings, less RAM disk,
@@ -156,7 +157,9 @@ mod tests {
     fn what_is_estimated_suffices() {
         for staging in [Staging::Auto, Staging::Read, Staging::RamDisk] {
             let asked = Plan { staging, ..plan(0) };
-            let limit = asked.memory_bytes_estimate() + asked.ram_disk_bytes_max;
+            // A RAM disk gets no more than half of what is left.
+            let more = if staging == Staging::RamDisk { asked.ram_disk_bytes_max } else { 0 };
+            let limit = asked.memory_bytes_estimate() + more;
             let (fitted, notes) = fit(Plan { memory_bytes_max: Some(limit), ..asked }).expect("enough");
             assert!(fitted.workers_most() == 8 && fitted.staging == staging && notes.is_empty(), "{notes:?}");
         }

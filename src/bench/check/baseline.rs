@@ -48,7 +48,7 @@ impl Sample {
 }
 
 /// With fewer samples nothing can be said.
-const SAMPLES_MIN: usize = 10;
+pub const SAMPLES_MIN: usize = 10;
 
 impl Baseline {
     pub(super) fn new(check: &Check, answers: Answers, samples: Vec<Sample>) -> Baseline {
@@ -88,17 +88,16 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Writes it; it gets its name when it is complete.
+    /// Writes it to a file that was begun as `path`, and gives it its name.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), BenchError> {
+    pub fn write(&self, path: &Path, file: &mut ReportFile) -> Result<(), BenchError> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from);
         let text = text.map_err(BenchError::file(path))?;
-        let write = || {
-            let mut file = ReportFile::create(path)?;
-            (&file).write_all(text.as_bytes())?;
-            (&file).write_all(b"\n")?;
+        let mut write = || {
+            (&*file).write_all(text.as_bytes())?;
+            (&*file).write_all(b"\n")?;
             file.complete()
         };
         write().map_err(BenchError::file(path))
@@ -158,7 +157,8 @@ mod tests {
     fn it_is_read_as_it_was_written() {
         let directory = tempfile::tempdir().expect("a place for tests");
         let path = directory.path().join("baseline.json");
-        baseline().write(&path).expect("it can be written");
+        let mut file = ReportFile::create(&path).expect("it can be begun");
+        baseline().write(&path, &mut file).expect("it can be written");
         assert_eq!(Baseline::read(&path).expect("it can be read"), baseline());
     }
 

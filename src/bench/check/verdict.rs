@@ -84,7 +84,8 @@ pub(super) fn judge(
         first
     };
     let shift = shift(&all);
-    let advice = (verdict == Verdict::Inconclusive).then(|| advice(drop_max, limit, &shift, all.len()));
+    let advice =
+        (verdict == Verdict::Inconclusive).then(|| advice(drop_max, limit, &shift, &rounds, all.len()));
     Ok(Judged { verdict, shift, rounds, advice })
 }
 
@@ -132,21 +133,32 @@ fn side(limit: f64, shift: &Shift) -> Option<Verdict> {
 }
 
 /// What would decide it: the width of an interval goes with the root of the number of comparisons.
-fn advice(drop_max: f64, limit: f64, shift: &Shift, count: usize) -> String {
+fn advice(drop_max: f64, limit: f64, shift: &Shift, rounds: &[usize], count: usize) -> String {
     let asked = 100.0 * drop_max;
+    if rounds.len() > 1 {
+        return "two rounds do not agree: something else uses this machine now and then; try again"
+            .to_owned();
+    }
     let half = shift.interval.half_width();
     let away = (shift.estimate - limit).abs();
     let needed = count as f64 * (half / away).powi(2) - count as f64;
-    if !half.is_finite() || !needed.is_finite() || needed > REACH {
-        let drop = 100.0 * (1.0 - (-shift.estimate).exp());
+    let spread = 100.0 * half;
+    if needed.is_finite() && needed <= REACH {
+        let is_above = if half > limit { "above" } else { "too much for" };
+        let more = needed.max(1.0).ceil();
         return format!(
-            "the change, {drop:.1} % slower, is too near to the {asked:.1} % asked: ask for another --max-drop"
+            "spread {spread:.1} % is {is_above} the {asked:.1} % asked: about {more:.0} more pairs (--pairs)"
         );
     }
-    let more = needed.max(1.0).ceil();
-    let spread = 100.0 * half;
-    let is_above = if half > limit { "above" } else { "too much for" };
-    format!("spread {spread:.1} % is {is_above} the {asked:.1} % asked: about {more:.0} more pairs (--pairs)")
+    if away < limit / 4.0 {
+        let drop = 100.0 * (1.0 - (-shift.estimate).exp());
+        return format!(
+            "the change, {drop:.1} % less, is too near to the {asked:.1} % asked: ask for another --max-drop"
+        );
+    }
+    format!(
+        "spread {spread:.1} % is far above the {asked:.1} % asked: measure on a quieter machine, or a larger tree"
+    )
 }
 
 #[cfg(test)]
@@ -194,6 +206,13 @@ mod tests {
         let mut same = || Ok(-(1.0_f64 - 0.05).ln());
         let judged = judge(0.05, 20, &shift_of_pairs, &mut same).expect("it does not fail");
         assert!(judged.advice.is_some_and(|advice| advice.contains("too near")));
+        let mut last = 0.7;
+        let mut to_and_fro = || {
+            last = -last;
+            Ok(last)
+        };
+        let wild = judge(0.05, 10, &shift_of_pairs, &mut to_and_fro).expect("it does not fail");
+        assert!(wild.advice.is_some_and(|advice| advice.contains("quieter machine")));
     }
 
     #[test]
@@ -206,6 +225,7 @@ mod tests {
         let judged = judge(0.05, 30, &shift_of_pairs, &mut take).expect("it does not fail");
         assert_ne!(judged.verdict, Verdict::Regression);
         assert_eq!(judged.rounds.len(), 2);
+        assert!(judged.advice.is_none_or(|advice| advice.contains("do not agree")));
     }
 
     #[test]

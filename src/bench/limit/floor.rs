@@ -12,29 +12,17 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::Bare;
+use super::{Bare, Floor};
 use crate::analyses::{Analysis, Pass};
 use crate::bench::BenchError;
 use crate::control::Control;
+use crate::error::Error;
 use crate::record::{Directory, FileRecord, Row};
-
-/// What one run of the floor did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Floor {
-    /// Regular files met, and read where they were to be.
-    pub files: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// What could not be listed or read.
-    pub errors: u64,
-    /// From the first call to the last.
-    pub elapsed: Duration,
-}
 
 /// Runs the floor once over the tree below `root`.
 ///
@@ -57,8 +45,8 @@ pub fn floor(root: &Path, threads: usize, bare: &Bare, control: &Control) -> Res
     let (shared, analyses) = (&shared, analyses.as_slice());
     let totals: Vec<Floor> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(move || run(shared, analyses))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
-    });
+        threads.into_iter().map(|thread| thread.join().map_err(|_| Error::Panic)).collect::<Result<_, _>>()
+    })?;
     if control.is_cancelled() {
         return Err(BenchError::Cancelled);
     }
@@ -113,6 +101,17 @@ impl Shared<'_> {
     }
 }
 
+/// A thread that panics leaves its work unfinished: the others must not wait for it.
+struct StopAll<'s>(&'s Shared<'s>);
+
+impl Drop for StopAll<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.unfinished.store(0, Ordering::Release);
+        }
+    }
+}
+
 /// One thread: its own stack of directories, and the tools to read files with.
 struct Thread<'s> {
     shared: &'s Shared<'s>,
@@ -130,6 +129,7 @@ fn run(shared: &Shared<'_>, analyses: &[Arc<dyn Analysis>]) -> Floor {
     let buffer = vec![0; 128 * 1024];
     let (stack, row, total) = (Vec::new(), Row::default(), Floor::default());
     let mut thread = Thread { shared, stack, buffer, passes, row, total, without_noatime: false };
+    let _stop = StopAll(shared);
     let mut is_waiting = false;
     while shared.unfinished.load(Ordering::Acquire) > 0 && !shared.should_stop() {
         let Some(work) = shared.take() else {
@@ -171,9 +171,19 @@ impl Thread<'_> {
         let mut names = Vec::new();
         let mut entries = [MaybeUninit::uninit(); 32 * 1024];
         let mut listing = RawDir::new(&*directory, &mut entries);
-        while let Some(Ok(entry)) = listing.next() {
+        while let Some(entry) = listing.next() {
+            let Ok(entry) = entry else {
+                self.total.errors += 1;
+                break;
+            };
             let name = entry.file_name();
-            match entry.file_type() {
+            // Not every file system says what an entry is.
+            let kind = match entry.file_type() {
+                FileType::Unknown => statat(&*directory, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_or(FileType::Unknown, |found| FileType::from_raw_mode(found.st_mode)),
+                kind => kind,
+            };
+            match kind {
                 FileType::Directory if !matches!(name.to_bytes(), b"." | b"..") => {
                     self.stack.push((directory.clone(), name.to_owned()));
                 }

@@ -150,9 +150,7 @@ impl Race {
             let before = (0..at).filter(|&other| is_along(&self.points[other]));
             let mut best = f64::NEG_INFINITY;
             let mut fallen = 0;
-            for other in before {
-                // What was not measured on the way did not get better.
-                let rate = self.first[other].unwrap_or(0.0);
+            for rate in before.filter_map(|other| self.first[other]) {
                 fallen = if rate < FALLEN_BELOW * best { fallen + 1 } else { 0 };
                 best = best.max(rate);
             }
@@ -166,14 +164,20 @@ impl Race {
     /// The fastest in the median among those that `counts` and that were measured longest; of those within 1 % of it the one
     /// with the fewest workers and the smallest batches.
     pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
-        let measured = |at: &usize| {
-            matches!(self.fates[*at], Fate::Ran | Fate::Behind)
-                && !self.rates[*at].is_empty()
-                && counts(&self.points[*at])
+        let of_fate = |fate: Fate| -> Vec<usize> {
+            let is_one = |&at: &usize| {
+                self.fates[at] == fate && !self.rates[at].is_empty() && counts(&self.points[at])
+            };
+            (0..self.points.len()).filter(is_one).collect()
         };
-        let all: Vec<usize> = (0..self.points.len()).filter(measured).collect();
+        // Who is left behind counts only where nobody else does, as where the points in place are all slower than the RAM disk.
+        let mut all = of_fate(Fate::Ran);
+        if all.is_empty() {
+            all = of_fate(Fate::Behind);
+        }
+        // A round that was broken off is no merit of those that came first in it.
         let most = all.iter().map(|&at| self.rates[at].len()).max()?;
-        let finalists = all.into_iter().filter(|&at| self.rates[at].len() == most);
+        let finalists = all.into_iter().filter(|&at| self.rates[at].len() + 1 >= most);
         let fastest = finalists.clone().map(|at| self.median(at)).fold(f64::NEG_INFINITY, f64::max);
         let cost = |at: &usize| {
             let point = &self.points[*at];
@@ -263,6 +267,16 @@ mod tests {
         assert_eq!(race.best(|_| true), Some(0));
         assert_eq!(race.fates[1], Fate::Failed("blake3".to_owned()));
         assert_eq!(race.rates[1], [0.0; 0]);
+    }
+
+    #[test]
+    fn a_round_that_was_broken_off_does_not_choose() {
+        let mut race = Race::new(grid(&[1, 2, 4], &[256]), |_| None);
+        let mut take = |at: usize, _: usize| Ok(Taken::Rate([1.0, 3.0, 2.0][at]));
+        race.run(Search::Full, 2, 7, &mut take).expect("it does not fail");
+        race.rates[0].push(1.0);
+        assert_eq!(race.best(|_| true), Some(1));
+        assert_eq!(race.best(|point| point.workers_number() != Some(2)), Some(2));
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::ffi::OsString;
 
+use clap::ValueEnum;
 use filemill::bench::Watch;
 use filemill::bench::check::{
     Baseline, Check, Checked, Verdict, check_against, check_baseline, make_baseline,
 };
 use filemill::plan::Workers;
+use filemill::sink::ReportFile;
 
-use super::super::flags::Stage;
+use super::super::outputs::cannot_write;
 use super::super::{Exit, Failure};
 use super::check_reports::{Reports, line};
 use super::flags::CheckFlags;
@@ -20,19 +22,22 @@ pub(super) fn run(flags: &CheckFlags) -> Result<Exit, Failure> {
     filemill::analyses::parse(&flags.analyses).map_err(|error| Failure::Usage(error.to_string()))?;
     let reports = Reports::new(&flags.out)?;
     let check = check(flags)?;
+    let baseline = match (&flags.baseline, flags.update_baseline) {
+        (Some(path), false) => Some(Baseline::read(path)?),
+        _ => None,
+    };
     watched(&flags.messages, |watch| {
         if flags.update_baseline {
             return update(flags, &check, watch);
         }
-        let checked = match (&flags.against, &flags.baseline) {
+        let checked = match (&flags.against, &baseline) {
             (Some(binary), _) => check_against(&check, binary, watch)?,
-            (None, Some(path)) => check_baseline(&check, &Baseline::read(path)?, watch)?,
+            (None, Some(baseline)) => check_baseline(&check, baseline, watch)?,
             (None, None) => return Err(Failure::Usage("nothing to compare with".to_owned())),
         };
-        if !reports.has_stdout() {
-            print(&format!("{}\n", line(&check, &checked)))?;
-        }
+        let text = if reports.has_stdout() { String::new() } else { format!("{}\n", line(&check, &checked)) };
         reports.write(&check, &checked)?;
+        print(&text)?;
         Ok(exit(&checked))
     })
 }
@@ -50,13 +55,10 @@ fn update(flags: &CheckFlags, check: &Check, watch: &Watch<'_>) -> Result<Exit, 
     let Some(path) = &flags.baseline else {
         return Err(Failure::Usage("--update-baseline needs --baseline FILE".to_owned()));
     };
-    // Before minutes of measuring, not after.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(directory) = directory {
-        expect_directory(directory)?;
-    }
+    // What cannot be written is told before minutes of measuring.
+    let mut file = ReportFile::create(path).map_err(|error| cannot_write(path, &error))?;
     let baseline = make_baseline(check, watch)?;
-    baseline.write(path)?;
+    baseline.write(path, &mut file)?;
     let (samples, files) = (baseline.samples.len(), baseline.answers.files);
     print(&format!("{}: {samples} samples over {files} files\n", path.display()))?;
     Ok(Exit::Done)
@@ -75,14 +77,8 @@ fn check(flags: &CheckFlags) -> Result<Check, Failure> {
     if let Some(files) = flags.batch_files {
         add("batch-files", files.to_string());
     }
-    if let Some(stage) = flags.stage {
-        let stage = match stage {
-            Stage::Auto => "auto",
-            Stage::Read => "read",
-            Stage::Mmap => "mmap",
-            Stage::RamDisk => "ram-disk",
-        };
-        add("stage", stage.to_owned());
+    if let Some(stage) = flags.stage.and_then(|stage| stage.to_possible_value()) {
+        add("stage", stage.get_name().to_owned());
     }
     Ok(Check {
         binary,

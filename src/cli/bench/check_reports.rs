@@ -1,8 +1,8 @@
 //! The verdict of `filemill bench check` in the forms that CI services read, and in one line for people.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use filemill::bench::check::{Check, Checked, Verdict};
 use filemill::sink::ReportFile;
@@ -10,6 +10,7 @@ use indicatif::HumanCount;
 use serde_json::json;
 
 use super::super::Failure;
+use super::super::outputs::{cannot_write, split};
 use super::print;
 
 /// A form of the verdict.
@@ -28,70 +29,56 @@ const FORMS: [(&str, Form); 3] =
 
 /// Where the verdict goes besides standard output.
 pub(super) struct Reports {
-    reports: Vec<(Form, OsString)>,
+    reports: Vec<(Form, PathBuf, Place)>,
+}
+
+enum Place {
+    Stdout,
+    File(ReportFile),
 }
 
 impl Reports {
-    /// Reads what was typed as FORMAT=FILE.
+    /// Reads what was typed as FORMAT=FILE, and begins the files: what cannot be written is told before anything is measured.
     pub(super) fn new(typed: &[OsString]) -> Result<Reports, Failure> {
         let mut reports = Vec::new();
+        let form = |name: &str| FORMS.iter().find(|(known, _)| *known == name).map(|(_, form)| *form);
         for typed in typed {
-            let shown = typed.to_string_lossy();
-            let refuse = |why: &str| {
-                Failure::Usage(format!("invalid value '{shown}' for '--out <FORMAT=FILE>': {why}"))
+            let known = || FORMS.map(|(name, _)| name.to_owned()).to_vec();
+            let (form, name) = split(typed, form, known)?;
+            let path = PathBuf::from(name);
+            let place = if name == "-" {
+                Place::Stdout
+            } else {
+                Place::File(ReportFile::create(&path).map_err(|error| cannot_write(&path, &error))?)
             };
-            let Some((format, _)) = shown.split_once('=') else { return Err(refuse("it has no '='")) };
-            let Some((_, form)) = FORMS.iter().find(|(name, _)| *name == format) else {
-                let known = FORMS.map(|(name, _)| name).join(", ");
-                return Err(refuse(&format!("no format is named '{format}': known are {known}")));
-            };
-            let name = after(typed, format.len() + 1);
-            if name.is_empty() {
-                return Err(refuse("it names no file"));
-            }
-            reports.push((*form, name));
+            reports.push((form, path, place));
         }
         Ok(Reports { reports })
     }
 
     /// Whether one goes to standard output.
     pub(super) fn has_stdout(&self) -> bool {
-        self.reports.iter().any(|(_, name)| name == "-")
+        self.reports.iter().any(|(_, _, place)| matches!(place, Place::Stdout))
     }
 
     /// Writes all of them.
-    pub(super) fn write(&self, check: &Check, checked: &Checked) -> Result<(), Failure> {
-        for (form, name) in &self.reports {
+    pub(super) fn write(self, check: &Check, checked: &Checked) -> Result<(), Failure> {
+        for (form, path, place) in self.reports {
             let text = match form {
                 Form::BiggerIsBetter => bigger_is_better(check, checked),
                 Form::Bencher => bencher(check, checked),
                 Form::Markdown => markdown(check, checked),
             };
-            if name == "-" {
-                print(&text)?;
-                continue;
+            match place {
+                Place::Stdout => print(&text)?,
+                Place::File(mut file) => {
+                    let written = (&file).write_all(text.as_bytes()).and_then(|()| file.complete());
+                    written.map_err(|error| cannot_write(&path, &error))?;
+                }
             }
-            let path = Path::new(name);
-            let write = || {
-                let mut file = ReportFile::create(path)?;
-                (&file).write_all(text.as_bytes())?;
-                file.complete()
-            };
-            write().map_err(|error| Failure::Report(format!("cannot write {}: {error}", path.display())))?;
         }
         Ok(())
     }
-}
-
-/// What follows the first `bytes` bytes, which are ASCII.
-fn after(text: &OsStr, bytes: usize) -> OsString {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        OsStr::from_bytes(&text.as_bytes()[bytes..]).to_owned()
-    }
-    #[cfg(not(unix))]
-    text.to_string_lossy()[bytes..].to_owned().into()
 }
 
 /// For people.
@@ -112,11 +99,14 @@ fn said(check: &Check, checked: &Checked) -> String {
     let (change, low, high) = checked.change();
     let way = if change < 0.0 { "slower" } else { "faster" };
     let rounds: Vec<String> = checked.judged.rounds.iter().map(usize::to_string).collect();
+    let interval = if checked.judged.shift.interval.half_width().is_finite() {
+        format!("from {:+.1} to {:+.1} %", 100.0 * low, 100.0 * high)
+    } else {
+        "too few to say how surely".to_owned()
+    };
     format!(
-        "{:.1} % {way} (from {:+.1} to {:+.1} %, {:.1} % less is allowed); {} files/s, before {}; {} pairs",
+        "{:.1} % {way} ({interval}, {:.1} % less is allowed); {} files/s, before {}; {} comparisons",
         100.0 * change.abs(),
-        100.0 * low,
-        100.0 * high,
         100.0 * check.drop_max,
         rate(checked, checked.new.median),
         rate(checked, checked.old.median),
@@ -174,7 +164,7 @@ fn markdown(check: &Check, checked: &Checked) -> String {
     let advice = checked.judged.advice.as_ref().map_or_else(String::new, |advice| format!("\n{advice}\n"));
     format!(
         "### {}: {}\n\n| `{}` over {} files | rate | time |\n|---|---|---|\n{}{}\n\
-         Change of the rate: **{:+.1} %** (from {:+.1} to {:+.1} %); a drop of {:.1} % is allowed; {} pairs.\n{advice}",
+         Change of the rate: **{:+.1} %** (from {:+.1} to {:+.1} %); a drop of {:.1} % is allowed; {} comparisons.\n{advice}",
         benchmark(check),
         checked.judged.verdict.name(),
         benchmark(check),

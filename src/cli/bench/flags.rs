@@ -317,7 +317,7 @@ fn after_corpus_help() -> String {
 }
 
 fn after_tier_help() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = filemill::plan::cores();
     let mut help = format!("Tiers, here with {cores} cores; the questions are {TIER_ANALYSES}:\n");
     for tier in filemill::bench::tier::tiers(cores) {
         help.push_str(&format!(
@@ -344,7 +344,7 @@ builds that answer differently; 4 inconclusive: too noisy to say
 Examples:
   filemill bench check corpus --against ../before/filemill
   filemill bench check corpus --baseline baseline.json --update-baseline
-  filemill bench check corpus --baseline baseline.json --max-drop 10% --out markdown=\"$GITHUB_STEP_SUMMARY\"";
+  filemill bench check corpus --baseline baseline.json --max-drop 10% --out markdown=verdict.md";
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use filemill::bench::limit::{FUSED, Limit, Limits, measure_limit};
 use indicatif::{DecimalBytes, HumanCount};
 
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, complain};
 use super::flags::{BenchFormat, LimitFlags};
 use super::table::table;
 use super::{expect_directory, print, runner, watched};
@@ -11,7 +11,7 @@ use super::{expect_directory, print, runner, watched};
 /// Runs the command.
 pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
     expect_directory(&flags.path)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = filemill::plan::cores();
     let mut threads: Vec<usize> = flags.threads.iter().map(|&threads| usize::from(threads)).collect();
     if threads.is_empty() {
         threads = vec![1, cores, 2 * cores];
@@ -31,9 +31,12 @@ pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
     };
     watched(&flags.messages, |watch| {
         let limits = measure_limit(&limit, watch)?;
+        if !flags.messages.quiet {
+            limits.notes.iter().for_each(|note| complain(note));
+        }
         print(&match flags.format {
             BenchFormat::Table => shown(&limit, &limits),
-            BenchFormat::Csv => csv(&limit, &limits),
+            BenchFormat::Csv => csv(&limit, &limits)?,
         })?;
         Ok(if limits.errors == 0 { Exit::Done } else { Exit::Incomplete })
     })
@@ -77,20 +80,22 @@ fn shown(limit: &Limit, limits: &Limits) -> String {
     )
 }
 
-fn csv(limit: &Limit, limits: &Limits) -> String {
-    let mut text = "analyses".to_owned();
-    limit.threads.iter().for_each(|threads| text.push_str(&format!(",floor_{threads}_seconds")));
-    text.push_str(",scan_seconds,ratio,ratio_min,ratio_max,rounds,files,bytes\n");
+fn csv(limit: &Limit, limits: &Limits) -> Result<String, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let floors = limit.threads.iter().map(|threads| format!("floor_{threads}_seconds"));
+    let rest = ["scan_seconds", "ratio", "ratio_min", "ratio_max", "rounds", "files", "bytes"];
+    let heading = ["analyses"].map(str::to_owned).into_iter().chain(floors).chain(rest.map(str::to_owned));
+    writer.write_record(heading).map_err(std::io::Error::from)?;
     for line in &limits.lines {
-        text.push_str(&format!("\"{}\"", line.bare.name()));
-        line.floor.iter().for_each(|(_, seconds)| text.push_str(&format!(",{}", seconds.median)));
-        match (&line.engine, &line.ratio) {
-            (Some(engine), Some(ratio)) => {
-                text.push_str(&format!(",{},{},{},{}", engine.median, ratio.median, ratio.min, ratio.max));
-            }
-            _ => text.push_str(",,,,"),
-        }
-        text.push_str(&format!(",{},{},{}\n", limits.rounds, limits.files, limits.bytes));
+        let mut cells = vec![line.bare.name().to_owned()];
+        cells.extend(line.floor.iter().map(|(_, seconds)| seconds.median.to_string()));
+        cells.push(line.engine.map_or_else(String::new, |engine| engine.median.to_string()));
+        let ratio =
+            line.ratio.map(|ratio| [ratio.median, ratio.min, ratio.max].map(|ratio| ratio.to_string()));
+        cells.extend(ratio.unwrap_or_default());
+        cells.extend([limits.rounds as u64, limits.files, limits.bytes].map(|number| number.to_string()));
+        writer.write_record(cells).map_err(std::io::Error::from)?;
     }
-    text
+    let text = writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

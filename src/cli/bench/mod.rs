@@ -22,7 +22,7 @@ use self::flags::{CorpusFlags, MeasureFlags, Messages};
 use self::watched::Watched;
 use super::flags::Stage;
 use super::outputs::Stdout;
-use super::{Exit, Failure, complain, limits, quiet_worker_panics, scan};
+use super::{Exit, Failure, limits, quiet_worker_panics, scan};
 
 /// Runs a command.
 pub(crate) fn run(command: &BenchCommand) -> Result<Exit, Failure> {
@@ -60,16 +60,29 @@ fn make_corpus(flags: &CorpusFlags) -> Result<Exit, Failure> {
 
 /// `filemill bench measure`.
 fn measure_once(flags: &MeasureFlags) -> Result<Exit, Failure> {
+    end_with_parent();
     let stage = staging(flags.stage);
     let point = Point { workers: flags.workers, batch_files: flags.batch_files as usize, stage };
     let mut plan = point.plan(&flags.path, &flags.analyses)?;
-    limits::fit_address_space(&mut plan, |note| complain(&note))?;
+    let notes = std::cell::RefCell::new(Vec::new());
+    limits::fit_address_space(&mut plan, |note| notes.borrow_mut().push(note.to_owned()))?;
     #[cfg(feature = "faults")]
     scan::set_faults(&mut plan)?;
-    let measured = measure(&plan, &Control::new())?;
+    let mut measured = measure(&plan, &Control::new())?;
+    measured.notes.extend(notes.into_inner());
     let text = serde_json::to_string(&measured).map_err(std::io::Error::from)?;
     print(&text)?;
     Ok(Exit::Done)
+}
+
+/// Where the process that asked for this run is killed, nobody wants to know any more.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // Without it the run goes on to its end, which does no harm.
+        let _: rustix::io::Result<()> = set_parent_process_death_signal(Some(Signal::KILL));
+    }
 }
 
 /// What a word for how files are reached means.

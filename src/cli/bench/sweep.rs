@@ -30,6 +30,7 @@ pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
         ));
     }
     let sweep = sweep(flags)?;
+    sweep.check()?;
     let conditions = sweep.conditions()?;
     let (mut record, known) = match (&flags.record, flags.resume) {
         (None, _) => (None, Vec::new()),
@@ -42,7 +43,9 @@ pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
     let prints_rows = flags.format == BenchFormat::Csv;
     let mut lines = Lines::default();
     watched(&flags.messages, |watch| {
-        // What is known already is part of what is printed.
+        if prints_rows {
+            known.iter().try_for_each(|row| print_row(&mut lines, row))?;
+        }
         let mut write = |row: &RecordRow| {
             if let Some(record) = &mut record {
                 record.write(row)?;
@@ -76,7 +79,7 @@ fn print_row(lines: &mut Lines, row: &RecordRow) -> Result<(), BenchError> {
 
 /// What the flags mean.
 fn sweep(flags: &SweepFlags) -> Result<Sweep, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = filemill::plan::cores();
     let mut workers = flags.workers.clone();
     if workers.is_empty() {
         let numbers = [1, cores, 2 * cores, 4 * cores, 8 * cores];
@@ -128,7 +131,7 @@ fn shown(sweep: &Sweep, result: &SweepResult, conditions: &RecordRow) -> String 
                 ));
             }
         }
-        None => text.push_str("\nno point was measured to its end\n"),
+        None => text.push_str("\nno point was measured yet\n"),
     }
     text
 }
@@ -251,10 +254,12 @@ fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
     let is_met = found >= asked;
     let verdict = if is_met { "met" } else { "missed" };
     let (found_shown, asked_shown) = (HumanCount(whole(found)), HumanCount(whole(asked)));
-    complain(&format!(
-        "target {verdict}: {found_shown} {unit} of {asked_shown} {unit}, {:.2} times",
-        found / asked
-    ));
+    if !is_met || !flags.messages.quiet {
+        complain(&format!(
+            "target {verdict}: {found_shown} {unit} of {asked_shown} {unit}, {:.2} times",
+            found / asked
+        ));
+    }
     Ok(if is_met && failed == 0 { Exit::Done } else { Exit::GateFailed })
 }
 

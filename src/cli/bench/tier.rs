@@ -4,8 +4,9 @@ use std::path::Path;
 
 use filemill::bench::Machine;
 use filemill::bench::tier::{TierResult, TierRun, run_limit_tier, run_tier, tiers};
+use filemill::plan::cores;
 
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, complain};
 use super::flags::{TierFlags, TierName};
 use super::table::table;
 use super::{expect_directory, print, runner, watched};
@@ -21,8 +22,7 @@ pub(super) fn run(flags: &TierFlags) -> Result<Exit, Failure> {
         repetitions: usize::from(flags.repetitions),
         runner: runner()?,
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let [base, legendary, turbo] = tiers(cores);
+    let [base, legendary, turbo] = tiers(cores());
     watched(&flags.messages, |watch| {
         let (result, of_what) = match flags.tier {
             TierName::Base => (run_tier(&base, &run, watch)?, "the target"),
@@ -30,7 +30,12 @@ pub(super) fn run(flags: &TierFlags) -> Result<Exit, Failure> {
             TierName::Turbo => (run_tier(&turbo, &run, watch)?, "the target"),
             TierName::Limit => (run_limit_tier(&run, watch)?, "what is asked, by time"),
         };
-        let machine = Machine::here(flags.ram_disk.as_deref().unwrap_or(Path::new("/dev/shm")));
+        let ram_disk = flags.ram_disk.as_deref().unwrap_or(Path::new("/dev/shm"));
+        let in_place = flags.path.as_deref().filter(|_| flags.tier == TierName::Limit);
+        let machine = Machine::here(in_place.unwrap_or(ram_disk));
+        if !flags.messages.quiet {
+            result.notes.iter().for_each(|note| complain(note));
+        }
         print(&format!("{machine}\n\n{}", shown(&result, of_what)))?;
         Ok(if result.is_met() { Exit::Done } else { Exit::GateFailed })
     })
