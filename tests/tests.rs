@@ -11,9 +11,12 @@
 //! - `hostile`: trees that nobody would make on purpose.
 //! - `inputs`: lists of paths, roots within roots, filters of the binary.
 //! - `latencies`: how long batches took, as the report tells it.
+//! - `large_files`: put off until what lies beside them is done, and shared out among the workers.
 //! - `layers`: who may know whom.
+//! - `limits`: full disks, file size limits, small address spaces, few handles.
 //! - `mid_run`: what happens while a run goes on: files and directories change, sinks fail, somebody cancels.
-//! - `outside`: what the world does to the binary: signals, full disks, limits, files that change, a read that hangs.
+//! - `outside`: what the world does to the binary: signals, files that change, a read that hangs.
+//! - `probe`: an analysis that tells tests what happens.
 //! - `reports`: formats, report files, the JSON Schema, one order for all settings.
 //! - `rows`: a run as an iterator.
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
@@ -47,12 +50,18 @@ mod goldens;
 mod hostile;
 #[cfg(feature = "cli")]
 mod inputs;
+#[cfg(target_os = "linux")]
+mod large_files;
 mod latencies;
 mod layers;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod limits;
 #[cfg(target_os = "linux")]
 mod mid_run;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod outside;
+#[cfg(target_os = "linux")]
+mod probe;
 #[cfg(feature = "cli")]
 mod reports;
 mod rows;

@@ -1,0 +1,67 @@
+//! Interrupts of whatever is measured.
+
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{count, ram_disk, tree, wait_until};
+use crate::binary::{filemill, text};
+use crate::support::Tree;
+
+#[test]
+fn an_interrupt_keeps_what_was_measured() {
+    let tree = tree();
+    let place = Tree::new();
+    let record = place.at("r.csv");
+    let arguments = ["bench", "sweep", "--repetitions", "1000", "--search", "full", "--record"];
+    let mut command = filemill(&arguments);
+    command.arg(&record).arg(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait_until("it records nothing", || std::fs::read(&record).is_ok_and(|text| text.len() > 5_000));
+    let output = interrupt(child);
+    assert!(text(&output.stderr).contains("--resume goes on with it"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("files/s"));
+    assert!(count(&record, "sample") + count(&record, "warm-up") > 4);
+    assert_eq!(count(&record, "point"), 0);
+}
+
+/// Sends INT, and waits for the end, which comes within two seconds.
+#[track_caller]
+fn interrupt(child: std::process::Child) -> Output {
+    use rustix::process::{Pid, Signal, kill_process};
+    let since = Instant::now();
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    output
+}
+
+#[test]
+fn an_interrupt_of_whatever_is_measured_leaves_nothing_and_gives_no_verdict() {
+    let (tree, place) = (tree(), Tree::new());
+    let Some(disk) = ram_disk() else { return println!("no RAM disk here: not tried") };
+    let disk_path = disk.path().to_str().unwrap();
+    let baseline = place.at("b.json");
+    let baseline = baseline.to_str().unwrap();
+    let here = env!("CARGO_BIN_EXE_filemill");
+    for (arguments, said) in [
+        (&["limit", "--rounds", "1000"][..], "rounds, all sides in turn"),
+        (&["tier", "base", "--repetitions", "1000", "--ram-disk", disk_path], "then interrupted"),
+        (&["tier", "limit", "--repetitions", "1000"], "then interrupted"),
+        (&["check", "--max-drop", "0.001%", "--pairs", "10000", "--against", here], "interrupted before"),
+        (
+            &["check", "--pairs", "10000", "--baseline", baseline, "--update-baseline"],
+            "samples over 60 files",
+        ),
+    ] {
+        let arguments = [&["bench"], arguments].concat();
+        let mut command = filemill(&arguments);
+        command.arg(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        // Long enough for a few runs, of whichever kind.
+        std::thread::sleep(Duration::from_secs(2));
+        let output = interrupt(child);
+        assert!(text(&output.stdout).contains(said), "{arguments:?}: {}", text(&output.stdout));
+        assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
+    }
+}
