@@ -18,6 +18,8 @@ pub(crate) struct Program {
     pub(crate) arguments: Vec<OsString>,
 }
 
+/// What begins each line that filemill says.
+const OWN: &str = "filemill: ";
 /// How often a cancelled benchmark looks up from waiting.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -96,8 +98,12 @@ impl Program {
             _ if watch.is_cancelled() => Err(BenchError::Cancelled),
             Some(code @ (0 | INCOMPLETE)) => Ok(code),
             _ => {
-                let why = started.said().map_or_else(String::new, |line| format!(": {line}"));
-                Err(BenchError::Refused(format!("{}: {status}{why}", self.shown())))
+                let said = started.said();
+                Err(BenchError::Refused(match &said {
+                    Some(line) if line.starts_with(OWN) => line[OWN.len()..].to_owned(),
+                    Some(line) => format!("{}: {status}: {line}", self.shown()),
+                    None => format!("{}: {status}", self.shown()),
+                }))
             }
         }
     }

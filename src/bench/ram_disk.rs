@@ -83,7 +83,7 @@ impl RamDisk {
         for file in &files {
             let (from, to) = (source.join(&file.path), disk.directory.join(&file.path));
             copy(&from, &to, &mut buffer, &mut |bytes| {
-                (watch.tell)("loading the RAM disk", done, of);
+                (watch.tell)("loading the RAM disk, MB", done / 1_000_000, of / 1_000_000);
                 done += bytes;
                 if watch.is_cancelled() { Err(BenchError::Cancelled) } else { Ok(()) }
             })?;
@@ -92,6 +92,14 @@ impl RamDisk {
         disk.bytes = bytes;
         disk.load_seconds = since.elapsed().as_secs_f64();
         Ok(disk)
+    }
+
+    /// What the tree at `source` would take of a RAM disk, in bytes.
+    ///
+    /// # Errors
+    /// When it cannot be listed, or it is cancelled.
+    pub fn needed(source: &Path, watch: &Watch<'_>) -> Result<u64, BenchError> {
+        taken(source, &|| watch.is_cancelled())
     }
 
     /// Lets `make` make a tree there, of which it is known what is in it.
@@ -108,7 +116,7 @@ impl RamDisk {
         disk.check_room(known.bytes, u64::MAX)?;
         make(&disk.directory)?;
         disk.files = known.files;
-        disk.bytes = taken(&disk.directory)?;
+        disk.bytes = taken(&disk.directory, &|| false)?;
         disk.load_seconds = since.elapsed().as_secs_f64();
         Ok(disk)
     }
@@ -275,9 +283,12 @@ fn in_pages(bytes: u64) -> u64 {
 }
 
 /// What the files below a directory take of a RAM disk.
-fn taken(directory: &Path) -> Result<u64, BenchError> {
+fn taken(directory: &Path, is_cancelled: &dyn Fn() -> bool) -> Result<u64, BenchError> {
     let mut bytes = 0;
     for entry in walkdir::WalkDir::new(directory) {
+        if is_cancelled() {
+            return Err(BenchError::Cancelled);
+        }
         let data = entry.and_then(|entry| entry.metadata());
         let data = data.map_err(io::Error::from).map_err(BenchError::file(directory))?;
         bytes += if data.is_file() { in_pages(data.len()) } else { 0 };

@@ -223,7 +223,7 @@ impl Record {
                 row.conditions().into_iter().zip(like.conditions()).find(|(there, here)| there != here);
             if let Some(((what, there), (_, here))) = differs {
                 return Err(BenchError::Refused(format!(
-                    "{}: was made under other conditions: {what} {there}, here {here}",
+                    "{}: was made under other conditions: {what} {there}, here {here}; name another --record",
                     path.display()
                 )));
             }
@@ -309,7 +309,7 @@ mod tests {
         check("something else", &like, "is no record of a sweep: it has other columns");
         let whole = String::from_utf8(lines(&like, true).expect("it can be written")).expect("it is text");
         let other = RecordRow { tree: "20k".to_owned(), ..like.clone() };
-        check(&whole, &other, "was made under other conditions: tree 10k, here 20k");
+        check(&whole, &other, "was made under other conditions: tree 10k, here 20k; name another --record");
         check(&whole.replace("0.25", "x"), &like, "field 6: invalid float literal");
         let directory = tempfile::tempdir().expect("a place for tests");
         let path = directory.path().join("record.csv");

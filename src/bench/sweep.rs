@@ -15,7 +15,7 @@ use super::machine::memory_available_bytes;
 use super::measure::{CacheState, Measured, drop_caches};
 use super::point::Point;
 use super::record::{RecordRow, RowKind};
-use super::{Answers, BenchError, Machine, RamDisk, Runner, Spread, Watch, corpus, differences};
+use super::{Answers, BenchError, Machine, RamDisk, Runner, Shift, Spread, Watch, corpus, differences};
 use crate::analyses;
 use crate::plan::{Staging, Workers};
 
@@ -47,7 +47,7 @@ pub struct Sweep {
     pub stages: Vec<Staging>,
     /// How points are chosen.
     pub search: Search,
-    /// Counted runs of each point that is measured to the end.
+    /// Counted rounds of the points that are left in the end.
     pub repetitions: usize,
     /// Decides the order of the runs.
     pub seed: u64,
@@ -70,6 +70,9 @@ pub struct PointResult {
     pub fate: Fate,
     /// Files a second, over its samples.
     pub rate: Spread,
+    /// By how much it is faster than the defaults of a scan, as the logarithm of the ratio in the same rounds; of those that
+    /// were measured to the end.
+    pub gain: Option<Shift>,
     /// What else its samples had, in the median.
     pub row: RecordRow,
 }
@@ -87,12 +90,14 @@ pub struct SweepResult {
     pub answers: Option<Answers>,
     /// What loading the RAM disk took, in seconds, and bytes there.
     pub ram_disk: Option<(f64, u64)>,
+    /// By how much the machine's speed changed from one round to another: the fastest over the slowest.
+    pub drift: f64,
     /// Whether it was cancelled before its end.
     pub cancelled: bool,
 }
 
 impl Sweep {
-    /// The points, in the order in which they grow.
+    /// The points, in the order in which they grow; the defaults of a scan are always one, and measured to the end.
     pub fn points(&self) -> Vec<Point> {
         let numbers: BTreeSet<usize> = self.workers.iter().filter_map(|workers| number(*workers)).collect();
         let mut workers: Vec<Workers> = numbers.into_iter().map(Workers::Number).collect();
@@ -104,6 +109,9 @@ impl Sweep {
                 let more = batches.iter().map(|&batch_files| Point { workers, batch_files, stage });
                 points.extend(more.filter(|point| !points.contains(point)).collect::<Vec<_>>());
             }
+        }
+        if !points.is_empty() && !points.contains(&Point::default()) {
+            points.push(Point::default());
         }
         points
     }
@@ -177,10 +185,15 @@ impl Sweep {
             let needed = needed.saturating_add(if point.stage == Staging::RamDisk { held } else { 0 });
             let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
             memory.filter(|limit| needed > *limit).map(|limit| {
-                format!("may take {} MiB of memory, more than {} MiB", mebibytes(needed), mebibytes(limit))
+                format!(
+                    "may take {} MiB of memory, and {} MiB are allowed (--memory)",
+                    mebibytes(needed),
+                    mebibytes(limit)
+                )
             })
         };
-        let mut race = Race::new(points.clone(), refused);
+        let kept = points.iter().position(|point| *point == Point::default()).unwrap_or(0);
+        let mut race = Race::new(points.clone(), kept, refused);
         let mut runs = Runs {
             sweep: self,
             points: &points,
@@ -194,6 +207,7 @@ impl Sweep {
             known: known.iter().map(|row| (key(row), row)).collect(),
             rows: vec![Vec::new(); points.len()],
             done: 0,
+            of: race.runs_max(self.search, self.repetitions) as u64,
             write,
             watch,
         };
@@ -251,6 +265,7 @@ struct Runs<'s> {
     known: HashMap<Key, &'s RecordRow>,
     rows: Vec<Vec<RecordRow>>,
     done: u64,
+    of: u64,
     write: &'s mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
     watch: &'s Watch<'s>,
 }
@@ -282,7 +297,7 @@ impl Runs<'_> {
         }
         let (workers, stage) = (point.workers_name(), point.stage_name());
         let what = format!("workers {workers}, batches of {}, {stage}", point.batch_files);
-        (self.watch.tell)(&what, self.done, 0);
+        (self.watch.tell)(&what, self.done, self.of);
         let path = match self.disk {
             Some(disk) if point.stage == Staging::RamDisk => disk.path(),
             _ => &self.sweep.path,
@@ -362,7 +377,7 @@ impl Runs<'_> {
                 row.row = if matches!(fate, Fate::Skipped(_)) { RowKind::Skipped } else { RowKind::Point };
                 row.note = why.clone();
             }
-            results.push(PointResult { point: *point, fate, rate, row });
+            results.push(PointResult { point: *point, fate, rate, gain: race.gain(at), row });
         }
         // Of a sweep that goes on later nothing is said yet.
         if !cancelled {
@@ -388,31 +403,37 @@ impl Runs<'_> {
             best_in_place: race.best(|point| point.stage != Staging::RamDisk),
             answers: self.expected.clone(),
             ram_disk,
+            drift: race.drift(),
             cancelled,
         })
     }
+}
+
+/// Figures as far as they mean something: parts of a millionth.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
 }
 
 /// What a run gave, in a row.
 fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
     let Measured { answers, steps, batches, .. } = measured;
     RecordRow {
-        seconds: Some(measured.seconds),
-        files_per_second: Some(measured.files_per_second()),
-        mb_per_second: Some(answers.bytes as f64 / 1e6 / measured.seconds),
+        seconds: Some(rounded(measured.seconds)),
+        files_per_second: Some(rounded(measured.files_per_second())),
+        mb_per_second: Some(rounded(answers.bytes as f64 / 1e6 / measured.seconds)),
         files: Some(answers.files),
         bytes: Some(answers.bytes),
-        error_rate: Some(measured.failed as f64 / (measured.met as f64).max(1.0)),
-        walk_seconds: Some(steps.walk_seconds),
-        stage_seconds: Some(steps.stage_seconds),
-        analyse_seconds: Some(steps.analyse_seconds),
-        sink_seconds: Some(steps.sink_seconds),
-        workers_waited_seconds: Some(steps.workers_waited_seconds),
+        error_rate: Some(rounded(measured.failed as f64 / (measured.met as f64).max(1.0))),
+        walk_seconds: Some(rounded(steps.walk_seconds)),
+        stage_seconds: Some(rounded(steps.stage_seconds)),
+        analyse_seconds: Some(rounded(steps.analyse_seconds)),
+        sink_seconds: Some(rounded(steps.sink_seconds)),
+        workers_waited_seconds: Some(rounded(steps.workers_waited_seconds)),
         batches: Some(batches.count),
-        batch_p50_seconds: batches.p50_seconds,
-        batch_p95_seconds: batches.p95_seconds,
-        batch_p99_seconds: batches.p99_seconds,
-        batch_p999_seconds: batches.p999_seconds,
+        batch_p50_seconds: batches.p50_seconds.map(rounded),
+        batch_p95_seconds: batches.p95_seconds.map(rounded),
+        batch_p99_seconds: batches.p99_seconds.map(rounded),
+        batch_p999_seconds: batches.p999_seconds.map(rounded),
         cpu_seconds: measured.cpu_seconds,
         peak_memory_bytes: measured.peak_memory_bytes,
         note: measured.notes.join("; ").replace('\n', " "),
@@ -424,10 +445,10 @@ fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
 fn summed_up(row: RecordRow, samples: &[RecordRow], rate: &Spread) -> RecordRow {
     let median = |of: fn(&RecordRow) -> Option<f64>| {
         let numbers: Vec<f64> = samples.iter().filter_map(of).collect();
-        (!numbers.is_empty()).then(|| Spread::of(&numbers).median)
+        (!numbers.is_empty()).then(|| rounded(Spread::of(&numbers).median))
     };
     let most = |of: fn(&RecordRow) -> Option<u64>| samples.iter().filter_map(of).max();
-    let measured = |figure: f64| (rate.count > 0).then_some(figure);
+    let measured = |figure: f64| (rate.count > 0).then_some(rounded(figure));
     RecordRow {
         seconds: median(|row| row.seconds),
         files_per_second: measured(rate.median),

@@ -73,11 +73,11 @@ fn the_limit_is_a_line_for_the_walk_and_one_a_list_of_analyses() {
 fn what_cannot_be_measured_is_refused_in_one_line() {
     let tree = tree();
     let file = tree.at("d0/f0");
-    refused(&["limit"], &file, "is no directory");
+    refused(&["limit"], &file, "is not a directory");
     refused(&["limit"], &tree.at("nowhere"), "nowhere: No such file or directory");
     refused(&["limit", "-a", "blake"], tree.path(), "unknown analysis \"blake\": did you mean \"blake3\"?");
     refused(&["limit", "--threads", "0"], tree.path(), "--threads");
-    refused(&["sweep"], &file, "is no directory");
+    refused(&["sweep"], &file, "is not a directory");
     refused(&["sweep", "-a", "x"], tree.path(), "unknown analysis \"x\"");
     let empty = tree.directory("empty");
     for command in [&["limit"][..], &["sweep"], &["check", "--against", env!("CARGO_BIN_EXE_filemill")]] {
@@ -103,7 +103,11 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
     refused(&["check", "--against", "x", "--out", "pdf=x"], tree.path(), "no format is named 'pdf'");
     let out = ["check", "--against", env!("CARGO_BIN_EXE_filemill"), "--out", "markdown=/nonexistent/x"];
     refused(&out, tree.path(), "/nonexistent/x: No such file");
-    refused(&["check", "--baseline", "/nonexistent"], tree.path(), "/nonexistent: No such file");
+    refused(
+        &["check", "--baseline", "/nonexistent"],
+        tree.path(),
+        "/nonexistent: no such file: make it with",
+    );
     let arguments = ["check", "--baseline", "/nonexistent/b.json", "--update-baseline"];
     refused(&arguments, tree.path(), "/nonexistent/b.json: No such file");
     refused(

@@ -69,7 +69,13 @@ impl Baseline {
     /// # Errors
     /// When it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Baseline, BenchError> {
-        let text = std::fs::read_to_string(path).map_err(BenchError::file(path))?;
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => BenchError::Refused(format!(
+                "{}: no such file: make it with --update-baseline",
+                path.display()
+            )),
+            _ => BenchError::file(path)(error),
+        })?;
         let refuse = |why: &dyn std::fmt::Display| {
             BenchError::Refused(format!("{}: is no baseline: {why}", path.display()))
         };
@@ -88,17 +94,18 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Writes it to a file that was begun as `path`, and gives it its name.
+    /// Writes it to a file that was begun as `path`, and gives it its name; where it is `broken_off` it stays what it is called
+    /// until then.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, path: &Path, file: &mut ReportFile) -> Result<(), BenchError> {
+    pub fn write(&self, path: &Path, file: &mut ReportFile, broken_off: bool) -> Result<(), BenchError> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from);
         let text = text.map_err(BenchError::file(path))?;
         let mut write = || {
             (&*file).write_all(text.as_bytes())?;
             (&*file).write_all(b"\n")?;
-            file.complete()
+            if broken_off { Ok(()) } else { file.complete() }
         };
         write().map_err(BenchError::file(path))
     }
@@ -158,7 +165,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a place for tests");
         let path = directory.path().join("baseline.json");
         let mut file = ReportFile::create(&path).expect("it can be begun");
-        baseline().write(&path, &mut file).expect("it can be written");
+        baseline().write(&path, &mut file, false).expect("it can be written");
         assert_eq!(Baseline::read(&path).expect("it can be read"), baseline());
     }
 

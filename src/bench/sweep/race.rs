@@ -6,7 +6,7 @@
 //! until a few are left, and are measured longest.
 
 use super::super::point::Point;
-use super::super::statistics::{Spread, shuffled};
+use super::super::statistics::{Shift, Spread, shift_of_pairs, shuffled};
 use super::Search;
 use crate::bench::BenchError;
 
@@ -43,6 +43,8 @@ const FALLEN_BELOW: f64 = 0.8;
 /// The points of a sweep, and what is known of them.
 pub(super) struct Race {
     points: Vec<Point>,
+    /// The one that is measured to the end however slow it is: what others are compared with.
+    kept: usize,
     /// Of the first run of each, which warms up.
     first: Vec<Option<f64>>,
     /// Of each counted repetition.
@@ -52,10 +54,10 @@ pub(super) struct Race {
 
 impl Race {
     /// `points` in the order in which they grow; `refused` says which are not to be measured.
-    pub(super) fn new(points: Vec<Point>, refused: impl Fn(&Point) -> Option<String>) -> Race {
+    pub(super) fn new(points: Vec<Point>, kept: usize, refused: impl Fn(&Point) -> Option<String>) -> Race {
         let fates = points.iter().map(|point| refused(point).map_or(Fate::Ran, Fate::Skipped)).collect();
         let count = points.len();
-        Race { points, first: vec![None; count], rates: vec![Vec::new(); count], fates }
+        Race { points, kept, first: vec![None; count], rates: vec![Vec::new(); count], fates }
     }
 
     /// Measures what is to be measured; `take` runs a point, and is given its number and the repetition's, which is 0 for
@@ -68,7 +70,7 @@ impl Race {
         take: &mut dyn FnMut(usize, usize) -> Result<Taken, BenchError>,
     ) -> Result<(), BenchError> {
         for at in 0..self.points.len() {
-            if self.fates[at] == Fate::Ran && search != Search::Full {
+            if self.fates[at] == Fate::Ran && search != Search::Full && at != self.kept {
                 self.skip_fallen(at);
             }
             if self.fates[at] == Fate::Ran {
@@ -85,7 +87,7 @@ impl Race {
         };
         let mut repetition = 0;
         if halves {
-            while self.running().len() > FINALISTS {
+            while self.rivals().len() > FINALISTS {
                 self.rounds(&mut repetition, ROUNDS_TO_HALVE, seed, take)?;
                 self.halve();
             }
@@ -96,6 +98,24 @@ impl Race {
     /// The numbers of the points that are still measured.
     fn running(&self) -> Vec<usize> {
         (0..self.points.len()).filter(|&at| self.fates[at] == Fate::Ran).collect()
+    }
+
+    /// The same, without the one that is kept.
+    fn rivals(&self) -> Vec<usize> {
+        self.running().into_iter().filter(|&at| at != self.kept).collect()
+    }
+
+    /// How many runs there will be at most.
+    pub(super) fn runs_max(&self, search: Search, repetitions: usize) -> usize {
+        let mut left = self.running().len();
+        let mut runs = left;
+        if search == Search::Halving || (search == Search::Auto && left > MEASURED_ALL_MAX) {
+            while left > 1 + FINALISTS {
+                runs += ROUNDS_TO_HALVE * left;
+                left = 1 + (left - 1).div_ceil(2).max(FINALISTS);
+            }
+        }
+        runs + left * repetitions
     }
 
     fn rounds(
@@ -124,15 +144,53 @@ impl Race {
 
     /// Leaves behind the slower half, but never so many that fewer than the finalists are left.
     fn halve(&mut self) {
-        let mut running = self.running();
-        running.sort_by(|&a, &b| self.median(b).total_cmp(&self.median(a)));
-        for at in running.drain(..).skip((self.running().len().div_ceil(2)).max(FINALISTS)) {
+        let rivals = self.rivals();
+        let mut scored: Vec<(f64, usize)> = self.scores(&rivals).into_iter().zip(rivals).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let left = scored.len().div_ceil(2).max(FINALISTS);
+        for (_, at) in scored.into_iter().skip(left) {
             self.fates[at] = Fate::Behind;
         }
     }
 
-    fn median(&self, at: usize) -> f64 {
-        Spread::of(&self.rates[at]).median
+    /// The rate of each of `points` in the rounds that all of them have run, over that of the one in the middle in the same
+    /// round; the median of these. What makes the machine slower for a while does so for a round as a whole.
+    fn scores(&self, points: &[usize]) -> Vec<f64> {
+        let speeds = self.speeds(points);
+        let score = |&at: &usize| {
+            let relative: Vec<f64> =
+                self.rates[at].iter().zip(&speeds).map(|(rate, speed)| rate / speed).collect();
+            Spread::of(&relative).median
+        };
+        points.iter().map(score).collect()
+    }
+
+    /// The rate of the one in the middle, by round.
+    fn speeds(&self, points: &[usize]) -> Vec<f64> {
+        let rounds = points.iter().map(|&at| self.rates[at].len()).min().unwrap_or(0);
+        let of_round = |round| {
+            let rates: Vec<f64> = points.iter().map(|&at| self.rates[at][round]).collect();
+            Spread::of(&rates).median
+        };
+        (0..rounds).map(of_round).collect()
+    }
+
+    /// By how much the machine's speed changed from one round to another: the fastest over the slowest.
+    pub(super) fn drift(&self) -> f64 {
+        let speeds = self.speeds(&self.running());
+        let fastest = speeds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        fastest / speeds.into_iter().fold(f64::INFINITY, f64::min)
+    }
+
+    /// By how much a point is faster than the one that is kept, as the logarithm of the ratio in the same rounds; `None`
+    /// where they have not run to the end.
+    pub(super) fn gain(&self, at: usize) -> Option<Shift> {
+        let is_measured = |at: usize| self.fates[at] == Fate::Ran && !self.rates[at].is_empty();
+        (is_measured(at) && is_measured(self.kept)).then(|| {
+            let pairs = self.rates[at].iter().zip(&self.rates[self.kept]);
+            let differences: Vec<f64> = pairs.map(|(rate, kept)| (rate / kept).ln()).collect();
+            shift_of_pairs(&differences)
+        })
     }
 
     /// Skips a point where the rate fell twice on the way to it: with more workers, or with larger batches.
@@ -161,7 +219,7 @@ impl Race {
         }
     }
 
-    /// The fastest in the median among those that `counts` and that were measured longest; of those within 1 % of it the one
+    /// The fastest, round by round, among those that `counts` and that were measured longest; of those within 1 % of it the one
     /// with the fewest workers and the smallest batches.
     pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
         let of_fate = |fate: Fate| -> Vec<usize> {
@@ -170,20 +228,22 @@ impl Race {
             };
             (0..self.points.len()).filter(is_one).collect()
         };
-        // Who is left behind counts only where nobody else does, as where the points in place are all slower than the RAM disk.
         let mut all = of_fate(Fate::Ran);
         if all.is_empty() {
+            // Who is left behind counts only where nobody else does, as where the points in place are all slower than the
+            // RAM disk.
             all = of_fate(Fate::Behind);
+            let most = all.iter().map(|&at| self.rates[at].len()).max()?;
+            all.retain(|&at| self.rates[at].len() == most);
         }
-        // A round that was broken off is no merit of those that came first in it.
-        let most = all.iter().map(|&at| self.rates[at].len()).max()?;
-        let finalists = all.into_iter().filter(|&at| self.rates[at].len() + 1 >= most);
-        let fastest = finalists.clone().map(|at| self.median(at)).fold(f64::NEG_INFINITY, f64::max);
-        let cost = |at: &usize| {
+        let scored: Vec<(f64, usize)> = self.scores(&all).into_iter().zip(all).collect();
+        let fastest = scored.iter().map(|(score, _)| *score).fold(f64::NEG_INFINITY, f64::max);
+        let cost = |(_, at): &(f64, usize)| {
             let point = &self.points[*at];
             (point.workers_number().unwrap_or(0), point.batch_files)
         };
-        finalists.filter(|&at| self.median(at) >= 0.99 * fastest).min_by_key(cost)
+        let near = scored.into_iter().filter(|(score, _)| *score >= 0.99 * fastest);
+        near.min_by_key(cost).map(|(_, at)| at)
     }
 }
 
@@ -212,7 +272,7 @@ mod tests {
     }
 
     fn race(points: &[Point], search: Search, noise: f64) -> (Race, usize) {
-        let mut race = Race::new(points.to_vec(), |_| None);
+        let mut race = Race::new(points.to_vec(), 0, |_| None);
         let mut runs = 0;
         let mut take = |at: usize, repetition: usize| {
             runs += 1;
@@ -228,7 +288,10 @@ mod tests {
         let (full, full_runs) = race(&points, Search::Full, 0.1);
         let (halved, runs) = race(&points, Search::Halving, 0.1);
         assert_eq!(full_runs, 40 * 6);
-        assert!(runs < 220, "{runs}");
+        assert!(runs < 225, "{runs}");
+        for (search, runs) in [(Search::Full, full_runs), (Search::Halving, runs)] {
+            assert_eq!(Race::new(points.clone(), 0, |_| None).runs_max(search, 5), runs);
+        }
         let best = (0..points.len()).map(|at| machine(&points, at, 0, 0.0)).fold(0.0, f64::max);
         for race in [full, halved] {
             let chosen = race.best(|_| true).expect("all were measured");
@@ -239,7 +302,7 @@ mod tests {
     #[test]
     fn a_direction_that_fell_twice_is_followed_no_further() {
         let points = grid(&[1, 2, 4, 8, 16, 32, 64], &[256]);
-        let mut race = Race::new(points.clone(), |_| None);
+        let mut race = Race::new(points.clone(), 0, |_| None);
         let mut seen = Vec::new();
         let mut take = |at: usize, repetition: usize| {
             let workers = points[at].workers_number().expect("numbers alone");
@@ -259,7 +322,7 @@ mod tests {
     #[test]
     fn wrong_answers_are_never_the_best() {
         let points = grid(&[1, 2], &[256]);
-        let mut race = Race::new(points, |_| None);
+        let mut race = Race::new(points, 0, |_| None);
         let mut take = |at: usize, _: usize| {
             Ok(if at == 1 { Taken::Failed("blake3".to_owned()) } else { Taken::Rate(1.0) })
         };
@@ -270,8 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_changes_its_speed_changes_nothing() {
+        let points = grid(&[1, 2, 4, 8, 16], &[16, 64, 256, 1000]);
+        let mut race = Race::new(points.clone(), 3, |_| None);
+        // Half as fast in every second round.
+        let mut take = |at: usize, repetition: usize| {
+            let speed = if repetition.is_multiple_of(2) { 1.0 } else { 0.5 };
+            Ok(Taken::Rate(speed * machine(&points, at, repetition, 0.02)))
+        };
+        race.run(Search::Halving, 6, 7, &mut take).expect("it does not fail");
+        let chosen = race.best(|_| true).expect("all were measured");
+        let best = (0..points.len()).map(|at| machine(&points, at, 0, 0.0)).fold(0.0, f64::max);
+        assert!(machine(&points, chosen, 0, 0.0) >= 0.97 * best, "{:?}", points[chosen]);
+        assert!((1.9..2.1).contains(&race.drift()), "{}", race.drift());
+        let gain = race.gain(chosen).expect("both ran to the end");
+        let truth = (machine(&points, chosen, 0, 0.0) / machine(&points, 3, 0, 0.0)).ln();
+        assert!((gain.estimate - truth).abs() < 0.02, "{gain:?} {truth}");
+    }
+
+    #[test]
     fn a_round_that_was_broken_off_does_not_choose() {
-        let mut race = Race::new(grid(&[1, 2, 4], &[256]), |_| None);
+        let mut race = Race::new(grid(&[1, 2, 4], &[256]), 0, |_| None);
         let mut take = |at: usize, _: usize| Ok(Taken::Rate([1.0, 3.0, 2.0][at]));
         race.run(Search::Full, 2, 7, &mut take).expect("it does not fail");
         race.rates[0].push(1.0);
@@ -283,7 +365,7 @@ mod tests {
     fn what_was_measured_before_an_interrupt_stays() {
         let points = grid(&[1, 2, 4], &[256]);
         let mut race =
-            Race::new(points, |point| (point.workers_number() == Some(4)).then(|| "why".to_owned()));
+            Race::new(points, 0, |point| (point.workers_number() == Some(4)).then(|| "why".to_owned()));
         let mut left = 4;
         let mut take = |at: usize, _: usize| {
             left -= 1;

@@ -3,17 +3,18 @@
 use std::ffi::OsString;
 
 use clap::ValueEnum;
-use filemill::bench::Watch;
 use filemill::bench::check::{
     Baseline, Check, Checked, Verdict, check_against, check_baseline, make_baseline,
 };
 use filemill::plan::Workers;
 use filemill::sink::ReportFile;
+use indicatif::HumanCount;
 
 use super::super::outputs::cannot_write;
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, complain};
 use super::check_reports::{Reports, line};
 use super::flags::CheckFlags;
+use super::watched::Watched;
 use super::{expect_directory, print, this_program, watched};
 
 /// Runs the command.
@@ -26,15 +27,17 @@ pub(super) fn run(flags: &CheckFlags) -> Result<Exit, Failure> {
         (Some(path), false) => Some(Baseline::read(path)?),
         _ => None,
     };
-    watched(&flags.messages, |watch| {
+    watched(&flags.messages, |watched| {
+        let watch = &watched.watch();
         if flags.update_baseline {
-            return update(flags, &check, watch);
+            return update(flags, &check, watched);
         }
         let checked = match (&flags.against, &baseline) {
             (Some(binary), _) => check_against(&check, binary, watch)?,
             (None, Some(baseline)) => check_baseline(&check, baseline, watch)?,
             (None, None) => return Err(Failure::Usage("nothing to compare with".to_owned())),
         };
+        watched.clear();
         let text = if reports.has_stdout() { String::new() } else { format!("{}\n", line(&check, &checked)) };
         reports.write(&check, &checked)?;
         print(&text)?;
@@ -51,15 +54,25 @@ fn exit(checked: &Checked) -> Exit {
 }
 
 /// Makes this build the baseline.
-fn update(flags: &CheckFlags, check: &Check, watch: &Watch<'_>) -> Result<Exit, Failure> {
+fn update(flags: &CheckFlags, check: &Check, watched: &Watched) -> Result<Exit, Failure> {
     let Some(path) = &flags.baseline else {
         return Err(Failure::Usage("--update-baseline needs --baseline FILE".to_owned()));
     };
     // What cannot be written is told before minutes of measuring.
     let mut file = ReportFile::create(path).map_err(|error| cannot_write(path, &error))?;
-    let baseline = make_baseline(check, watch)?;
-    baseline.write(path, &mut file)?;
-    let (samples, files) = (baseline.samples.len(), baseline.answers.files);
+    let baseline = make_baseline(check, &watched.watch())?;
+    watched.clear();
+    let broken_off = baseline.samples.len() < check.pairs_max;
+    baseline.write(path, &mut file, broken_off)?;
+    if broken_off {
+        let partial = file.partial().unwrap_or(path).display();
+        complain(&format!(
+            "interrupted: {} is as it was, and what was measured is in {partial}",
+            path.display()
+        ));
+        return Ok(Exit::Done);
+    }
+    let (samples, files) = (HumanCount(baseline.samples.len() as u64), HumanCount(baseline.answers.files));
     print(&format!("{}: {samples} samples over {files} files\n", path.display()))?;
     Ok(Exit::Done)
 }

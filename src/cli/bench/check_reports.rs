@@ -105,11 +105,11 @@ fn said(check: &Check, checked: &Checked) -> String {
         "too few to say how surely".to_owned()
     };
     format!(
-        "{:.1} % {way} ({interval}, {:.1} % less is allowed); {} files/s, before {}; {} comparisons",
+        "{:.1} % {way} ({interval}, {:.1} % less is allowed); {} files/s, where the other would do {}; {} comparisons",
         100.0 * change.abs(),
         100.0 * check.drop_max,
         rate(checked, checked.new.median),
-        rate(checked, checked.old.median),
+        rate(checked, checked.new.median * (1.0 + change)),
         rounds.join(" + "),
     )
 }
@@ -169,8 +169,8 @@ fn markdown(check: &Check, checked: &Checked) -> String {
         checked.judged.verdict.name(),
         benchmark(check),
         HumanCount(checked.files),
-        row("before", checked.old.median),
-        row("now", checked.new.median),
+        row("the other, at the same speed of the machine", checked.new.median * (1.0 + change)),
+        row("this build", checked.new.median),
         100.0 * change,
         100.0 * low,
         100.0 * high,

@@ -70,7 +70,7 @@ pub(crate) struct LimitFlags {
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
 
-    /// Analyses to run together. Repeatable, a line each [default: none, each digest, and five together]
+    /// Analyses to run together. Repeatable: a row of the table each [default: none, each digest, and five together]
     #[arg(short, long, value_name = "LIST")]
     pub(crate) analyses: Vec<String>,
 
@@ -109,7 +109,8 @@ pub(crate) struct SweepFlags {
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "64,256,1000,4000", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Points")]
     pub(crate) batch_files: Vec<u32>,
 
-    /// Ways to reach files, comma-separated. With ram-disk the tree is copied to a RAM disk once, and read there
+    /// Ways to reach files, comma-separated. With ram-disk the whole tree is copied to a RAM disk once, before anything is timed,
+    /// and read there (where scan copies batch by batch)
     #[arg(
         long,
         value_name = "HOW",
@@ -131,7 +132,7 @@ pub(crate) struct SweepFlags {
     #[arg(long, value_name = "DIR", help_heading = "Points")]
     pub(crate) ram_disk: Option<PathBuf>,
 
-    /// Runs that count of each point that is measured to the end
+    /// Rounds of the points that are left in the end; those before do not count
     #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Runs")]
     pub(crate) repetitions: u16,
 
@@ -166,7 +167,7 @@ pub(crate) struct SweepFlags {
 /// The flags of `filemill bench tier`.
 #[derive(Debug, Args)]
 pub(crate) struct TierFlags {
-    /// Which
+    /// The step to reach, as below
     #[arg(value_name = "TIER")]
     pub(crate) tier: TierName,
 
@@ -332,7 +333,9 @@ fn after_tier_help() -> String {
         ));
     }
     help.push_str(
-        "  limit      at most 1.25 of the time that the machine's floor takes, as `bench limit` measures it",
+        "  limit      at most 1.25 of the time that the machine's floor takes, as `bench limit` measures it\n\n\
+         Each asks also that every file is read, that all runs answer alike (as is known of a corpus), that every run reaches \
+         the target, and that they vary by at most 15 %.",
     );
     help
 }

@@ -29,8 +29,12 @@ pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
         rounds: usize::from(flags.rounds),
         runner: runner()?,
     };
-    watched(&flags.messages, |watch| {
-        let limits = measure_limit(&limit, watch)?;
+    watched(&flags.messages, |watched| {
+        let limits = measure_limit(&limit, &watched.watch())?;
+        watched.clear();
+        if limits.rounds < limit.rounds {
+            complain(&format!("interrupted after {} of {} rounds", limits.rounds, limit.rounds));
+        }
         if !flags.messages.quiet {
             limits.notes.iter().for_each(|note| complain(note));
         }
@@ -46,7 +50,7 @@ fn shown(limit: &Limit, limits: &Limits) -> String {
     let floors: Vec<String> = limit.threads.iter().map(|threads| format!("floor x{threads}")).collect();
     let mut heading = vec!["with each file"];
     heading.extend(floors.iter().map(String::as_str));
-    heading.extend(["scan", "ratio", "from", "to"]);
+    heading.extend(["scan", "ratio", "min", "max"]);
     let milliseconds = |seconds: f64| format!("{:.1} ms", 1000.0 * seconds);
     let rows: Vec<Vec<String>> = limits
         .lines
@@ -69,8 +73,9 @@ fn shown(limit: &Limit, limits: &Limits) -> String {
         0 => String::new(),
         errors => format!(", {errors} that could not be read"),
     };
+    let rounds = if limits.rounds == 1 { "round" } else { "rounds" };
     format!(
-        "{} files, {}{errors}; medians of {} rounds, all sides in turn\n\n{}\n\
+        "{} files, {}{errors}; medians of {} {rounds}, all sides in turn\n\n{}\n\
          floor xN: a bare program with N threads that makes the calls a scan needs and runs the same passes\n\
          ratio: time of the scan over that of the floor at its best number of threads\n",
         HumanCount(limits.files),

@@ -12,7 +12,7 @@ mod watched;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use filemill::bench::{BenchError, Point, Runner, Watch, corpus, measure};
+use filemill::bench::{BenchError, Point, Runner, corpus, measure};
 use filemill::control::Control;
 use filemill::plan::Staging;
 use indicatif::{DecimalBytes, HumanCount};
@@ -22,7 +22,7 @@ use self::flags::{CorpusFlags, MeasureFlags, Messages};
 use self::watched::Watched;
 use super::flags::Stage;
 use super::outputs::Stdout;
-use super::{Exit, Failure, limits, quiet_worker_panics, scan};
+use super::{Exit, Failure, complain, limits, quiet_worker_panics, scan};
 
 /// Runs a command.
 pub(crate) fn run(command: &BenchCommand) -> Result<Exit, Failure> {
@@ -44,8 +44,16 @@ pub(crate) fn run(command: &BenchCommand) -> Result<Exit, Failure> {
 /// `filemill bench corpus`.
 fn make_corpus(flags: &CorpusFlags) -> Result<Exit, Failure> {
     let recipe = corpus::recipe(&flags.recipe)?;
-    watched(&flags.messages, |watch| {
-        let made = corpus::make(&flags.directory, &recipe, watch)?;
+    watched(&flags.messages, |watched| {
+        let made = match corpus::make(&flags.directory, &recipe, &watched.watch()) {
+            Err(BenchError::Cancelled) => {
+                watched.clear();
+                complain(&"interrupted: what is half made is finished by the same command");
+                return Ok(Exit::Done);
+            }
+            made => made?,
+        };
+        watched.clear();
         let what = if matches!(made, corpus::Made::New(_)) { "made" } else { "there, and as it should be" };
         let answers = made.answers();
         print(&format!(
@@ -109,15 +117,21 @@ fn this_program() -> Result<PathBuf, Failure> {
 /// Does something that takes a while: shows how far it is, and cancels it on a signal.
 fn watched(
     messages: &Messages,
-    act: impl FnOnce(&Watch<'_>) -> Result<Exit, Failure>,
+    act: impl FnOnce(&Watched) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     scan::set_colors(messages.color);
     let is_shown = std::io::stderr().is_terminal() && !messages.no_progress && !messages.quiet;
     let watched = Watched::new(is_shown)?;
-    let done = act(&watched.watch());
+    let done = act(&watched);
     watched.clear();
     match (watched.exit_code(), done) {
-        (Some(code), Ok(_) | Err(Failure::Bench(BenchError::Cancelled))) => Ok(Exit::Interrupted(code)),
+        (Some(code), Err(Failure::Bench(BenchError::Cancelled))) => {
+            if !messages.quiet {
+                complain(&"interrupted before there was anything to tell");
+            }
+            Ok(Exit::Interrupted(code))
+        }
+        (Some(code), Ok(_)) => Ok(Exit::Interrupted(code)),
         (_, done) => done,
     }
 }
@@ -128,7 +142,7 @@ fn expect_directory(path: &Path) -> Result<(), Failure> {
     if found.is_dir() {
         return Ok(());
     }
-    Err(Failure::Usage(format!("{}: is no directory", path.display())))
+    Err(Failure::Usage(format!("{}: is not a directory", path.display())))
 }
 
 /// Prints on standard output.

@@ -1,11 +1,12 @@
 //! `filemill bench sweep`: which workers, batches and staging are best here.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use filemill::bench::record::{Lines, Record, RecordRow};
 use filemill::bench::sweep::{Fate, PointResult, Search, Sweep, SweepResult};
-use filemill::bench::{BenchError, CacheState, Point, Spread};
+use filemill::bench::{BenchError, CacheState, Point, Shift, Spread};
 use filemill::faults::Faults;
 use filemill::plan::{Staging, Workers};
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
@@ -42,7 +43,7 @@ pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
     };
     let prints_rows = flags.format == BenchFormat::Csv;
     let mut lines = Lines::default();
-    watched(&flags.messages, |watch| {
+    watched(&flags.messages, |watched| {
         if prints_rows {
             known.iter().try_for_each(|row| print_row(&mut lines, row))?;
         }
@@ -50,22 +51,21 @@ pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
             if let Some(record) = &mut record {
                 record.write(row)?;
             }
-            if prints_rows {
-                print_row(&mut lines, row)?;
-            }
-            Ok(())
+            if prints_rows { watched.above(|| print_row(&mut lines, row)) } else { Ok(()) }
         };
-        let result = sweep.run(&known, &mut write, watch)?;
+        let result = sweep.run(&known, &mut write, &watched.watch())?;
+        watched.clear();
         if !prints_rows {
             print(&shown(&sweep, &result, &conditions))?;
         }
         if result.cancelled {
-            if let Some(path) = &flags.record {
-                let path = path.display();
-                complain(&format!(
-                    "interrupted: what was measured is in {path}, and --resume goes on with it"
-                ));
-            }
+            complain(&match &flags.record {
+                Some(path) => {
+                    let path = path.display();
+                    format!("interrupted: what was measured is in {path}, and --resume goes on with it")
+                }
+                None => "interrupted; with --record FILE it could go on another time".to_owned(),
+            });
             return Ok(Exit::Done);
         }
         verdict(flags, &result)
@@ -120,23 +120,30 @@ fn shown(sweep: &Sweep, result: &SweepResult, conditions: &RecordRow) -> String 
     }
     text.push_str(&format!("\n{}", rows(result)));
     text.push_str(&unmeasured(result));
-    match result.best {
-        Some(best) => {
-            text.push_str(&format!("\nbest: {}\n", sentence(&result.points[best])));
-            let in_place = result.best_in_place.filter(|in_place| *in_place != best);
-            if let Some(in_place) = in_place {
-                text.push_str(&format!(
-                    "best of the tree as it lies: {}\n",
-                    sentence(&result.points[in_place])
-                ));
-            }
-        }
-        None => text.push_str("\nno point was measured yet\n"),
+    if result.drift > DRIFT_TOLD {
+        text.push_str(&format!(
+            "\nThe machine was up to {:.1} times slower in some rounds than in others: points are compared within rounds, rates of \
+             points with fewer runs say little.\n",
+            result.drift
+        ));
+    }
+    let Some(best) = result.best else {
+        text.push_str("\nno point was measured yet\n");
+        return text;
+    };
+    text.push_str(&format!("\nbest: {}", sentence(sweep, &result.points[best])));
+    if let Some(in_place) = result.best_in_place.filter(|in_place| *in_place != best) {
+        text.push_str(&format!("of the tree as it lies: {}", sentence(sweep, &result.points[in_place])));
     }
     text
 }
 
-/// The points that were measured, the fastest first.
+/// The machine's speed in its fastest round over that in its slowest: beyond this it is told.
+const DRIFT_TOLD: f64 = 1.25;
+/// On narrower terminals some columns are left out.
+const WIDTH_MIN: u16 = 128;
+
+/// The points that were measured to the end, the fastest first; below them those that were left behind.
 fn rows(result: &SweepResult) -> String {
     let heading = [
         "",
@@ -146,50 +153,76 @@ fn rows(result: &SweepResult) -> String {
         "files/s",
         "from",
         "to",
-        "MB/s",
-        "cv",
+        "gain",
         "runs",
         "batch p50",
         "p99",
+        "MB/s",
+        "cv",
         "cpu",
         "memory",
     ];
-    let mut measured: Vec<(usize, &PointResult)> =
+    let (rows, columns) = (console::Term::stdout().size_checked(), heading.len());
+    let columns = if rows.is_some_and(|(_, width)| width < WIDTH_MIN) { columns - 4 } else { columns };
+    let measured: Vec<(usize, &PointResult)> =
         result.points.iter().enumerate().filter(|(_, point)| point.rate.count > 0).collect();
-    measured.sort_by(|a, b| b.1.rate.median.total_cmp(&a.1.rate.median));
-    let cells = |(at, result_of): (usize, &PointResult)| {
-        let PointResult { point, rate, row, .. } = result_of;
-        let mark = if result.best == Some(at) { "*" } else { "" };
-        let count = |number: f64| HumanCount(whole(number)).to_string();
-        let time = |seconds: Option<f64>| {
-            seconds.map_or_else(String::new, |seconds| short(std::time::Duration::from_secs_f64(seconds)))
-        };
-        let batch = HumanCount(point.batch_files as u64).to_string();
-        let Spread { median, interval, variation, .. } = rate;
-        vec![
-            mark.to_owned(),
-            point.workers_name(),
-            batch,
-            point.stage_name().to_owned(),
-            count(*median),
-            count(interval.low),
-            count(interval.high),
-            count(row.mb_per_second.unwrap_or(0.0)),
-            format!("{:.1} %", 100.0 * variation),
-            rate.count.to_string(),
-            time(row.batch_p50_seconds),
-            time(row.batch_p99_seconds),
-            time(row.cpu_seconds),
-            row.peak_memory_bytes.map_or_else(String::new, |bytes| BinaryBytes(bytes).to_string()),
-        ]
-    };
-    let others = measured.len().saturating_sub(ROWS_MAX);
-    let rows: Vec<Vec<String>> = measured.into_iter().take(ROWS_MAX).map(cells).collect();
-    let table = table(&heading, &rows, 1);
-    match others {
-        0 => table,
-        others => format!("{table}{others} slower points: --format csv and --record have all\n"),
+    let (mut last, mut behind): (Vec<_>, Vec<_>) =
+        measured.into_iter().partition(|(_, point)| point.fate != Fate::Behind);
+    let gain = |point: &PointResult| point.gain.map_or(f64::NEG_INFINITY, |gain| gain.estimate);
+    last.sort_by(|a, b| gain(b.1).total_cmp(&gain(a.1)));
+    behind.sort_by(|a, b| {
+        (b.1.rate.count, b.1.rate.median)
+            .partial_cmp(&(a.1.rate.count, a.1.rate.median))
+            .unwrap_or(Ordering::Equal)
+    });
+    let others = (last.len() + behind.len()).saturating_sub(ROWS_MAX);
+    let rows: Vec<Vec<String>> = last
+        .into_iter()
+        .chain(behind)
+        .take(ROWS_MAX)
+        .map(|(at, point)| cells(point, result.best == Some(at))[..columns].to_vec())
+        .collect();
+    let mut text = table(&heading[..columns], &rows, 1);
+    if others > 0 {
+        text.push_str(&format!("{others} other points: --format csv and --record have all\n"));
     }
+    text.push_str(
+        "\nfrom, to: where the median lies, with a confidence of 95 %; gain: over the defaults of scan, in the same rounds; none: left \
+         behind\nearlier; batch: half of the batches, and 99 of 100, took so long; cv: standard deviation over mean; *: of the \
+         fastest, within 1 %,\nthe one with the fewest workers and the smallest batches\n",
+    );
+    text
+}
+
+fn cells(result: &PointResult, is_best: bool) -> Vec<String> {
+    let PointResult { point, rate, row, gain, .. } = result;
+    let count = |number: f64| HumanCount(whole(number)).to_string();
+    let time = |seconds: Option<f64>| {
+        seconds.map_or_else(String::new, |seconds| short(std::time::Duration::from_secs_f64(seconds)))
+    };
+    let Spread { median, interval, variation, .. } = rate;
+    vec![
+        if is_best { "*" } else { "" }.to_owned(),
+        point.workers_name(),
+        HumanCount(point.batch_files as u64).to_string(),
+        point.stage_name().to_owned(),
+        count(*median),
+        count(interval.low),
+        count(interval.high),
+        gain.map_or_else(String::new, |gain| percent(gain.estimate)),
+        rate.count.to_string(),
+        time(row.batch_p50_seconds),
+        time(row.batch_p99_seconds),
+        count(row.mb_per_second.unwrap_or(0.0)),
+        format!("{:.1} %", 100.0 * variation),
+        time(row.cpu_seconds),
+        row.peak_memory_bytes.map_or_else(String::new, |bytes| BinaryBytes(bytes).to_string()),
+    ]
+}
+
+/// A gain, from its logarithm.
+fn percent(logarithm: f64) -> String {
+    format!("{:+.1} %", 100.0 * (logarithm.exp() - 1.0))
 }
 
 /// Points that were not measured, by reason, and those that failed.
@@ -213,26 +246,45 @@ fn unmeasured(result: &SweepResult) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-fn sentence(result: &PointResult) -> String {
+/// What a point reached, whether that is more than the defaults do, and the line to type.
+fn sentence(sweep: &Sweep, result: &PointResult) -> String {
     let Spread { median, interval, .. } = &result.rate;
-    format!(
-        "{}, {} files/s ({} to {})",
-        settings(&result.point),
+    let rates = format!(
+        "{} files/s ({} to {})",
         HumanCount(whole(*median)),
         HumanCount(whole(interval.low)),
         HumanCount(whole(interval.high))
+    );
+    let gain = match result.gain {
+        _ if result.point == Point::default() => ": the defaults of scan".to_owned(),
+        Some(Shift { interval, .. }) if interval.low <= 0.0 => {
+            ", no more than the defaults of scan as far as can be told".to_owned()
+        }
+        Some(Shift { estimate, interval }) => {
+            let (low, high) = (percent(interval.low), percent(interval.high));
+            format!(", {} over the defaults of scan (from {low} to {high})", percent(estimate))
+        }
+        None => String::new(),
+    };
+    let path = filemill::sink::printable(sweep.path.as_os_str().as_encoded_bytes());
+    let (place, note) = if result.point.stage == Staging::RamDisk {
+        ("COPY".to_owned(), ", when the tree is copied to a RAM disk first")
+    } else {
+        (path, "")
+    };
+    format!(
+        "{rates}{gain}{note}\n    filemill scan -a {} {} {place}\n",
+        sweep.analyses,
+        settings(&result.point)
     )
 }
 
 /// As it would be typed.
 fn settings(point: &Point) -> String {
-    let Point { batch_files, .. } = point;
-    let (workers, stage) = (point.workers_name(), point.stage_name());
-    if point.stage == Staging::RamDisk {
-        format!("-j {workers} --batch-files {batch_files}, with the tree on a RAM disk")
-    } else {
-        format!("-j {workers} --batch-files {batch_files} --stage {stage}")
-    }
+    let (workers, batch_files) = (point.workers_name(), point.batch_files);
+    // What lies on a RAM disk is read there.
+    let stage = if point.stage == Staging::RamDisk { "read" } else { point.stage_name() };
+    format!("-j {workers} --batch-files {batch_files} --stage {stage}")
 }
 
 /// Whether the target is met, and nothing failed.

@@ -32,7 +32,7 @@ impl Watched {
         let received = signals::watch(control.clone(), Vec::new())
             .map_err(|error| Failure::Report(format!("cannot watch for signals: {error}")))?;
         let bar = if is_shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        let template = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
+        let template = ProgressStyle::with_template("{spinner} {msg}, {elapsed_precise}");
         bar.set_style(template.expect("the template is right"));
         if is_shown {
             // By a thread of its own: a single run may take long, and says nothing meanwhile.
@@ -55,9 +55,16 @@ impl Watched {
         Watch { control: &self.control, tell: &self.tell }
     }
 
-    /// Takes the line away.
+    /// Takes the line away, for good: what follows is the result.
     pub(super) fn clear(&self) {
-        self.bar.finish_and_clear();
+        if !self.bar.is_finished() {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    /// Prints while the line is away.
+    pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
     }
 
     /// The exit code of the signal that came, if any.
@@ -71,10 +78,7 @@ fn said(what: &str, done: u64, of: u64) -> String {
     match (done, of) {
         (0, 0) => what.to_owned(),
         (done, 0) => format!("{what}: {}", HumanCount(done)),
-        (done, of) => {
-            let percent = 100.0 * done as f64 / of as f64;
-            format!("{what}: {percent:.0} % of {}", HumanCount(of))
-        }
+        (done, of) => format!("{what}: {} of {}", HumanCount(done), HumanCount(of)),
     }
 }
 
@@ -84,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_line_tells_what_is_known() {
-        assert_eq!(said("making 10k", 2500, 10_000), "making 10k: 25 % of 10,000");
+        assert_eq!(said("making 10k", 2500, 10_000), "making 10k: 2,500 of 10,000");
         assert_eq!(said("comparing pairs", 12, 0), "comparing pairs: 12");
         assert_eq!(said("warming up", 0, 0), "warming up");
     }
