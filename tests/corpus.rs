@@ -115,6 +115,20 @@ fn a_corpus_that_was_left_half_made_is_finished() {
     // As far as a crash let it be written.
     tree.file("corpus.toml.partial", "# filemill corp");
     tree.file("d00/f000012.c", "half a fi");
+    // That is of somebody else, and so is a link.
+    refused(directory, &smoke, "DIR/d00/f000012.c is no part of the half-made corpus \"smoke\"");
+    let whole = Tree::new();
+    make(whole.path(), &smoke).unwrap();
+    let content = std::fs::read(whole.at("d00/f000012.c")).unwrap();
+    tree.file("d00/f000012.c", &content[..content.len() / 2]);
+    #[cfg(unix)]
+    {
+        let mine = whole.file("mine", "precious");
+        let link = tree.link("f000001.txt", &mine);
+        refused(directory, &smoke, "DIR/f000001.txt is no part of the half-made corpus \"smoke\"");
+        std::fs::remove_file(link).unwrap();
+        assert_eq!(std::fs::read_to_string(mine).unwrap(), "precious");
+    }
     assert_eq!(make(directory, &smoke).unwrap(), Made::New(smoke.answers().clone()));
     assert_eq!(corpus::recognise(directory).unwrap(), Some(smoke));
 }

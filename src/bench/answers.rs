@@ -25,6 +25,9 @@ pub struct Answers {
     pub bytes: u64,
     /// Paths that were skipped or could not be read.
     pub others: u64,
+    /// Of these, those that could not be read, where that is known.
+    #[serde(skip)]
+    pub unread: u64,
     /// The checksum of each column, of `size`, and of `others` (path and reason), in hex.
     pub checksums: BTreeMap<String, Checksum>,
 }
@@ -47,7 +50,7 @@ impl Checksum {
 impl Answers {
     /// All of them in one checksum, in hex.
     pub fn checksum(&self) -> String {
-        let Answers { files, bytes, others, checksums } = self;
+        let Answers { files, bytes, others, checksums, .. } = self;
         let mut sum = Checksum::default();
         for (name, number) in [("files", files), ("bytes", bytes), ("others", others)] {
             sum.add(XxHash3_64::oneshot(name.as_bytes()), &number.to_le_bytes());
@@ -116,7 +119,11 @@ impl OfReport {
     fn record(&mut self, record: &serde_json::Map<String, serde_json::Value>) {
         match record.get("type").and_then(|kind| kind.as_str()).unwrap_or_default() {
             "file" => self.answers.files += 1,
-            "skipped" | "error" => self.answers.others += 1,
+            "skipped" => self.answers.others += 1,
+            "error" => {
+                self.answers.others += 1;
+                self.answers.unread += 1;
+            }
             "end" => {
                 self.is_complete = true;
                 return;
@@ -203,6 +210,7 @@ impl Sink for Collect {
             }
             Outcome::Failed(error) => {
                 self.answers.others += 1;
+                self.answers.unread += 1;
                 self.others.add(path, error.cause.name().as_bytes());
             }
             Outcome::Unread => {}

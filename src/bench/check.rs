@@ -41,6 +41,8 @@ pub struct Checked {
     pub judged: Judged,
     /// Files that a scan reads.
     pub files: u64,
+    /// Paths that it cannot read.
+    pub unread: u64,
     /// Seconds of the build that is judged.
     pub new: Spread,
     /// Seconds of the other.
@@ -97,8 +99,10 @@ pub fn check_against(check: &Check, other: &Path, watch: &Watch<'_>) -> Result<C
         Ok((new_took / old_took).ln())
     };
     let judged = judge(check.drop_max, check.pairs_max, &shift_of_pairs, &mut take)?;
+    check.expect_unchanged(&new, &answers, watch)?;
+    check.expect_unchanged(&old, &old_answers, watch)?;
     let (new, old) = (Spread::of(&new_seconds), Spread::of(&old_seconds));
-    Ok(Checked { judged, files: answers.files, new, old })
+    Ok(Checked { judged, files: answers.files, unread: answers.unread, new, old })
 }
 
 /// Compares the build with a record. Both are ratios of a scan's time over that of the machine's floor right before it, which
@@ -122,9 +126,10 @@ pub fn check_baseline(check: &Check, baseline: &Baseline, watch: &Watch<'_>) -> 
     };
     let against = |new: &[f64]| shift_of_samples(new, &old);
     let judged = judge(check.drop_max, check.pairs_max, &against, &mut take)?;
+    check.expect_unchanged(&program, &answers, watch)?;
     let old_seconds: Vec<f64> = baseline.samples.iter().map(|sample| sample.scan_seconds).collect();
     let (new, old) = (Spread::of(&new_seconds), Spread::of(&old_seconds));
-    Ok(Checked { judged, files: answers.files, new, old })
+    Ok(Checked { judged, files: answers.files, unread: answers.unread, new, old })
 }
 
 /// Measures what a later comparison needs. Where it is cancelled, what was measured is a baseline too, when it suffices.
@@ -144,6 +149,7 @@ pub fn make_baseline(check: &Check, watch: &Watch<'_>) -> Result<Baseline, Bench
             sample => samples.push(sample?),
         }
     }
+    check.expect_unchanged(&program, &answers, watch)?;
     Ok(Baseline::new(check, answers, samples))
 }
 
@@ -162,6 +168,26 @@ impl Check {
             return Err(BenchError::Refused(format!("{}: no file could be read", self.path.display())));
         }
         Ok((answers, code))
+    }
+
+    /// Refuses a tree that is no more what it was. Not asked where it was cancelled: there is no verdict then.
+    fn expect_unchanged(
+        &self,
+        program: &Program,
+        before: &Answers,
+        watch: &Watch<'_>,
+    ) -> Result<(), BenchError> {
+        if watch.is_cancelled() {
+            return Ok(());
+        }
+        (watch.tell)("comparing answers", 0, 0);
+        let (now, _) = self.answers(program, watch)?;
+        let differing = differences(before, &now);
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let (path, what) = (self.path.display(), differing.join(", "));
+        Err(BenchError::Refused(format!("{path}: changed while it was measured, in {what}")))
     }
 
     /// The floor without analyses, then a scan. An analysis that got slower must not make the floor slower too.

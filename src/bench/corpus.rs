@@ -9,7 +9,7 @@ mod content;
 mod files;
 mod recipe;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -56,7 +56,10 @@ pub fn make(directory: &Path, recipe: &Recipe, watch: &Watch<'_>) -> Result<Made
             expect_recipe(directory, &marker, recipe)?;
             return verify(directory, &files, watch).map(Made::Checked);
         }
-        Found::Half(marker) => expect_half(directory, &marker, recipe)?,
+        Found::Half(marker) => {
+            expect_half(directory, &marker, recipe)?;
+            check::expect_own(directory, &files, watch)?;
+        }
         Found::Nothing => {
             fs::create_dir_all(directory).map_err(BenchError::file(directory))?;
             expect_space(directory, &files)?;
@@ -65,6 +68,11 @@ pub fn make(directory: &Path, recipe: &Recipe, watch: &Watch<'_>) -> Result<Made
             let shown = directory.display();
             return refuse(format!("{shown} is not empty, and no corpus: name a new directory"));
         }
+    }
+    let lock = File::open(directory).map_err(BenchError::file(directory))?;
+    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        let shown = directory.display();
+        return refuse(format!("{shown}: another process makes a corpus there"));
     }
     write(directory, &files, watch)?;
     verify(directory, &files, watch).map(Made::New)
@@ -243,7 +251,17 @@ fn write(directory: &Path, files: &Files<'_>, watch: &Watch<'_>) -> Result<(), B
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), BenchError> {
-    File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(BenchError::file(path))
+    let mut options = File::options();
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        // Never through a link, and no pipe is waited for.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    }
+    let file = options.write(true).create(true).truncate(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(BenchError::file(path))
 }
 
 #[cfg(test)]

@@ -39,9 +39,9 @@ pub enum BenchError {
     /// What was asked for makes no sense, or is not to be had here.
     #[error("{0}")]
     Refused(String),
-    /// A tree is too large for where it is to go.
+    /// A tree cannot be put where it is to go: it is too large, or something in it cannot be copied.
     #[error("{0}")]
-    TooLarge(String),
+    Unloadable(String),
     /// A file or directory of the harness itself cannot be used.
     #[error("{path}: {source}", path = path.display())]
     File {

@@ -18,6 +18,8 @@ pub(crate) struct Program {
     pub(crate) arguments: Vec<OsString>,
 }
 
+/// Longer than any record is: a path of it may be 4 MiB, where the system lets it.
+const LINE_BYTES_MAX: usize = 64 << 20;
 /// What begins each line that filemill says.
 const OWN: &str = "filemill: ";
 /// How often a cancelled benchmark looks up from waiting.
@@ -178,6 +180,9 @@ fn read_lines(mut from: ChildStdout, line: &mut dyn FnMut(&[u8]), watch: &Watch<
         let whole = memchr::memrchr(b'\n', &rest).map_or(0, |last| last + 1);
         rest[..whole].split_inclusive(|&byte| byte == b'\n').for_each(|whole| line(whole.trim_ascii_end()));
         rest.drain(..whole);
+        if rest.len() > LINE_BYTES_MAX {
+            return Err(io::Error::other("writes a line without end"));
+        }
         if read == 0 {
             if !rest.is_empty() {
                 line(&rest);

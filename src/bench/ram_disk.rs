@@ -14,11 +14,16 @@ use super::{Answers, BenchError, Watch};
 /// Where memory is a file system, unless told otherwise.
 const DEFAULT_DIRECTORY: &str = "/dev/shm";
 const PREFIX: &str = "filemill-bench-";
+/// A file that lies in each of ours, and in nobody else's.
+const MARK: &str = "removed-by-the-next-filemill-bench";
+/// Where the tree lies in it.
+const TREE: &str = "tree";
 
 /// A place on a RAM disk, and what lies there.
 #[derive(Debug)]
 pub struct RamDisk {
     directory: PathBuf,
+    tree: PathBuf,
     /// The directory itself, open and locked.
     _lock: fs::File,
     /// What it takes of the memory, in bytes: files take whole pages.
@@ -55,7 +60,13 @@ impl RamDisk {
             // Between these two steps another process may take it for a leftover, and remove it: then there is another.
             match lock(&directory) {
                 Ok(lock) if is_at(&lock, &directory) => {
-                    return Ok(RamDisk { directory, _lock: lock, bytes: 0, files: 0, load_seconds: 0.0 });
+                    let tree = directory.join(TREE);
+                    let disk =
+                        RamDisk { directory, tree, _lock: lock, bytes: 0, files: 0, load_seconds: 0.0 };
+                    let mark = disk.directory.join(MARK);
+                    fs::File::create_new(&mark).map_err(too_large_or(&mark))?;
+                    fs::create_dir(&disk.tree).map_err(too_large_or(&disk.tree))?;
+                    return Ok(disk);
                 }
                 Err(error) if !is_taken(&error) => return Err(BenchError::file(&directory)(error)),
                 _ => {}
@@ -75,18 +86,24 @@ impl RamDisk {
     ) -> Result<RamDisk, BenchError> {
         let since = Instant::now();
         let mut disk = RamDisk::empty(directory)?;
-        let files = disk.copy_directories(source, watch)?;
+        let place = disk.directory.canonicalize().map_err(BenchError::file(&disk.directory))?;
+        if source.canonicalize().is_ok_and(|source| place.starts_with(source)) {
+            let (source, place) = (source.display(), place.parent().unwrap_or(&place).display());
+            return Err(BenchError::Refused(format!("{source}: the RAM disk {place} lies in it")));
+        }
+        let files = disk.copy_directories(source, watch).map_err(unloadable)?;
         let bytes = files.iter().map(|file| in_pages(file.bytes)).sum();
         disk.check_room(bytes, bytes_max)?;
         let of: u64 = files.iter().map(|file| file.bytes).sum();
         let (mut buffer, mut done) = (vec![0; COPY_BYTES], 0);
         for file in &files {
-            let (from, to) = (source.join(&file.path), disk.directory.join(&file.path));
-            copy(&from, &to, &mut buffer, &mut |bytes| {
+            let (from, to) = (source.join(&file.path), disk.tree.join(&file.path));
+            copy(&from, file.bytes, &to, &mut buffer, &mut |bytes| {
                 (watch.tell)("loading the RAM disk, MB", done / 1_000_000, of / 1_000_000);
                 done += bytes;
                 if watch.is_cancelled() { Err(BenchError::Cancelled) } else { Ok(()) }
-            })?;
+            })
+            .map_err(unloadable)?;
         }
         disk.files = files.len() as u64;
         disk.bytes = bytes;
@@ -114,9 +131,9 @@ impl RamDisk {
         let since = Instant::now();
         let mut disk = RamDisk::empty(directory)?;
         disk.check_room(known.bytes, u64::MAX)?;
-        make(&disk.directory)?;
+        make(&disk.tree)?;
         disk.files = known.files;
-        disk.bytes = taken(&disk.directory, &|| false)?;
+        disk.bytes = taken(&disk.tree, &|| false)?;
         disk.load_seconds = since.elapsed().as_secs_f64();
         Ok(disk)
     }
@@ -128,7 +145,7 @@ impl RamDisk {
             return Ok(());
         }
         let place = self.directory.parent().unwrap_or(Path::new("/")).display();
-        Err(BenchError::TooLarge(if bytes_max <= free {
+        Err(BenchError::Unloadable(if bytes_max <= free {
             format!("a RAM disk of {bytes} bytes is more than the {bytes_max} that it may take")
         } else {
             format!(
@@ -139,7 +156,7 @@ impl RamDisk {
 
     /// Where the tree lies.
     pub fn path(&self) -> &Path {
-        &self.directory
+        &self.tree
     }
 
     /// Makes the directories and links of `source`; returns its files.
@@ -154,7 +171,7 @@ impl RamDisk {
                 BenchError::File { path, source: error.into() }
             })?;
             let path = entry.path().strip_prefix(source).unwrap_or(entry.path()).to_owned();
-            let to = self.directory.join(&path);
+            let to = self.tree.join(&path);
             let kind = entry.file_type();
             if kind.is_dir() {
                 fs::create_dir(&to).map_err(BenchError::file(&to))?;
@@ -164,7 +181,7 @@ impl RamDisk {
                 files.push(File { path, bytes });
             } else if !copy_special(entry.path(), &to, kind).map_err(BenchError::file(entry.path()))? {
                 let path = entry.path().display();
-                return Err(BenchError::Refused(format!("{path}: cannot be copied to a RAM disk")));
+                return Err(BenchError::Unloadable(format!("{path}: cannot be copied to a RAM disk")));
             }
         }
         Ok(files)
@@ -198,8 +215,12 @@ fn make_private(directory: &Path) -> io::Result<()> {
 fn remove_leftovers(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let is_ours = number.is_some_and(|number| u64::from_str_radix(number, 16).is_ok())
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && fs::symlink_metadata(entry.path().join(MARK)).is_ok_and(|mark| mark.is_file());
+        if !is_ours {
             continue;
         }
         // Locked until it is gone, so that nobody takes it meanwhile.
@@ -247,14 +268,16 @@ fn is_at(handle: &fs::File, directory: &Path) -> bool {
 /// What is copied at a time.
 const COPY_BYTES: usize = 1 << 20;
 
-/// Copies the content of a file. `more` is told of each piece before it is written, and may stop it.
+/// Copies so many bytes of a file. `more` is told of each piece before it is written, and may stop it.
 fn copy(
     from: &Path,
+    bytes: u64,
     to: &Path,
     buffer: &mut [u8],
     more: &mut dyn FnMut(u64) -> Result<(), BenchError>,
 ) -> Result<(), BenchError> {
-    let mut source = fs::File::open(from).map_err(BenchError::file(from))?;
+    // One that grew is another than the scan of the tree finds; one that waits for something is none to copy.
+    let mut source = open(from).map_err(BenchError::file(from))?.take(bytes);
     let mut copy = fs::File::create(to).map_err(too_large_or(to))?;
     loop {
         let read = source.read(buffer).map_err(BenchError::file(from))?;
@@ -266,11 +289,32 @@ fn copy(
     }
 }
 
+fn open(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    }
+    options.read(true).open(path)
+}
+
+/// A file that cannot be copied keeps a tree from a RAM disk, and nothing else.
+fn unloadable(error: BenchError) -> BenchError {
+    match error {
+        BenchError::File { path, source } => {
+            BenchError::Unloadable(format!("{}: cannot be copied to a RAM disk: {source}", path.display()))
+        }
+        error => error,
+    }
+}
+
 /// A RAM disk that is full is no error of a file.
 fn too_large_or(path: &Path) -> impl FnOnce(io::Error) -> BenchError {
     move |error| {
         if error.kind() == io::ErrorKind::StorageFull {
-            return BenchError::TooLarge(format!("{}: the RAM disk is full: {error}", path.display()));
+            return BenchError::Unloadable(format!("{}: the RAM disk is full: {error}", path.display()));
         }
         BenchError::file(path)(error)
     }

@@ -1,7 +1,7 @@
 //! The record of a sweep: a CSV file with a row a measurement, each written as soon as it is made and complete in itself, so
 //! that records can be joined and a sweep that was killed can go on.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -155,6 +155,8 @@ pub struct Record {
     path: PathBuf,
     file: File,
     lines: Lines,
+    /// Where what is written next begins: half a row and a summary behind it are cut off then.
+    cut_at: Option<u64>,
 }
 
 impl Drop for Record {
@@ -176,13 +178,14 @@ impl Record {
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error
             .kind()
         {
-            io::ErrorKind::AlreadyExists => BenchError::Refused(format!(
+            io::ErrorKind::AlreadyExists if path.is_file() => BenchError::Refused(format!(
                 "{}: is there already: --resume goes on with it, or name another",
                 path.display()
             )),
             _ => BenchError::file(path)(error),
         })?;
-        Ok(Record { path: path.to_owned(), file, lines: Lines::default() })
+        lock(&file, path)?;
+        Ok(Record { path: path.to_owned(), file, lines: Lines::default(), cut_at: None })
     }
 
     /// A record that goes on, and its rows, which must be of the conditions of `like`: what was cut off in mid-row, and the
@@ -197,6 +200,10 @@ impl Record {
             }
             opened => opened.map_err(BenchError::file(path))?,
         };
+        if !file.metadata().is_ok_and(|file| file.is_file() && file.len() <= BYTES_MAX) {
+            return Err(BenchError::Refused(format!("{}: is no record of a sweep", path.display())));
+        }
+        lock(&file, path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(BenchError::file(path))?;
         let whole = memchr::memrchr(b'\n', &text).map_or(0, |last| last + 1);
@@ -213,11 +220,16 @@ impl Record {
         let mut rows = Vec::new();
         let mut end = if whole > 0 { expected.len() as u64 } else { 0 };
         let mut records = reader.records();
+        let mut is_summary = false;
         while let Some(record) = records.next() {
             let record = record.map_err(|error| no_record(&error))?;
             let row: RecordRow = record.deserialize(None).map_err(|error| no_record(&error))?;
             if matches!(row.row, RowKind::Point | RowKind::Skipped) {
-                break;
+                is_summary = true;
+                continue;
+            }
+            if is_summary {
+                return Err(no_record(&"it holds more than one"));
             }
             let differs =
                 row.conditions().into_iter().zip(like.conditions()).find(|(there, here)| there != here);
@@ -230,10 +242,8 @@ impl Record {
             end = records.reader().position().byte();
             rows.push(row);
         }
-        file.set_len(end).map_err(BenchError::file(path))?;
-        file.seek(io::SeekFrom::End(0)).map_err(BenchError::file(path))?;
         let lines = Lines { has_heading: end > 0 };
-        Ok((Record { path: path.to_owned(), file, lines }, rows))
+        Ok((Record { path: path.to_owned(), file, lines, cut_at: Some(end) }, rows))
     }
 
     /// Adds a row, in one write.
@@ -241,8 +251,26 @@ impl Record {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, row: &RecordRow) -> Result<(), BenchError> {
+        if let Some(end) = self.cut_at.take() {
+            self.file.set_len(end).map_err(BenchError::file(&self.path))?;
+            self.file.seek(io::SeekFrom::End(0)).map_err(BenchError::file(&self.path))?;
+        }
         let line = self.lines.of(row).map_err(BenchError::file(&self.path))?;
         self.file.write_all(&line).map_err(BenchError::file(&self.path))
+    }
+}
+
+/// Larger than any sweep makes one.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// Two sweeps must not write one record.
+fn lock(file: &File, path: &Path) -> Result<(), BenchError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(BenchError::Refused(format!("{}: another sweep writes this record", path.display())))
+        }
+        // Where a file system has no locks, there is none.
+        _ => Ok(()),
     }
 }
 
@@ -282,9 +310,16 @@ mod tests {
         samples.iter().for_each(|row| record.write(row).expect("it can be written"));
         let whole = std::fs::read(&path).expect("it is there");
         record.write(&row(RowKind::Point, 1)).expect("it can be written");
-        let (_, rows) = Record::resume(&path, &samples[0]).expect("it can go on");
+        drop(record);
+        let (record, rows) = Record::resume(&path, &samples[0]).expect("it can go on");
         assert_eq!(rows, samples);
-        assert_eq!(std::fs::read(&path).expect("it is there"), whole);
+        assert!(
+            std::fs::read(&path).expect("it is there").len() > whole.len(),
+            "nothing is cut before something is written"
+        );
+        let twice = Record::resume(&path, &samples[0]).expect_err("it is locked").to_string();
+        assert!(twice.contains("another sweep writes this record"), "{twice}");
+        drop(record);
 
         std::fs::write(&path, &whole[..whole.len() - 40]).expect("it can be written");
         let (mut record, rows) = Record::resume(&path, &samples[0]).expect("it can go on");
@@ -311,6 +346,13 @@ mod tests {
         let other = RecordRow { tree: "20k".to_owned(), ..like.clone() };
         check(&whole, &other, "was made under other conditions: tree 10k, here 20k; name another --record");
         check(&whole.replace("0.25", "x"), &like, "field 6: invalid float literal");
+        let summary = lines(&row(RowKind::Point, 1), false).expect("it can be written");
+        let joined = format!(
+            "{whole}{}{}",
+            String::from_utf8_lossy(&summary),
+            whole.split_once('\n').expect("a heading").1
+        );
+        check(&joined, &like, "is no record of a sweep: it holds more than one");
         let directory = tempfile::tempdir().expect("a place for tests");
         let path = directory.path().join("record.csv");
         std::fs::write(&path, &whole).expect("it can be written");

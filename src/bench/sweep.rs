@@ -4,15 +4,17 @@
 //! measurement is handed on as it is made.
 
 mod race;
+mod rows;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 pub use self::race::Fate;
 use self::race::{Race, Taken};
+use self::rows::{filled, summed_up};
 
 use super::machine::memory_available_bytes;
-use super::measure::{CacheState, Measured, drop_caches};
+use super::measure::{CacheState, drop_caches};
 use super::point::Point;
 use super::record::{RecordRow, RowKind};
 use super::{Answers, BenchError, Machine, RamDisk, Runner, Shift, Spread, Watch, corpus, differences};
@@ -92,6 +94,8 @@ pub struct SweepResult {
     pub ram_disk: Option<(f64, u64)>,
     /// By how much the machine's speed changed from one round to another: the fastest over the slowest.
     pub drift: f64,
+    /// Paths that a run could not read.
+    pub unread: u64,
     /// Whether it was cancelled before its end.
     pub cancelled: bool,
 }
@@ -173,7 +177,7 @@ impl Sweep {
         let memory = self.memory_bytes_max.or_else(|| Some(memory_available_bytes()? / 2));
         let (disk, no_disk) = match self.load(&points, &conditions, memory, write, watch) {
             // The other points can be measured all the same.
-            Err(BenchError::TooLarge(why)) => (None, Some(why)),
+            Err(BenchError::Unloadable(why)) => (None, Some(why)),
             loaded => (loaded?, None),
         };
         let held = disk.as_ref().map_or(0, |disk| disk.bytes);
@@ -207,6 +211,7 @@ impl Sweep {
             known: known.iter().map(|row| (key(row), row)).collect(),
             rows: vec![Vec::new(); points.len()],
             done: 0,
+            has_run: false,
             of: race.runs_max(self.search, self.repetitions) as u64,
             write,
             watch,
@@ -219,6 +224,9 @@ impl Sweep {
             Err(error) => return Err(error),
         };
         let ram_disk = disk.as_ref().map(|disk| (disk.load_seconds, disk.bytes));
+        if !cancelled {
+            runs.expect_known(watch)?;
+        }
         runs.conclude(&race, ram_disk, cancelled)
     }
 
@@ -265,6 +273,8 @@ struct Runs<'s> {
     known: HashMap<Key, &'s RecordRow>,
     rows: Vec<Vec<RecordRow>>,
     done: u64,
+    /// Whether anything was run, or all is known.
+    has_run: bool,
     of: u64,
     write: &'s mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
     watch: &'s Watch<'s>,
@@ -308,6 +318,7 @@ impl Runs<'_> {
         if self.watch.is_cancelled() {
             return Err(BenchError::Cancelled);
         }
+        self.has_run = true;
         let measured = match self.sweep.runner.run(&point, path, &self.sweep.analyses, self.watch) {
             Ok(measured) => measured,
             Err(BenchError::Refused(why)) => return self.failed(at, empty, why),
@@ -323,10 +334,7 @@ impl Runs<'_> {
         row.ram_disk_bytes = self.disk.filter(|_| point.stage == Staging::RamDisk).map(|disk| disk.bytes);
         let checksum = &row.answers;
         if self.expected.is_none() && self.expected_checksum.as_ref().is_some_and(|known| known != checksum) {
-            let path = self.sweep.path.display();
-            return Err(BenchError::Refused(format!(
-                "{path}: answers otherwise than when the record was begun"
-            )));
+            return Err(self.has_changed());
         }
         if !differing.is_empty() {
             return self.failed(at, row, format!("wrong answers: {}", differing.join(", ")));
@@ -340,6 +348,25 @@ impl Runs<'_> {
             self.rows[at].push(row);
         }
         Ok(Taken::Rate(rate))
+    }
+
+    /// Where every run was known already, nothing was compared with the tree as it is now.
+    fn expect_known(&mut self, watch: &Watch<'_>) -> Result<(), BenchError> {
+        if self.has_run || self.known.is_empty() {
+            return Ok(());
+        }
+        let Sweep { path, analyses, runner, .. } = self.sweep;
+        let measured = runner.run(&Point::default(), path, analyses, watch)?;
+        if self.expected_checksum.as_ref().is_some_and(|known| *known != measured.answers.checksum()) {
+            return Err(self.has_changed());
+        }
+        self.expected.get_or_insert(measured.answers);
+        Ok(())
+    }
+
+    fn has_changed(&self) -> BenchError {
+        let path = self.sweep.path.display();
+        BenchError::Refused(format!("{path}: answers otherwise than when the record was begun"))
     }
 
     /// A run that gave nothing that counts.
@@ -404,81 +431,9 @@ impl Runs<'_> {
             answers: self.expected.clone(),
             ram_disk,
             drift: race.drift(),
+            unread: self.expected.as_ref().map_or(0, |answers| answers.unread),
             cancelled,
         })
-    }
-}
-
-/// Figures as far as they mean something: parts of a millionth.
-fn rounded(number: f64) -> f64 {
-    (number * 1e6).round() / 1e6
-}
-
-/// What a run gave, in a row.
-fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
-    let Measured { answers, steps, batches, .. } = measured;
-    RecordRow {
-        seconds: Some(rounded(measured.seconds)),
-        files_per_second: Some(rounded(measured.files_per_second())),
-        mb_per_second: Some(rounded(answers.bytes as f64 / 1e6 / measured.seconds)),
-        files: Some(answers.files),
-        bytes: Some(answers.bytes),
-        error_rate: Some(rounded(measured.failed as f64 / (measured.met as f64).max(1.0))),
-        walk_seconds: Some(rounded(steps.walk_seconds)),
-        stage_seconds: Some(rounded(steps.stage_seconds)),
-        analyse_seconds: Some(rounded(steps.analyse_seconds)),
-        sink_seconds: Some(rounded(steps.sink_seconds)),
-        workers_waited_seconds: Some(rounded(steps.workers_waited_seconds)),
-        batches: Some(batches.count),
-        batch_p50_seconds: batches.p50_seconds.map(rounded),
-        batch_p95_seconds: batches.p95_seconds.map(rounded),
-        batch_p99_seconds: batches.p99_seconds.map(rounded),
-        batch_p999_seconds: batches.p999_seconds.map(rounded),
-        cpu_seconds: measured.cpu_seconds,
-        peak_memory_bytes: measured.peak_memory_bytes,
-        note: measured.notes.join("; ").replace('\n', " "),
-        ..row.clone()
-    }
-}
-
-/// The median of each figure.
-fn summed_up(row: RecordRow, samples: &[RecordRow], rate: &Spread) -> RecordRow {
-    let median = |of: fn(&RecordRow) -> Option<f64>| {
-        let numbers: Vec<f64> = samples.iter().filter_map(of).collect();
-        (!numbers.is_empty()).then(|| rounded(Spread::of(&numbers).median))
-    };
-    let most = |of: fn(&RecordRow) -> Option<u64>| samples.iter().filter_map(of).max();
-    let measured = |figure: f64| (rate.count > 0).then_some(rounded(figure));
-    RecordRow {
-        seconds: median(|row| row.seconds),
-        files_per_second: measured(rate.median),
-        files_per_second_low: measured(rate.interval.low),
-        files_per_second_high: measured(rate.interval.high),
-        variation: measured(rate.variation),
-        mb_per_second: median(|row| row.mb_per_second),
-        files: most(|row| row.files),
-        bytes: most(|row| row.bytes),
-        error_rate: median(|row| row.error_rate),
-        walk_seconds: median(|row| row.walk_seconds),
-        stage_seconds: median(|row| row.stage_seconds),
-        analyse_seconds: median(|row| row.analyse_seconds),
-        sink_seconds: median(|row| row.sink_seconds),
-        workers_waited_seconds: median(|row| row.workers_waited_seconds),
-        batches: most(|row| row.batches),
-        batch_p50_seconds: median(|row| row.batch_p50_seconds),
-        batch_p95_seconds: median(|row| row.batch_p95_seconds),
-        batch_p99_seconds: median(|row| row.batch_p99_seconds),
-        batch_p999_seconds: median(|row| row.batch_p999_seconds),
-        cpu_seconds: median(|row| row.cpu_seconds),
-        peak_memory_bytes: most(|row| row.peak_memory_bytes),
-        ram_disk_bytes: most(|row| row.ram_disk_bytes),
-        note: samples
-            .iter()
-            .map(|row| row.note.as_str())
-            .find(|note| !note.is_empty())
-            .unwrap_or("")
-            .to_owned(),
-        ..row
     }
 }
 

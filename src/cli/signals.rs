@@ -58,14 +58,22 @@ pub(crate) fn watch(control: Arc<Control>, partials: Vec<PathBuf>) -> std::io::R
             std::thread::sleep(PATIENCE);
             end(&at_last, partials_then, "interrupted, and something did not come to its end in time");
         });
-        if patience.is_ok() && watched.wait().is_err() {
-            return;
+        // What comes at the same moment is the same wish: `timeout` signals a process, and then its group.
+        let since = std::time::Instant::now();
+        while patience.is_ok() && since.elapsed() < AT_ONCE {
+            if watched.wait().is_err() {
+                return;
+            }
         }
         end(&first, partials, "interrupted twice: ended at once");
     };
     std::thread::Builder::new().name("filemill-signals".to_owned()).spawn(wait)?;
     Ok(received)
 }
+
+/// Signals that come within this time of the first are one.
+#[cfg(unix)]
+const AT_ONCE: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// A run that is cancelled has this long to end: a read may hang for good.
 #[cfg(unix)]

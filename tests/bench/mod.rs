@@ -83,9 +83,12 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
     for command in [&["limit"][..], &["sweep"], &["check", "--against", env!("CARGO_BIN_EXE_filemill")]] {
         refused(command, &empty, "no file could be read");
     }
-    let record = tree.at("r.csv");
+    let place = Tree::new();
+    let record = place.at("r.csv");
     refused(&["sweep", "-a", "x", "--record", record.to_str().unwrap()], tree.path(), "unknown analysis");
     assert!(!record.exists());
+    let inside = tree.at("r.csv");
+    refused(&["sweep", "--record", inside.to_str().unwrap()], tree.path(), "which is measured");
     refused(&["sweep", "-j", "0"], tree.path(), "not \"auto\" or a number from 1 to 4096");
     refused(&["sweep", "--target", "10000"], tree.path(), "it has no unit");
     refused(&["sweep", "--resume"], tree.path(), "--record");

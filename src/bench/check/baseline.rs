@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::answers::unanswered;
 use super::super::machine::Machine;
 use super::super::{Answers, BenchError, differences};
 use super::Check;
@@ -50,6 +51,9 @@ impl Sample {
 /// With fewer samples nothing can be said.
 pub const SAMPLES_MIN: usize = 10;
 
+/// Larger than any baseline is.
+const BYTES_MAX: u64 = 64 << 20;
+
 impl Baseline {
     pub(super) fn new(check: &Check, answers: Answers, samples: Vec<Sample>) -> Baseline {
         Baseline {
@@ -69,6 +73,10 @@ impl Baseline {
     /// # Errors
     /// When it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Baseline, BenchError> {
+        let is_large = |file: std::fs::Metadata| !file.is_file() || file.len() > BYTES_MAX;
+        if path.metadata().is_ok_and(is_large) {
+            return Err(BenchError::Refused(format!("{}: is no baseline", path.display())));
+        }
         let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => BenchError::Refused(format!(
                 "{}: no such file: make it with --update-baseline",
@@ -83,13 +91,17 @@ impl Baseline {
         if baseline.schema != SCHEMA {
             return Err(refuse(&format!("its schema is {:?}, not {SCHEMA:?}", baseline.schema)));
         }
-        let is_time = |seconds: f64| seconds.is_finite() && seconds > 0.0;
+        // From a microsecond to a month.
+        let is_time = |seconds: f64| (1e-6..3e6).contains(&seconds);
         let are_times = baseline
             .samples
             .iter()
             .all(|sample| is_time(sample.scan_seconds) && is_time(sample.floor_seconds));
+        if baseline.answers.checksums.is_empty() {
+            return Err(refuse(&"it holds no answers"));
+        }
         if baseline.samples.len() < SAMPLES_MIN || !are_times {
-            return Err(refuse(&format!("it needs {SAMPLES_MIN} samples of times above 0")));
+            return Err(refuse(&format!("it needs {SAMPLES_MIN} samples of times that can be")));
         }
         Ok(baseline)
     }
@@ -126,7 +138,7 @@ impl Baseline {
             let here = [std::slice::from_ref(&check.analyses), &settings(check)].concat().join(" ");
             return refuse(format!("of other settings (-a {there}, here -a {here})"));
         }
-        let differing = differences(&self.answers, answers);
+        let differing = [differences(&self.answers, answers), unanswered(&self.answers, answers)].concat();
         if !differing.is_empty() {
             let (there, here) = (self.answers.files, answers.files);
             let what = differing.join(", ");
@@ -155,9 +167,14 @@ mod tests {
         }
     }
 
+    fn answers(files: u64) -> Answers {
+        let checksums = [("size".to_owned(), Default::default())].into_iter().collect();
+        Answers { files, checksums, ..Answers::default() }
+    }
+
     fn baseline() -> Baseline {
         let samples = vec![Sample { scan_seconds: 0.2, floor_seconds: 0.1 }; SAMPLES_MIN];
-        Baseline::new(&check(), Answers { files: 3, ..Answers::default() }, samples)
+        Baseline::new(&check(), answers(3), samples)
     }
 
     #[test]
@@ -182,15 +199,14 @@ mod tests {
         }
         refused(|_| "{}".to_owned(), "is no baseline: missing field");
         refused(|text| text.replace("baseline/1", "baseline/2"), "its schema is");
-        refused(|text| text.replace("0.1", "0.0"), "it needs 10 samples of times above 0");
+        refused(|text| text.replace("0.1", "0.0"), "it needs 10 samples of times that can be");
     }
 
     #[test]
     fn what_cannot_be_compared_is_named() {
         #[track_caller]
         fn refused(baseline: &Baseline, expected: &str) {
-            let answers = Answers { files: 3, ..Answers::default() };
-            let error = baseline.expect_same(&check(), &answers).expect_err("it is refused").to_string();
+            let error = baseline.expect_same(&check(), &answers(3)).expect_err("it is refused").to_string();
             assert!(error.contains(expected), "{error}");
         }
         let same = baseline();
@@ -201,7 +217,9 @@ mod tests {
             &Baseline { analyses: "full".to_owned(), ..same.clone() },
             "other settings (-a full, here -a light)",
         );
-        let answers = Answers { files: 4, ..Answers::default() };
-        refused(&Baseline { answers, ..same }, "of another tree (4 files, here 3; different in files)");
+        refused(
+            &Baseline { answers: answers(4), ..same },
+            "of another tree (4 files, here 3; different in files)",
+        );
     }
 }

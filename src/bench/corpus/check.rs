@@ -1,7 +1,7 @@
 //! Whether a corpus is as its recipe says: one scan, compared with the answers that are known. Only where these differ is
 //! every file made again, in memory, to tell which one it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use super::PARTIAL;
 use super::files::Files;
 use crate::analyses;
 use crate::bench::{Answers, BenchError, Collect, Watch, differences};
@@ -29,6 +30,38 @@ pub(super) fn verify(directory: &Path, files: &Files<'_>, watch: &Watch<'_>) -> 
             "{shown}: every file is as the recipe {name:?} says, and yet the answers are not: {columns}"
         ))
     }))
+}
+
+/// Refuses half a corpus in which something lies that making it has not left there, whole or in part: it would be written over.
+pub(super) fn expect_own(directory: &Path, files: &Files<'_>, watch: &Watch<'_>) -> Result<(), BenchError> {
+    let indices: HashMap<PathBuf, u64> =
+        (1..files.recipe.files).map(|index| (files.path(index).into(), index)).collect();
+    let directories: HashSet<PathBuf> =
+        files.directories().map(|path| PathBuf::from(path.trim_end_matches('/'))).collect();
+    let mut bytes = Vec::new();
+    for entry in walkdir::WalkDir::new(directory).min_depth(1) {
+        if watch.is_cancelled() {
+            return Err(BenchError::Cancelled);
+        }
+        let entry = entry.map_err(io::Error::from).map_err(BenchError::file(directory))?;
+        let path = entry.path().strip_prefix(directory).unwrap_or(entry.path());
+        let kind = entry.file_type();
+        let is_own = match indices.get(path) {
+            _ if kind.is_dir() => directories.contains(path),
+            _ if path == Path::new(PARTIAL) => kind.is_file(),
+            Some(index) if kind.is_file() => {
+                files.content(*index, &mut bytes);
+                let there = fs::read(entry.path()).map_err(BenchError::file(entry.path()))?;
+                bytes.starts_with(&there)
+            }
+            _ => false,
+        };
+        if !is_own {
+            let (shown, name) = (entry.path().display(), &files.recipe.name);
+            return Err(BenchError::Refused(format!("{shown} is no part of the half-made corpus {name:?}")));
+        }
+    }
+    Ok(())
 }
 
 fn scan(directory: &Path, files: &Files<'_>, watch: &Watch<'_>) -> Result<Answers, BenchError> {

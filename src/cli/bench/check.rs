@@ -15,13 +15,20 @@ use super::super::{Exit, Failure, complain};
 use super::check_reports::{Reports, line};
 use super::flags::CheckFlags;
 use super::watched::Watched;
-use super::{expect_directory, print, this_program, watched};
+use super::{expect_directory, expect_outside, incomplete, print, this_program, watched};
 
 /// Runs the command.
 pub(super) fn run(flags: &CheckFlags) -> Result<Exit, Failure> {
     expect_directory(&flags.path)?;
     filemill::analyses::parse(&flags.analyses).map_err(|error| Failure::Usage(error.to_string()))?;
-    let reports = Reports::new(&flags.out)?;
+    if let Some(path) = &flags.baseline {
+        expect_outside(path, &flags.path)?;
+        if flags.update_baseline && path.exists() {
+            // Nothing else is replaced.
+            Baseline::read(path)?;
+        }
+    }
+    let reports = Reports::new(&flags.out, &flags.path, flags.baseline.as_deref())?;
     let check = check(flags)?;
     let baseline = match (&flags.baseline, flags.update_baseline) {
         (Some(path), false) => Some(Baseline::read(path)?),
@@ -47,7 +54,7 @@ pub(super) fn run(flags: &CheckFlags) -> Result<Exit, Failure> {
 
 fn exit(checked: &Checked) -> Exit {
     match checked.judged.verdict {
-        Verdict::Pass => Exit::Done,
+        Verdict::Pass => incomplete(checked.unread),
         Verdict::Regression => Exit::GateFailed,
         Verdict::Inconclusive => Exit::Inconclusive,
     }

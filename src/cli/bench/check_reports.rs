@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use filemill::bench::check::{Check, Checked, Verdict};
 use filemill::sink::ReportFile;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::super::Failure;
 use super::super::outputs::{cannot_write, split};
-use super::print;
+use super::{expect_outside, print};
 
 /// A form of the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,16 +39,25 @@ enum Place {
 
 impl Reports {
     /// Reads what was typed as FORMAT=FILE, and begins the files: what cannot be written is told before anything is measured.
-    pub(super) fn new(typed: &[OsString]) -> Result<Reports, Failure> {
-        let mut reports = Vec::new();
+    /// None goes into the tree that is measured, over the baseline, or where another goes.
+    pub(super) fn new(typed: &[OsString], tree: &Path, baseline: Option<&Path>) -> Result<Reports, Failure> {
+        let mut reports: Vec<(Form, PathBuf, Place)> = Vec::new();
         let form = |name: &str| FORMS.iter().find(|(known, _)| *known == name).map(|(_, form)| *form);
         for typed in typed {
             let known = || FORMS.map(|(name, _)| name.to_owned()).to_vec();
             let (form, name) = split(typed, form, known)?;
             let path = PathBuf::from(name);
+            let is_there = |other: &Path| match (path.canonicalize(), other.canonicalize()) {
+                (Ok(one), Ok(other)) => one == other,
+                _ => path == other,
+            };
+            if baseline.is_some_and(is_there) || reports.iter().any(|(_, other, _)| is_there(other)) {
+                return Err(Failure::Usage(format!("{}: something else goes there", path.display())));
+            }
             let place = if name == "-" {
                 Place::Stdout
             } else {
+                expect_outside(&path, tree)?;
                 Place::File(ReportFile::create(&path).map_err(|error| cannot_write(&path, &error))?)
             };
             reports.push((form, path, place));

@@ -204,7 +204,7 @@ pub(crate) struct CheckFlags {
     pub(crate) baseline: Option<PathBuf>,
 
     /// Measure this build, and make it the baseline
-    #[arg(long, requires = "baseline")]
+    #[arg(long, requires = "baseline", conflicts_with = "out")]
     pub(crate) update_baseline: bool,
 
     /// By how much the rate may drop

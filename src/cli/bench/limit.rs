@@ -6,7 +6,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use super::super::{Exit, Failure, complain};
 use super::flags::{BenchFormat, LimitFlags};
 use super::table::table;
-use super::{expect_directory, print, runner, watched};
+use super::{expect_directory, incomplete, print, runner, watched};
 
 /// Runs the command.
 pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
@@ -42,7 +42,7 @@ pub(super) fn run(flags: &LimitFlags) -> Result<Exit, Failure> {
             BenchFormat::Table => shown(&limit, &limits),
             BenchFormat::Csv => csv(&limit, &limits)?,
         })?;
-        Ok(if limits.errors == 0 { Exit::Done } else { Exit::Incomplete })
+        Ok(incomplete(limits.errors))
     })
 }
 

@@ -108,8 +108,15 @@ fn runner() -> Result<Runner, Failure> {
     this_program().map(Runner::Process)
 }
 
-/// Where this program is.
+/// This program, whatever becomes of its file meanwhile.
 fn this_program() -> Result<PathBuf, Failure> {
+    #[cfg(target_os = "linux")]
+    {
+        let pinned = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+        if pinned.exists() {
+            return Ok(pinned);
+        }
+    }
     std::env::current_exe()
         .map_err(|error| Failure::Report(format!("cannot tell where this program is: {error}")))
 }
@@ -145,10 +152,37 @@ fn expect_directory(path: &Path) -> Result<(), Failure> {
     Err(Failure::Usage(format!("{}: is not a directory", path.display())))
 }
 
-/// Prints on standard output.
+/// Prints on standard output. A reader that went away is no reason for another exit code.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = Stdout::new(&filemill::faults::Faults::default())?;
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
+    let write = || {
+        let mut stdout = Stdout::new(&filemill::faults::Faults::default())?;
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    };
+    match write() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a file of ours that would lie in the tree that is measured.
+fn expect_outside(file: &Path, tree: &Path) -> Result<(), Failure> {
+    let place = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (place.canonicalize(), tree.canonicalize()) {
+        (Ok(place), Ok(tree)) if place.starts_with(&tree) => {
+            let (file, tree) = (file.display(), tree.display());
+            Err(Failure::Usage(format!("{file}: lies in {tree}, which is measured")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says that something could not be read, and that this has an exit code of its own.
+fn incomplete(unread: u64) -> Exit {
+    if unread == 0 {
+        return Exit::Done;
+    }
+    let paths = if unread == 1 { "path" } else { "paths" };
+    complain(&format!("{unread} {paths} could not be read: `filemill scan` names them"));
+    Exit::Incomplete
 }

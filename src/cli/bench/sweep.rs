@@ -17,7 +17,7 @@ use super::super::summary::short;
 use super::super::{Exit, Failure, complain};
 use super::flags::{BenchFormat, SearchBy, SweepFlags};
 use super::table::table;
-use super::{expect_directory, print, runner, staging, watched};
+use super::{expect_directory, expect_outside, incomplete, print, runner, staging, watched};
 
 /// A table is no longer than a screen.
 const ROWS_MAX: usize = 24;
@@ -30,20 +30,23 @@ pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
             "rows go to standard output with --format csv, not with --record -".to_owned(),
         ));
     }
+    if let Some(record) = &flags.record {
+        expect_outside(record, &flags.path)?;
+    }
     let sweep = sweep(flags)?;
     sweep.check()?;
     let conditions = sweep.conditions()?;
-    let (mut record, known) = match (&flags.record, flags.resume) {
-        (None, _) => (None, Vec::new()),
-        (Some(path), false) => (Some(Record::create(path)?), Vec::new()),
-        (Some(path), true) => {
-            let (record, known) = Record::resume(path, &conditions)?;
-            (Some(record), known)
-        }
-    };
     let prints_rows = flags.format == BenchFormat::Csv;
     let mut lines = Lines::default();
     watched(&flags.messages, |watched| {
+        let (mut record, known) = match (&flags.record, flags.resume) {
+            (None, _) => (None, Vec::new()),
+            (Some(path), false) => (Some(Record::create(path)?), Vec::new()),
+            (Some(path), true) => {
+                let (record, known) = Record::resume(path, &conditions)?;
+                (Some(record), known)
+            }
+        };
         if prints_rows {
             known.iter().try_for_each(|row| print_row(&mut lines, row))?;
         }
@@ -51,7 +54,16 @@ pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
             if let Some(record) = &mut record {
                 record.write(row)?;
             }
-            if prints_rows { watched.above(|| print_row(&mut lines, row)) } else { Ok(()) }
+            let printed = if prints_rows { watched.above(|| print_row(&mut lines, row)) } else { Ok(()) };
+            match printed {
+                // The record is read by somebody else.
+                Err(BenchError::File { source, .. })
+                    if source.kind() == std::io::ErrorKind::BrokenPipe && record.is_some() =>
+                {
+                    Ok(())
+                }
+                printed => printed,
+            }
         };
         let result = sweep.run(&known, &mut write, &watched.watch())?;
         watched.clear();
@@ -294,8 +306,9 @@ fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
         let points = if failed == 1 { "point" } else { "points" };
         complain(&format!("{failed} {points} failed, or the tree changed while it was measured"));
     }
+    let unread = result.unread;
     let Some(target) = flags.target else {
-        return Ok(if failed == 0 { Exit::Done } else { Exit::GateFailed });
+        return Ok(if failed == 0 { incomplete(unread) } else { Exit::Incomplete });
     };
     let best = result.best.map(|best| &result.points[best]);
     let rate = |of: fn(&PointResult) -> f64| best.map_or(0.0, of);
@@ -312,7 +325,11 @@ fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
             found / asked
         ));
     }
-    Ok(if is_met && failed == 0 { Exit::Done } else { Exit::GateFailed })
+    Ok(match is_met {
+        false => Exit::GateFailed,
+        true if failed > 0 => Exit::Incomplete,
+        true => incomplete(unread),
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for display")]
