@@ -56,6 +56,17 @@ fn a_build_is_compared_with_another() {
 
     let lies = build(&place, "\"$F\" \"$@\" | sed 's/\"lines\":3/\"lines\":4/'");
     refused(&["check", "--against", lies.to_str().unwrap()], tree.path(), "answer differently: lines");
+    let meddles = format!(
+        "exec 9>>{0}/calls; echo >&9; [ $(wc -l < {0}/calls) -ne 3 ] || echo more > {1}/new",
+        place.path().display(),
+        tree.path().display()
+    );
+    let meddles = build(&place, &format!("{meddles}; exec \"$F\" \"$@\""));
+    refused(
+        &["check", "--max-drop", "90%", "--against", meddles.to_str().unwrap()],
+        tree.path(),
+        "changed while it was measured",
+    );
     let fails = build(&place, "echo no >&2; exit 2");
     refused(&["check", "--against", fails.to_str().unwrap()], tree.path(), "exit status: 2: no");
 }
@@ -111,6 +122,15 @@ fn a_baseline_counts_only_where_it_was_made() {
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
     verdict(&bench(&with(&[]), tree.path()));
 
+    let out = format!("--out=markdown={name}");
+    refused(&[&with(&[])[..], &[&out]].concat(), tree.path(), "something else goes there");
+    let other = tree.file("other.json", "mine");
+    let other = ["check", "--update-baseline", "--baseline", other.to_str().unwrap()];
+    refused(&other, tree.path(), "lies in");
+    std::fs::remove_file(tree.at("other.json")).unwrap();
+    let mine = place.file("mine.txt", "mine");
+    let mine = ["check", "--update-baseline", "--baseline", mine.to_str().unwrap()];
+    refused(&mine, tree.path(), "is no baseline");
     refused(&with(&["-a", "none"]), tree.path(), "of other settings (-a light, here -a none)");
     tree.file("d0/f7", "something else");
     refused(&with(&[]), tree.path(), "of another tree (60 files, here 60; different in bytes, ");

@@ -181,3 +181,34 @@ fn a_corpus_that_was_changed_is_never_fast() {
     }
     assert!(!baseline.exists());
 }
+
+#[test]
+fn what_is_not_ours_on_a_ram_disk_stays() {
+    let tree = tree();
+    let Some(disk) = ram_disk() else { return println!("no RAM disk here: not tried") };
+    for name in ["filemill-bench-notes", "filemill-bench-1f"] {
+        std::fs::create_dir(disk.path().join(name)).unwrap();
+        std::fs::write(disk.path().join(name).join("mine"), "precious").unwrap();
+    }
+    let disk_path = disk.path().to_str().unwrap();
+    let output = bench(&["tier", "base", "--repetitions", "2", "--ram-disk", disk_path], tree.path());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    for name in ["filemill-bench-notes", "filemill-bench-1f"] {
+        let mine = disk.path().join(name).join("mine");
+        assert_eq!(std::fs::read_to_string(mine).unwrap(), "precious");
+    }
+    // A tree is not copied into itself.
+    refused(&["tier", "base", "--ram-disk", disk_path], disk.path(), "lies in it");
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_exit_code() {
+    let tree = tree();
+    let Some(disk) = ram_disk() else { return println!("no RAM disk here: not tried") };
+    let arguments = ["bench", "tier", "base", "--repetitions", "2", "--ram-disk"];
+    let mut command = filemill(&arguments);
+    command.arg(disk.path()).arg(tree.path()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
