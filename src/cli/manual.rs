@@ -8,6 +8,7 @@ use filemill::faults::Faults;
 use roff::{Roff, bold, roman};
 
 use super::Failure;
+use super::bench::recipes_help;
 use super::flags::{Flags, analyses_help};
 use super::outputs::Stdout;
 
@@ -28,17 +29,21 @@ pub(crate) fn write(directory: &Path) -> Result<(), Failure> {
     };
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::Report(format!("cannot make {}: {error}", directory.display())))?;
-    // The help that stands below the flags is told by the sections of the page.
-    let mut command = Flags::command().mut_subcommand("scan", |scan| scan.after_help(None::<&str>));
+    let mut command = Flags::command();
     command.build();
     for (name, command) in pages("filemill".to_owned(), command) {
         let sections = match name.as_str() {
             "filemill" => MAIN,
             "filemill-scan" => SCAN,
             "filemill-bench" => BENCH,
+            "filemill-bench-corpus" => CORPUS,
+            "filemill-bench-tier" => TIER,
+            "filemill-bench-check" => CHECK,
             _ => &[],
         };
-        write(&format!("{name}.1"), &page(command.display_name(&name), sections)?)?;
+        // The help that stands below the flags is told by the sections of the page.
+        let command = command.display_name(&name).after_help(None::<&str>);
+        write(&format!("{name}.1"), &page(command, sections)?)?;
     }
     write("filemill.scan.1.schema.json", filemill::sink::JSONL_SCHEMA.as_bytes())
 }
@@ -66,7 +71,7 @@ fn page(command: Command, sections: &[Section]) -> io::Result<Vec<u8>> {
                 roff.control("TP", []);
                 roff.text([bold(*term)]);
             }
-            let text = text.replace("{analyses}", &analyses_help());
+            let text = text.replace("{analyses}", &analyses_help()).replace("{recipes}", &recipes_help());
             for line in text.lines() {
                 roff.text([roman(line.trim_start())]);
                 if line.starts_with("  ") {
@@ -103,16 +108,16 @@ const BENCH: &[Section] = &[
         "RECORDS",
         &[(
             "",
-            "--record FILE of sweep is CSV, a row a measurement, written as it is made: load, warm-up, sample, error (wrong answers); at the end skipped and point (medians, the interval of the rate at 95 %, its variation). Times are in seconds, sizes in bytes; machine, tree, version and settings stand in every row. --resume goes on with a record that was cut short, of the same machine, tree and version alone.",
+            "--record FILE of sweep is CSV, a row a measurement, written as it is made: load, warm-up, sample, error (a run that failed, or answered wrongly: note says in what); at the end skipped and point (medians, the interval of the rate at 95 %, its variation). Times are in seconds, sizes in bytes; stage_seconds and the like are summed over threads; answers is a checksum over all that was answered; machine, tree, version and settings stand in every row. In a point, repetition is the number of its samples. --resume goes on with a record that was cut short, of the same machine, tree and version alone.",
         )],
     ),
     (
         "EXIT STATUS",
         &[
             ("0", "Done; a target, a tier, a check is met."),
-            ("1", "A target or a tier is missed, a point answered wrongly, or scans became slower."),
+            ("1", "A target or a tier is missed, or scans became slower."),
             ("2", "A mistake on the command line, or there is no result."),
-            ("3", "Finished, but something could not be read."),
+            ("3", "Finished, but a point failed or answered wrongly, or something could not be read."),
             ("4", "Too noisy to say."),
             ("129, 130, 143", "Interrupted by HUP, INT or TERM. What was measured by then is told."),
         ],
@@ -125,6 +130,57 @@ const BENCH: &[Section] = &[
         )],
     ),
 ];
+
+const CORPUS: &[Section] = &[(
+    "RECIPES",
+    &[
+        ("", "{recipes}"),
+        (
+            "",
+            "The answers of each are known: a corpus is checked against them when it is made, and when it is there already. What is half made, after an interrupt, is finished by the same command.",
+        ),
+    ],
+)];
+
+const TIER: &[Section] = &[(
+    "TIERS",
+    &[
+        (
+            "base",
+            "On n cores 2n + 8 workers; batches of 500 and 1,000 files; at least 10,000 files on a RAM disk of less than 2 GB; 1,000 files/s.",
+        ),
+        (
+            "legendary",
+            "4n + 16 workers; batches of 2,000 and 5,000 files; at least 20,000 files on a RAM disk of less than 2 GB; 7,000 files/s.",
+        ),
+        (
+            "turbo",
+            "6n + 32 workers; batches of 5,000 and 10,000 files; at least 50,000 files on a RAM disk of less than 5 GB; 10,000 files/s.",
+        ),
+        (
+            "limit",
+            "At most 1.25 of the time that the machine's floor takes: without analyses, with BLAKE3, and with five together.",
+        ),
+        (
+            "",
+            "The questions of the first three are lines and SHA-256. Each asks also that every file is read, that all runs answer alike (as is known of a corpus), that every run reaches the target, and that they vary by at most 15 %.",
+        ),
+    ],
+)];
+
+const CHECK: &[Section] = &[(
+    "EXIT STATUS",
+    &[
+        ("0", "Not slower than allowed."),
+        ("1", "Slower, and a second round says so too."),
+        (
+            "2",
+            "No verdict: a mistake on the command line, builds that answer differently, a baseline of another machine, tree or setting, a tree that changed meanwhile.",
+        ),
+        ("3", "Not slower than allowed, but something in the tree cannot be read."),
+        ("4", "Too noisy to say; what would decide it is told."),
+    ],
+)];
 
 const SCAN: &[Section] = &[
     ("ANALYSES", &[("", "{analyses}")]),
@@ -213,7 +269,7 @@ const SCAN: &[Section] = &[
             ),
             (
                 "129, 130, 143",
-                "Interrupted by HUP, INT or TERM. What was read by then is reported. A run that does not come to its end within 1.5 s is ended; a second signal ends it at once.",
+                "Interrupted by HUP, INT or TERM. What was read by then is reported. A run that does not come to its end within 1.5 s is ended; a second signal, a quarter of a second after the first or later, ends it at once.",
             ),
             ("", "When several apply, a signal goes first, then 2, then 1, then 3."),
         ],

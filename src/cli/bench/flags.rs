@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use filemill::bench::corpus::Recipe;
 use filemill::bench::tier::TIER_ANALYSES;
 use filemill::plan::Workers;
 
@@ -309,12 +310,16 @@ fn parse_percent(typed: &str) -> Result<f64, String> {
 }
 
 fn after_corpus_help() -> String {
-    let mut help = "Recipes:\n".to_owned();
-    for recipe in filemill::bench::corpus::recipes() {
-        help.push_str(&format!("  {:<8} {}\n", recipe.name, recipe.about));
-    }
-    help.push_str("\nThe answers of each are known: a corpus is checked against them when it is made, and when it is there already.");
-    help
+    format!(
+        "Recipes:\n{}\nThe answers of each are known: a corpus is checked against them when it is made, and when it is there already.",
+        recipes_help()
+    )
+}
+
+/// A line a recipe.
+pub(crate) fn recipes_help() -> String {
+    let line = |recipe: Recipe| format!("  {:<8} {}\n", recipe.name, recipe.about);
+    filemill::bench::corpus::recipes().into_iter().map(line).collect()
 }
 
 fn after_tier_help() -> String {

@@ -17,7 +17,7 @@ use filemill::control::Control;
 use filemill::plan::Staging;
 use indicatif::{DecimalBytes, HumanCount};
 
-pub(crate) use self::flags::BenchCommand;
+pub(crate) use self::flags::{BenchCommand, recipes_help};
 use self::flags::{CorpusFlags, MeasureFlags, Messages};
 use self::watched::Watched;
 use super::flags::Stage;
