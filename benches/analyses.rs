@@ -17,7 +17,8 @@ fn text(bytes: usize) -> Vec<u8> {
 
 fn run(passes: &mut [Box<dyn Pass>], bytes: &[u8], row: &mut Row) {
     let directory = Directory::from_path(b"");
-    let file = FileRecord { directory: &directory, name: b"bench", size: bytes.len() as u64, mtime_ns: 0 };
+    let (name, size, identity) = (b"bench", bytes.len() as u64, Default::default());
+    let file = FileRecord { directory: &directory, name, size, mtime_ns: 0, identity };
     row.truncate(0);
     for pass in passes.iter_mut() {
         pass.begin(&file, 0);

@@ -110,6 +110,7 @@ pub mod bench;
 pub mod control;
 pub mod error;
 pub mod faults;
+pub mod groups;
 pub mod latencies;
 mod pipeline;
 pub mod plan;

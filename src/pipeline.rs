@@ -165,7 +165,8 @@ fn flow(
         workers.extend(more);
         let (done, tallies) = (join(workers)?, join(walkers)?);
         let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
-        ledger.met = met.load(Ordering::Relaxed);
+        let told: u64 = tallies.iter().map(|(tally, _): &(Tally, _)| tally.told).sum();
+        ledger.met = met.load(Ordering::Relaxed) - told;
         let ram_disk_bytes_peak = budget.peak();
         Ok(Ended { tallies, done, workers: workers_started, moves, ledger, sink_time, ram_disk_bytes_peak })
     })

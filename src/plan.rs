@@ -39,6 +39,10 @@ pub struct Plan {
     /// are done, and then divided among the workers as far as its analyses allow
     /// ([`crate::analyses::Analysis::parts`]).
     pub share_bytes: u64,
+    /// How much of each file is read.
+    pub reads: Reads,
+    /// Whether the sink is told of directories too ([`crate::record::Outcome::Listed`]).
+    pub tells_directories: bool,
     /// How the bytes of files are reached.
     pub staging: Staging,
     /// Smaller files are read even where files are mapped, in bytes.
@@ -95,6 +99,8 @@ impl Plan {
             batch_bytes_max: None,
             // Several batches of a source tree, a few milliseconds: a guess, far from mattering either way.
             share_bytes: 16 << 20,
+            reads: Reads::Whole,
+            tells_directories: false,
             staging: Staging::Auto,
             // ops/staging.md, "Mapping": from there on it is faster, in windows of this size or more.
             map_bytes_min: 4 << 20,
@@ -327,6 +333,31 @@ impl<P: AsRef<Path>> From<P> for Root {
     /// A root that is shown as it was given.
     fn from(path: P) -> Root {
         Root { path: path.as_ref().into(), origin: Origin::Given }
+    }
+}
+
+/// How much of each file is read: analyses see so much, and answer for that alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// Everything.
+    #[default]
+    Whole,
+    /// Nothing: files are looked at and not opened.
+    Nothing,
+    /// The first so many bytes.
+    Head(u64),
+    /// The last so many bytes.
+    Tail(u64),
+}
+
+impl Reads {
+    /// Where the part begins that is read of a file of this size, and how long it is, in bytes; `None`: all of it is read.
+    pub(crate) fn part_of(self, size: u64) -> Option<(u64, u64)> {
+        match self {
+            Reads::Head(bytes) if bytes < size => Some((0, bytes)),
+            Reads::Tail(bytes) if bytes < size => Some((size - bytes, bytes)),
+            _ => None,
+        }
     }
 }
 

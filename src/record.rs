@@ -3,8 +3,12 @@
 //! Bytes of files never appear here: a batch carries directory handles and names, a row carries answers.
 //! Paths are bytes as the operating system gave them, joined with `/`.
 
+mod group;
+
 use std::borrow::Cow;
 use std::sync::Arc;
+
+pub use self::group::{Acted, Action, ActionRecord, Alike, Group, Member};
 
 use crate::error::FileError;
 
@@ -54,6 +58,8 @@ pub enum Found {
     Skipped(SkipReason),
     /// A directory that could not be read, or an entry that could not be told apart.
     Failed(FileError),
+    /// A directory that was listed to its end, named by its path; told only where [`crate::plan::Plan::tells_directories`].
+    Directory,
 }
 
 /// Why an entry that was met is not read.
@@ -239,6 +245,22 @@ pub struct FileRecord<'a> {
     pub size: u64,
     /// Time of last modification, in nanoseconds since 1970-01-01T00:00:00Z; negative before that.
     pub mtime_ns: i128,
+    /// Which file it is.
+    pub identity: Identity,
+}
+
+/// Which file it is, whatever its name, and when something about it was changed last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Device it lies on. 0, like the inode, where the system has none.
+    pub device: u64,
+    /// Its number there: names with the same device and inode are hard links to one file.
+    pub inode: u64,
+    /// Names that it has, those outside the tree included.
+    pub links: u64,
+    /// Time of the last change of content, owner, mode or names, in nanoseconds since 1970; unlike the time of last
+    /// modification nobody can set it.
+    pub ctime_ns: i128,
 }
 
 impl FileRecord<'_> {
@@ -378,7 +400,11 @@ pub enum Outcome {
         size: u64,
         /// As [`FileRecord::mtime_ns`].
         mtime_ns: i128,
+        /// As [`FileRecord::identity`].
+        identity: Identity,
     },
+    /// A directory, listed to its end: no path of the ledger, and told only where the plan wants it.
+    Listed,
     /// Not read.
     Skipped(SkipReason),
     /// Could not be read.
@@ -428,24 +454,30 @@ impl Results {
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let mut rows = 0;
         let outcomes = self.batch.entries().zip(&self.outcomes);
-        outcomes.filter(|(_, outcome)| **outcome != Outcome::Unread).map(move |(entry, &outcome)| {
-            let start = rows;
-            if matches!(outcome, Outcome::Done { .. }) {
-                rows += self.columns;
-            }
-            Record {
-                directory: &entry.directory.path,
-                name: entry.name(),
-                outcome,
-                values: &self.rows.values[start..rows],
-            }
-        })
+        let outcomes = (self.batch.first..).zip(outcomes);
+        outcomes.filter(|(_, (_, outcome))| **outcome != Outcome::Unread).map(
+            move |(number, (entry, &outcome))| {
+                let start = rows;
+                if matches!(outcome, Outcome::Done { .. }) {
+                    rows += self.columns;
+                }
+                Record {
+                    number,
+                    directory: &entry.directory.path,
+                    name: entry.name(),
+                    outcome,
+                    values: &self.rows.values[start..rows],
+                }
+            },
+        )
     }
 }
 
 /// What a sink is given: a path, what became of it, and the answers where there are any.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
+    /// How many entries were met before it: records come in no particular order unless the plan sorts them.
+    pub number: u64,
     /// Path of the directory it lies in, as shown.
     pub directory: &'a [u8],
     /// Its name there.

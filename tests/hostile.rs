@@ -183,7 +183,7 @@ fn times_before_1970_and_sparse_and_lineless_files() {
     tree.file("lineless", vec![b'x'; 5 << 20]);
     let (records, _) = scan(&plan(&tree, "lines,words"));
     let of = |name: &str| records[name].clone();
-    assert_eq!(of("old").0, Outcome::Done { size: 1, mtime_ns: -1_500_000_000 });
+    assert!(matches!(of("old").0, Outcome::Done { size: 1, mtime_ns: -1_500_000_000, .. }));
     let (sparse, values) = of("sparse");
     assert!(matches!(sparse, Outcome::Done { size, .. } if size == sparse_bytes));
     assert_eq!(values, [Value::U64(0), Value::U64(1)]);

@@ -9,7 +9,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["bench"], false),
     (&["rows"], false),
     (&["pipeline"], false),
-    (&["walk", "batch", "queue", "reorder", "stage", "workers", "sink"], false),
+    (&["walk", "batch", "queue", "reorder", "stage", "workers", "groups", "sink"], false),
     (&["plan"], false),
     (&["analyses"], false),
     (&["record", "error", "report", "control", "faults", "latencies"], true),

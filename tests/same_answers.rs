@@ -303,7 +303,16 @@ fn answer(analysis: &dyn Analysis, blocks: &[&[u8]]) -> Vec<Value> {
     // Twice: a pass must leave nothing of the file before.
     for _ in 0..2 {
         row.truncate(0);
-        pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 }, 0);
+        pass.begin(
+            &FileRecord {
+                directory: &directory,
+                name: b"file",
+                size,
+                mtime_ns: 0,
+                identity: Default::default(),
+            },
+            0,
+        );
         blocks.iter().filter(|block| !block.is_empty()).for_each(|block| pass.block(block));
         pass.finish(&mut row);
     }

@@ -120,6 +120,7 @@ pub(crate) fn outcomes(records: &Records) -> BTreeMap<&str, &'static str> {
         Outcome::Skipped(reason) => reason.name(),
         Outcome::Failed(error) => error.cause.name(),
         Outcome::Unread => "unread",
+        Outcome::Listed => "directory",
     };
     records.iter().map(|(path, (outcome, _))| (path.as_str(), word(outcome))).collect()
 }

@@ -101,7 +101,10 @@ pub(crate) fn answer<'a>(
     let blocks: Vec<&[u8]> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
     let directory = crate::record::Directory::from_path(b"");
     let size = blocks.iter().map(|block| block.len() as u64).sum();
-    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 }, 0);
+    pass.begin(
+        &FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0, identity: Default::default() },
+        0,
+    );
     for block in blocks {
         pass.block(block);
     }
@@ -118,7 +121,8 @@ pub(crate) fn answer_in_parts(
     part_bytes: usize,
 ) -> Vec<crate::record::Value> {
     let directory = crate::record::Directory::from_path(b"");
-    let file = FileRecord { directory: &directory, name: b"file", size: bytes.len() as u64, mtime_ns: 0 };
+    let (name, size, identity) = (b"file", bytes.len() as u64, Default::default());
+    let file = FileRecord { directory: &directory, name, size, mtime_ns: 0, identity };
     let see = |pass: &mut dyn Pass, i: usize, part: &[u8]| {
         pass.begin(&file, (i * part_bytes) as u64);
         part.chunks(1000).for_each(|block| pass.block(block));

@@ -213,7 +213,7 @@ impl Sink for Collect {
                 self.answers.unread += 1;
                 self.others.add(path, error.cause.name().as_bytes());
             }
-            Outcome::Unread => {}
+            Outcome::Unread | Outcome::Listed => {}
         }
         Ok(())
     }
@@ -248,6 +248,7 @@ mod tests {
             let done = matches!(outcome, Outcome::Done { .. });
             let values = if done { vec![Value::U64(*lines)] } else { Vec::new() };
             let record = Record {
+                number: 0,
                 directory: root.as_bytes(),
                 name: name.as_bytes(),
                 outcome: *outcome,
@@ -258,11 +259,13 @@ mod tests {
         sink.into_answers()
     }
 
-    const DONE: Outcome = Outcome::Done { size: 3, mtime_ns: 0 };
+    const NOWHERE: crate::record::Identity =
+        crate::record::Identity { device: 0, inode: 0, links: 0, ctime_ns: 0 };
+    const DONE: Outcome = Outcome::Done { size: 3, mtime_ns: 0, identity: NOWHERE };
 
     #[test]
     fn neither_the_order_nor_the_place_nor_the_times_matter() {
-        let later = Outcome::Done { size: 3, mtime_ns: 77 };
+        let later = Outcome::Done { size: 3, mtime_ns: 77, identity: NOWHERE };
         let here = answers("here", &[("a", DONE, 1), ("b", DONE, 2)]);
         assert_eq!(here, answers("there/x", &[("b", later, 2), ("a", DONE, 1)]));
         assert_eq!((here.files, here.bytes, here.others), (2, 6, 0));

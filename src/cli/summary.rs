@@ -8,7 +8,7 @@ use filemill::latencies::Latencies;
 use filemill::plan::Plan;
 use filemill::record::Record;
 use filemill::report::{Report, Staged, Volume};
-use filemill::sink::{Extension, Group, Kind, Sink, Totals, printable};
+use filemill::sink::{Extension, Kind, Sink, Totals, printable};
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::progress::Progress;
@@ -123,13 +123,13 @@ fn head(out: &mut impl Write, report: &Report) -> io::Result<()> {
     )
 }
 
-type Rows = Vec<(String, Group)>;
+type Rows = Vec<(String, Volume)>;
 
 /// The first rows, and the sum of the rest.
 fn fold_rest(mut rows: Rows) -> Rows {
     if rows.len() > ROWS_MAX + 1 {
         let rest = rows.split_off(ROWS_MAX);
-        let sum = rest.iter().fold(Group::default(), |sum, (_, group)| Group {
+        let sum = rest.iter().fold(Volume::default(), |sum, (_, group)| Volume {
             files: sum.files + group.files,
             bytes: sum.bytes + group.bytes,
         });

@@ -218,9 +218,9 @@ impl Hand<'_> {
                 self.batch(batch);
             }
             Ok(file) => {
-                let (size, mtime_ns) = (file.size(), file.mtime_ns());
+                let (size, mtime_ns, identity) = (file.size(), file.mtime_ns(), file.identity());
                 let file = Counted { file, since, under_way: AtomicU64::new(0) };
-                self.parts(&Arc::new(Large::new(divided, batch, file, size, mtime_ns)), true);
+                self.parts(&Arc::new(Large::new(divided, batch, file, size, mtime_ns, identity)), true);
             }
             Err(outcome) => {
                 batch.release_handles();

@@ -91,7 +91,7 @@ impl<W: Write> Sink for Csv<W> {
         record.path_to(&mut self.cell);
         self.text()?;
         match &record.outcome {
-            Outcome::Done { size, mtime_ns } => {
+            Outcome::Done { size, mtime_ns, .. } => {
                 self.plain(itoa::Buffer::new().format(*size))?;
                 self.plain(itoa::Buffer::new().format(*mtime_ns))?;
                 self.plain("ok")?;
@@ -99,6 +99,7 @@ impl<W: Write> Sink for Csv<W> {
             }
             Outcome::Skipped(reason) => self.without_values(&["skipped:", reason.name()].concat())?,
             Outcome::Failed(error) => self.without_values(&["error:", error.cause.name()].concat())?,
+            Outcome::Listed => return Ok(()),
             Outcome::Unread => unreachable!("an unread entry makes no record"),
         }
         self.writer.write_record(None::<&[u8]>).map_err(io_error)
@@ -133,7 +134,7 @@ mod tests {
         let mut report = Vec::new();
         let mut sink = Csv::new(&mut report);
         sink.columns = 2;
-        sink.record(&Record { directory: b"", name, outcome, values }).expect("memory takes all");
+        sink.record(&Record { number: 0, directory: b"", name, outcome, values }).expect("memory takes all");
         sink.idle().expect("memory takes all");
         drop(sink);
         assert_eq!(report.escape_ascii().to_string(), expected.escape_ascii().to_string());
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_row_has_a_field_a_column() {
-        let done = Outcome::Done { size: 3, mtime_ns: -1 };
+        let done = Outcome::Done { size: 3, mtime_ns: -1, identity: Default::default() };
         check(b"d/f", done, &[Value::U64(7), Value::F64(4.5)], b"d/f,3,-1,ok,7,4.5\r\n");
         check(b"f", done, &[Value::Null, Value::Bool(true)], b"f,3,-1,ok,,true\r\n");
         let digest = Value::Digest(Digest::new(&[0xab]));

@@ -113,7 +113,7 @@ impl<W: Write> Sink for Jsonl<W> {
     /// Written piece by piece, as this is the one thing done per file on a single thread.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match &record.outcome {
-            Outcome::Done { size, mtime_ns } => {
+            Outcome::Done { size, mtime_ns, .. } => {
                 self.text(br#"{"type":"file","path":"#);
                 self.path(record)?;
                 self.text(br#","size":"#);
@@ -138,6 +138,7 @@ impl<W: Write> Sink for Jsonl<W> {
                 self.path(record)?;
                 self.error(error)?;
             }
+            Outcome::Listed => return Ok(()),
             Outcome::Unread => unreachable!("an unread entry makes no record"),
         }
         self.buffer.push(b'}');
@@ -409,14 +410,14 @@ mod tests {
         const NAMES: [&str; 3] = ["a", "b", "c"];
         let mut sink = Jsonl::new(Vec::new());
         sink.keys = NAMES.map(|name| format!(",\"{name}\":").into_bytes()).to_vec();
-        sink.record(&Record { directory, name, outcome, values }).expect("memory takes all");
+        sink.record(&Record { number: 0, directory, name, outcome, values }).expect("memory takes all");
         sink.flush().expect("memory takes all");
         assert_eq!(String::from_utf8(sink.into_inner()).expect("JSON is UTF-8"), format!("{expected}\n"));
     }
 
     #[test]
     fn a_file_has_a_key_a_column() {
-        let done = Outcome::Done { size: 3, mtime_ns: -1 };
+        let done = Outcome::Done { size: 3, mtime_ns: -1, identity: Default::default() };
         check(b"d", b"f", done, &[], r#"{"type":"file","path":"d/f","size":3,"mtime_ns":-1}"#);
         check(
             b"",

@@ -19,10 +19,10 @@ pub use self::manifest::{Manifest, Tool};
 pub use self::paths::Paths;
 pub use self::printable::printable;
 pub use self::table::Table;
-pub use self::totals::{Extension, Group, Kind, Largest, Text, Totals};
+pub use self::totals::{Extension, Kind, Largest, Text, Totals};
 
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{ActionRecord, Group, Record};
 use crate::report::Report;
 
 /// Takes the records of a run, on the thread that called [`crate::run`]. An error ends the run.
@@ -40,6 +40,22 @@ pub trait Sink {
     /// # Errors
     /// When it cannot be written.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()>;
+
+    /// Files or directories that are alike, from a search for duplicates.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn group(&mut self, _group: &Group<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// What is done, or would be, about files that are the same.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn action(&mut self, _action: &ActionRecord<'_>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Nothing more is at hand for the moment: whoever reads along should see what there is.
     ///
@@ -70,6 +86,14 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
         (**self).record(record)
     }
 
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        (**self).group(group)
+    }
+
+    fn action(&mut self, action: &ActionRecord<'_>) -> io::Result<()> {
+        (**self).action(action)
+    }
+
     fn idle(&mut self) -> io::Result<()> {
         (**self).idle()
     }
@@ -87,6 +111,14 @@ impl<S: Sink> Sink for Vec<S> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         self.iter_mut().try_for_each(|sink| sink.record(record))
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        self.iter_mut().try_for_each(|sink| sink.group(group))
+    }
+
+    fn action(&mut self, action: &ActionRecord<'_>) -> io::Result<()> {
+        self.iter_mut().try_for_each(|sink| sink.action(action))
     }
 
     fn idle(&mut self) -> io::Result<()> {

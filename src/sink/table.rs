@@ -112,12 +112,13 @@ impl<W: Write> Sink for Table<W> {
             path: format!("{path}  ({note})"),
         };
         let row = match &record.outcome {
-            Outcome::Done { size, mtime_ns } => {
+            Outcome::Done { size, mtime_ns, .. } => {
                 let fixed = [size.to_string(), time(*mtime_ns)].into_iter();
                 Cells { cells: fixed.chain(record.values.iter().map(cell)).collect(), path }
             }
             Outcome::Skipped(reason) => without(format!("skipped: {}", reason.name())),
             Outcome::Failed(error) => without(format!("error: {}", error.cause.name())),
+            Outcome::Listed => return Ok(()),
             Outcome::Unread => unreachable!("an unread entry makes no record"),
         };
         if !self.widths.is_empty() {
@@ -152,7 +153,7 @@ mod tests {
         let mut sink = Table::new(&mut report);
         let column = |name, kind| Column { name, kind, unit: "" };
         sink.columns = vec![column("kind", ValueKind::Text), column("lines", ValueKind::U64)];
-        let done = |size, mtime_ns| Outcome::Done { size, mtime_ns };
+        let done = |size, mtime_ns| Outcome::Done { size, mtime_ns, identity: Default::default() };
         let rows = [
             (&b"a"[..], done(5, 0), vec![Value::Text("text/html".into()), Value::U64(1)]),
             (b"b\x1b[31m", done(1_234_567, -1), vec![Value::Null, Value::U64(99)]),
@@ -160,7 +161,7 @@ mod tests {
             (b"d", Outcome::Skipped(SkipReason::Fifo), vec![]),
         ];
         for (name, outcome, values) in rows {
-            sink.record(&Record { directory: b"", name, outcome, values: &values })
+            sink.record(&Record { number: 0, directory: b"", name, outcome, values: &values })
                 .expect("memory takes all");
         }
         sink.idle().expect("memory takes all");

@@ -9,15 +9,16 @@ use std::time::SystemTime;
 use super::Sink;
 use crate::plan::Plan;
 use crate::record::{Outcome, Record, Value};
+use crate::report::Volume;
 
 /// Sums up a run in bounded memory.
 #[derive(Debug, Default)]
 pub struct Totals {
     columns: Columns,
-    by_kind: HashMap<Kind, Group>,
-    by_extension: HashMap<Vec<u8>, Group>,
-    without_extension: Group,
-    other_extensions: Group,
+    by_kind: HashMap<Kind, Volume>,
+    by_extension: HashMap<Vec<u8>, Volume>,
+    without_extension: Volume,
+    other_extensions: Volume,
     largest: BinaryHeap<Reverse<Largest>>,
     name: Vec<u8>,
     /// Sum of `lines` and `words`, over text alone where `kind` tells it apart; zero where not asked for.
@@ -42,22 +43,6 @@ pub enum Kind {
     Media(Cow<'static, str>),
     /// Neither text nor a known magic number.
     Binary,
-}
-
-/// Files and bytes of a kind or extension.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Group {
-    /// Number of files.
-    pub files: u64,
-    /// Sum of their sizes.
-    pub bytes: u64,
-}
-
-impl Group {
-    fn add(&mut self, bytes: u64) {
-        self.files += 1;
-        self.bytes += bytes;
-    }
 }
 
 /// Sums over text.
@@ -100,12 +85,12 @@ const EXTENSION_BYTES_MAX: usize = 16;
 
 impl Totals {
     /// Kinds with their totals, most bytes first; empty where `kind` was not asked for.
-    pub fn kinds(&self) -> Vec<(Kind, Group)> {
+    pub fn kinds(&self) -> Vec<(Kind, Volume)> {
         by_bytes(self.by_kind.iter().map(|(kind, group)| (kind.clone(), *group)))
     }
 
     /// Extensions with their totals, most bytes first.
-    pub fn extensions(&self) -> Vec<(Extension, Group)> {
+    pub fn extensions(&self) -> Vec<(Extension, Volume)> {
         let named = self.by_extension.iter().map(|(name, group)| (Extension::Named(name.clone()), *group));
         let rest = [(Extension::Missing, self.without_extension), (Extension::Others, self.other_extensions)];
         by_bytes(named.chain(rest).filter(|(_, group)| group.files > 0))
@@ -132,7 +117,7 @@ impl Totals {
         if let Some(group) = self.by_extension.get_mut(&self.name) {
             group.add(size);
         } else if self.by_extension.len() < EXTENSIONS_MAX {
-            self.by_extension.insert(self.name.clone(), Group { files: 1, bytes: size });
+            self.by_extension.insert(self.name.clone(), Volume { files: 1, bytes: size });
         } else {
             self.other_extensions.add(size);
         }
@@ -167,7 +152,7 @@ impl Totals {
     }
 }
 
-fn by_bytes<K: Ord>(groups: impl Iterator<Item = (K, Group)>) -> Vec<(K, Group)> {
+fn by_bytes<K: Ord>(groups: impl Iterator<Item = (K, Volume)>) -> Vec<(K, Volume)> {
     let mut groups: Vec<_> = groups.collect();
     groups
         .sort_unstable_by(|(a, x), (b, y)| y.bytes.cmp(&x.bytes).then(y.files.cmp(&x.files)).then(a.cmp(b)));
@@ -212,8 +197,8 @@ mod tests {
     fn totals(files: &[(&str, u64)]) -> Totals {
         let mut totals = Totals::default();
         for &(name, size) in files {
-            let outcome = Outcome::Done { size, mtime_ns: 0 };
-            let record = Record { directory: b"d.d", name: name.as_bytes(), outcome, values: &[] };
+            let outcome = Outcome::Done { size, mtime_ns: 0, identity: Default::default() };
+            let record = Record { number: 0, directory: b"d.d", name: name.as_bytes(), outcome, values: &[] };
             totals.record(&record).expect("it only counts");
         }
         totals
@@ -224,7 +209,7 @@ mod tests {
         #[track_caller]
         fn check(name: &str, expected: Option<&str>) {
             let expected = expected.map_or(Extension::Missing, |name| Extension::Named(name.into()));
-            assert_eq!(totals(&[(name, 1)]).extensions(), [(expected, Group { files: 1, bytes: 1 })]);
+            assert_eq!(totals(&[(name, 1)]).extensions(), [(expected, Volume { files: 1, bytes: 1 })]);
         }
         check("a.rs", Some("rs"));
         check("a.tar.GZ", Some("gz"));
@@ -259,6 +244,6 @@ mod tests {
         let files: Vec<_> = names.iter().map(|name| (name.as_str(), 2)).collect();
         let extensions = totals(&files).extensions();
         assert_eq!(extensions.len(), EXTENSIONS_MAX + 1);
-        assert_eq!(extensions[0], (Extension::Others, Group { files: 5, bytes: 10 }));
+        assert_eq!(extensions[0], (Extension::Others, Volume { files: 5, bytes: 10 }));
     }
 }

@@ -25,8 +25,8 @@ use self::system::Opener;
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
 use crate::faults::Operation;
-use crate::plan::{Cache, Plan, Staging};
-use crate::record::{EntryRef, Event, FileRecord, Found, Outcome};
+use crate::plan::{Cache, Plan, Reads, Staging};
+use crate::record::{EntryRef, Event, Found, Outcome};
 use crate::report::Staged;
 
 /// Takes the bytes of a file; where it breaks, the rest is not wanted.
@@ -118,9 +118,11 @@ impl<'p> Stage<'p> {
         match entry.found {
             Found::Skipped(reason) => Outcome::Skipped(reason),
             Found::Failed(error) => Outcome::Failed(error),
-            Found::File | Found::FileThroughLinks => {
-                self.open_and_read(entry, event).unwrap_or_else(|outcome| outcome)
-            }
+            Found::Directory => Outcome::Listed,
+            Found::File | Found::FileThroughLinks => match self.plan.reads {
+                Reads::Nothing => self.look(entry, event).unwrap_or_else(|outcome| outcome),
+                _ => self.open_and_read(entry, event).unwrap_or_else(|outcome| outcome),
+            },
         }
     }
 
@@ -130,14 +132,22 @@ impl<'p> Stage<'p> {
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, Outcome> {
         let mut file = self.open(entry)?;
-        let (size, mtime_ns) = (file.size(), file.mtime_ns());
-        let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns };
+        let size = file.size();
+        let record = file.record(entry.directory, entry.name());
+        let part = self.plan.reads.part_of(size);
         // A size that means nothing is no reason to treat it as a large one.
-        let can_wait = size < self.plan.share_bytes || !file.handle.is_made_up();
+        let can_wait = part.is_none() && (size < self.plan.share_bytes || !file.handle.is_made_up());
         if event(Event::Open { file: &record, can_wait }).is_break() {
             return Err(Outcome::Unread);
         }
         let mut take = |bytes: &[u8]| event(Event::Block(bytes));
+        if let Some((offset, bytes)) = part {
+            let read = self.read_range(&file, offset, bytes, &mut take);
+            read.inspect_err(|_| self.forget(&file, 0, 0))?;
+            let outcome = self.close_part(&file);
+            self.tally.read.add(bytes);
+            return Ok(outcome);
+        }
         let read = if maps(&file) {
             self.range(&file, 0, size, true, &mut take).map(|()| size)
         } else {

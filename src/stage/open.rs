@@ -1,12 +1,13 @@
 //! The first and the last look at a file.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use super::Stage;
 use super::system::{Handle, Status, file_error};
 use crate::error::{Cause, FileError, Step};
 use crate::faults::Operation;
-use crate::record::{EntryRef, Found, Outcome, SkipReason};
+use crate::record::{Directory, EntryRef, Event, FileRecord, Found, Identity, Outcome, SkipReason};
 
 /// A file that is open to be read, with what it was when it was opened.
 pub(crate) struct OpenFile {
@@ -26,6 +27,17 @@ impl OpenFile {
     pub(crate) fn mtime_ns(&self) -> i128 {
         self.before.mtime_ns()
     }
+
+    /// Which file it is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.before.identity()
+    }
+
+    /// What passes are told of it.
+    pub(crate) fn record<'a>(&self, directory: &'a Directory, name: &'a [u8]) -> FileRecord<'a> {
+        let (size, mtime_ns) = (self.size(), self.mtime_ns());
+        FileRecord { directory, name, size, mtime_ns, identity: self.identity() }
+    }
 }
 
 impl Stage<'_> {
@@ -37,20 +49,38 @@ impl Stage<'_> {
         self.strike(Operation::Open).map_err(Outcome::Failed)?;
         let opened = self.opener.open(entry).map_err(|error| Outcome::Failed(file_error(error)));
         let (handle, before) = opened?;
-        if !before.is_file() {
+        self.admit(entry, &before)?;
+        let is_mapped = AtomicBool::new(self.is_to_be_mapped(&handle, &before));
+        Ok(OpenFile { handle, before, is_mapped })
+    }
+
+    /// Looks at a file without opening it.
+    pub(super) fn look(
+        &mut self,
+        entry: &EntryRef<'_>,
+        event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Outcome, Outcome> {
+        self.strike(Operation::Status).map_err(Outcome::Failed)?;
+        let status = self.opener.look(entry).map_err(|error| Outcome::Failed(file_error(error)))?;
+        self.admit(entry, &status)?;
+        let (size, mtime_ns, identity) = (status.size(), status.mtime_ns(), status.identity());
+        let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns, identity };
+        if event(Event::Open { file: &record, can_wait: false }).is_break() {
+            return Err(Outcome::Unread);
+        }
+        Ok(Outcome::Done { size, mtime_ns, identity })
+    }
+
+    /// Lets files pass that are to be read.
+    fn admit(&self, entry: &EntryRef<'_>, status: &Status) -> Result<(), Outcome> {
+        if !status.is_file() {
             // The walk saw a regular file.
-            return Err(match before.skip_reason() {
+            return Err(match status.skip_reason() {
                 Some(reason) if entry.found == Found::FileThroughLinks => Outcome::Skipped(reason),
                 _ => Outcome::Failed(changed()),
             });
         }
-        match self.skips(&before) {
-            Some(reason) => Err(Outcome::Skipped(reason)),
-            None => {
-                let is_mapped = AtomicBool::new(self.is_to_be_mapped(&handle, &before));
-                Ok(OpenFile { handle, before, is_mapped })
-            }
-        }
+        self.skips(status).map_or(Ok(()), |reason| Err(Outcome::Skipped(reason)))
     }
 
     /// A file with holes is not: touching a hole in a file system in memory fills it with a page. Neither are files that
@@ -74,10 +104,22 @@ impl Stage<'_> {
         let is_same = self.is_as_it_was(file)?;
         let is_whole = read_bytes >= file.size() || file.handle.is_made_up();
         if is_whole && is_same {
-            Ok(Outcome::Done { size: read_bytes, mtime_ns: file.mtime_ns() })
+            Ok(Outcome::Done { size: read_bytes, mtime_ns: file.mtime_ns(), identity: file.identity() })
         } else {
             Err(changed())
         }
+    }
+
+    /// The same, where only a part of the file was wanted.
+    pub(super) fn close_part(&self, file: &OpenFile) -> Outcome {
+        let done = Outcome::Done { size: file.size(), mtime_ns: file.mtime_ns(), identity: file.identity() };
+        let outcome = match self.is_as_it_was(file) {
+            Ok(true) => done,
+            Ok(false) => Outcome::Failed(changed()),
+            Err(error) => Outcome::Failed(error),
+        };
+        self.forget(file, 0, 0);
+        outcome
     }
 
     /// Whether size and times are those that a file had when it was opened.
@@ -93,10 +135,11 @@ impl Stage<'_> {
         if filter.size_min.is_some_and(|min| size < min) || filter.size_max.is_some_and(|max| size > max) {
             return Some(SkipReason::Size);
         }
-        if !self.plan.own_outputs.is_empty() && self.plan.own_outputs.contains(&status.identity()) {
-            return Some(SkipReason::OwnOutput);
+        if self.plan.own_outputs.is_empty() {
+            return None;
         }
-        None
+        let Identity { device, inode, .. } = status.identity();
+        self.plan.own_outputs.contains(&(device, inode)).then_some(SkipReason::OwnOutput)
     }
 }
 

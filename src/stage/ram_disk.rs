@@ -16,8 +16,8 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use super::{Stage, Take};
 use crate::error::{FileError, Step, caught};
 use crate::faults::{Faults, Operation};
-use crate::plan::Plan;
-use crate::record::{Batch, EntryRef, Event, FileRecord, Found, Outcome};
+use crate::plan::{Plan, Reads};
+use crate::record::{Batch, EntryRef, Event, FileRecord, Found, Identity, Outcome};
 
 /// Bytes that all workers together may put on RAM disks.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ enum Staged {
         size: u64,
         bytes: u64,
         mtime_ns: i128,
+        identity: Identity,
     },
 }
 
@@ -184,6 +185,9 @@ impl Stage<'_> {
     /// Copies the first files of a batch to the RAM disk, where there is one. Returns how many entries are ready to be
     /// read, at least one; `None` where there is no RAM disk.
     pub(crate) fn load(&mut self, batch: &Batch) -> Option<usize> {
+        if self.plan.reads != Reads::Whole {
+            return None;
+        }
         let mut disk = self.ram_disk.take()?;
         let since = Instant::now();
         disk.staged.clear();
@@ -228,6 +232,7 @@ impl Stage<'_> {
         let outcome = match entry.found {
             Found::Skipped(reason) => Some(Outcome::Skipped(reason)),
             Found::Failed(error) => Some(Outcome::Failed(error)),
+            Found::Directory => Some(Outcome::Listed),
             _ if self.control.should_stop() => Some(Outcome::Unread),
             Found::File | Found::FileThroughLinks => None,
         };
@@ -259,7 +264,9 @@ impl Stage<'_> {
         }
         let bytes = read.map_err(|stop| Unstaged::Outcome(stop.into()))?;
         match self.close(&file, bytes) {
-            Outcome::Done { mtime_ns, .. } => Ok(Staged::Loaded { offset, size, bytes, mtime_ns }),
+            Outcome::Done { mtime_ns, identity, .. } => {
+                Ok(Staged::Loaded { offset, size, bytes, mtime_ns, identity })
+            }
             outcome => Err(Unstaged::Outcome(outcome)),
         }
     }
@@ -271,12 +278,14 @@ impl Stage<'_> {
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Option<Outcome> {
         let staged = self.ram_disk.as_mut()?.staged.pop_front()?;
-        let (offset, size, bytes, mtime_ns) = match staged {
+        let (offset, size, bytes, mtime_ns, identity) = match staged {
             Staged::Elsewhere => return None,
             Staged::Outcome(outcome) => return Some(outcome),
-            Staged::Loaded { offset, size, bytes, mtime_ns } => (offset, size, bytes, mtime_ns),
+            Staged::Loaded { offset, size, bytes, mtime_ns, identity } => {
+                (offset, size, bytes, mtime_ns, identity)
+            }
         };
-        let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns };
+        let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns, identity };
         if event(Event::Open { file: &record, can_wait: false }).is_break() {
             return Some(Outcome::Unread);
         }
@@ -284,7 +293,7 @@ impl Stage<'_> {
         Some(match read {
             Ok(()) => {
                 self.tally.ram_disk.add(bytes);
-                Outcome::Done { size: bytes, mtime_ns }
+                Outcome::Done { size: bytes, mtime_ns, identity }
             }
             Err(errno) => Outcome::Failed(FileError::from_errno(Step::Stage, errno)),
         })

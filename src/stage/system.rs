@@ -2,10 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::record::{Directory, EntryRef, Found, SkipReason};
+use crate::record::{Directory, EntryRef, Found, Identity, SkipReason};
 
 pub(super) type Error = Errno;
 
@@ -30,6 +30,24 @@ pub(super) struct Status(Stat);
 impl Opener {
     pub(super) fn new() -> Opener {
         Opener { no_atime: true, user: rustix::process::geteuid().as_raw(), path: Vec::new() }
+    }
+
+    /// Looks at `entry` without opening it.
+    pub(super) fn look(&mut self, entry: &EntryRef<'_>) -> Result<Status, Error> {
+        let Directory { path, handle } = entry.directory;
+        let links =
+            if entry.found == Found::FileThroughLinks { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        let name = std::ffi::CStr::from_bytes_with_nul(entry.name_and_nul()).map_err(|_| Errno::INVAL)?;
+        let stat = match handle {
+            Some(directory) => statat(directory, name, links),
+            None if path.is_empty() => statat(CWD, name, links),
+            None => {
+                self.path.clear();
+                entry.directory.join_to(entry.name(), &mut self.path);
+                statat(CWD, self.path.as_slice(), links)
+            }
+        };
+        stat.map(Status)
     }
 
     /// Opens `entry` and looks at what was opened.
@@ -162,19 +180,20 @@ impl Status {
     }
 
     /// Time of last modification, in nanoseconds since 1970.
-    #[allow(
-        clippy::useless_conversion,
-        clippy::unnecessary_cast,
-        reason = "the types differ between systems"
-    )]
+    #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
     pub(super) fn mtime_ns(&self) -> i128 {
-        i128::from(self.0.st_mtime as i64) * 1_000_000_000 + i128::from(self.0.st_mtime_nsec as u64)
+        nanoseconds(self.0.st_mtime as i64, self.0.st_mtime_nsec as u64)
     }
 
-    /// Device and inode.
+    /// Which file it is.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the types differ between systems")]
-    pub(super) fn identity(&self) -> (u64, u64) {
-        (self.0.st_dev as u64, self.0.st_ino as u64)
+    pub(super) fn identity(&self) -> Identity {
+        Identity {
+            device: self.0.st_dev as u64,
+            inode: self.0.st_ino as u64,
+            links: self.0.st_nlink as u64,
+            ctime_ns: nanoseconds(self.0.st_ctime as i64, self.0.st_ctime_nsec as u64),
+        }
     }
 
     /// Whether size and times are those of `other`.
@@ -184,6 +203,10 @@ impl Status {
         };
         of(&self.0) == of(&other.0)
     }
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: u64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
 pub(super) fn file_error(error: Error) -> FileError {

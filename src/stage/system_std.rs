@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::record::{EntryRef, SkipReason};
+use crate::record::{EntryRef, Found, Identity, SkipReason};
 
 pub(super) use crate::error::FileError;
 
@@ -27,14 +27,25 @@ impl Opener {
     }
 
     pub(super) fn open(&mut self, entry: &EntryRef<'_>) -> Result<(Handle, Status), Error> {
-        let mut path = Vec::new();
-        entry.directory.join_to(entry.name(), &mut path);
-        // A name that is not Unicode cannot be taken apart and put together again without unsafe code here.
-        let path = String::from_utf8(path).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
-        let handle = Handle(File::open(PathBuf::from(path))?);
+        let handle = Handle(File::open(path(entry)?)?);
         let status = handle.status()?;
         Ok((handle, status))
     }
+
+    pub(super) fn look(&mut self, entry: &EntryRef<'_>) -> Result<Status, Error> {
+        let path = path(entry)?;
+        let is_followed = entry.found == Found::FileThroughLinks;
+        if is_followed { path.metadata() } else { path.symlink_metadata() }.map(Status)
+    }
+}
+
+/// The whole path of an entry. A name that is not Unicode cannot be taken apart and put together again without unsafe code
+/// here.
+fn path(entry: &EntryRef<'_>) -> Result<PathBuf, Error> {
+    let mut path = Vec::new();
+    entry.directory.join_to(entry.name(), &mut path);
+    let path = String::from_utf8(path).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+    Ok(PathBuf::from(path))
 }
 
 impl Handle {
@@ -102,8 +113,8 @@ impl Status {
         }
     }
 
-    pub(super) fn identity(&self) -> (u64, u64) {
-        (0, 0)
+    pub(super) fn identity(&self) -> Identity {
+        Identity::default()
     }
 
     pub(super) fn same_as(&self, other: &Status) -> bool {

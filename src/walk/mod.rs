@@ -21,7 +21,7 @@ use crate::record::{Directory, Found};
 /// What a walker tells whoever runs it, which answers whether to go on.
 #[derive(Debug)]
 pub(crate) enum Met<'a> {
-    /// An entry, with its size in bytes where the plan limits a batch's bytes, otherwise 0.
+    /// An entry, with its size in bytes where the plan limits a batch's bytes, otherwise 0; or a directory that is told.
     Entry { directory: &'a Directory, name: &'a [u8], found: Found, bytes: u64 },
     /// The walker is about to wait for work: nothing more comes for a while.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the portable walker waits for nobody"))]
@@ -33,6 +33,8 @@ pub(crate) enum Met<'a> {
 pub(crate) struct Tally {
     /// Directories that were listed to their end.
     pub(crate) directories: u64,
+    /// Directories that were told: they are no paths of the ledger.
+    pub(crate) told: u64,
     /// Directories that could not be listed, in whole or in part.
     pub(crate) directories_failed: u64,
     /// Entries left out by name.

@@ -96,6 +96,9 @@ impl<'p> PortableWalk<'p> {
                 if !is_entered || root_device.is_none() || device_of(entry.path()) == root_device {
                     tally.directories += u64::from(is_entered);
                     let shown = self.shown(root, entry.path());
+                    if is_entered {
+                        self.tell(&shown, tally, emit)?;
+                    }
                     ignores.push(self.filter.ignores_within(&Place::Path(entry.path()), &shown, above));
                     continue;
                 }
@@ -132,6 +135,9 @@ impl<'p> PortableWalk<'p> {
     ) -> ControlFlow<(), Option<Arc<Ignores>>> {
         if entry.path().is_dir() {
             tally.directories += u64::from(self.plan.filter.depth_max != Some(0));
+            if self.plan.filter.depth_max != Some(0) {
+                self.tell(root.shown(), tally, emit)?;
+            }
             let above = self.filter.ignores_above(root);
             let place = Place::Path(entry.path());
             return ControlFlow::Continue(self.filter.ignores_within(&place, root.shown(), above));
@@ -140,6 +146,16 @@ impl<'p> PortableWalk<'p> {
         let found = classify(entry, Found::FileThroughLinks);
         emit(Met::Entry { directory, name, found, bytes: self.bytes(entry) })?;
         ControlFlow::Continue(None)
+    }
+
+    /// A directory, which is about to be listed: where that fails, an error follows.
+    fn tell(&self, path: &[u8], tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
+        if !self.plan.tells_directories {
+            return ControlFlow::Continue(());
+        }
+        tally.told += 1;
+        let directory = &Directory::from_path(path);
+        emit(Met::Entry { directory, name: b"", found: Found::Directory, bytes: 0 })
     }
 
     fn fail(

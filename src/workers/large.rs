@@ -11,7 +11,7 @@ use super::cpu::{Passes, join};
 use crate::analyses::{PART_BYTES_MIN, Parts};
 use crate::error::{FileError, caught};
 use crate::plan::Plan;
-use crate::record::{Batch, Directory, FileRecord, Outcome, Results, Row};
+use crate::record::{Batch, Directory, FileRecord, Identity, Outcome, Results, Row};
 
 /// A few milliseconds of work: small enough that all are done at about the same time, and that who helps is soon back where
 /// other work waits. Smaller ones cost more, in passes and in windows of mappings, than they even out.
@@ -45,6 +45,7 @@ pub(crate) struct Large<F> {
     name: Vec<u8>,
     size: u64,
     mtime_ns: i128,
+    identity: Identity,
     has_leader: bool,
     state: Mutex<State>,
 }
@@ -94,7 +95,14 @@ pub(crate) struct Came {
 
 impl<F> Large<F> {
     /// Divides the only file of `batch`, which is not empty.
-    pub(crate) fn new(divided: Divided, batch: Batch, file: F, size: u64, mtime_ns: i128) -> Large<F> {
+    pub(crate) fn new(
+        divided: Divided,
+        batch: Batch,
+        file: F,
+        size: u64,
+        mtime_ns: i128,
+        identity: Identity,
+    ) -> Large<F> {
         let entry = batch.entries().next().expect("a batch of one file");
         let (directory, name) = (entry.directory.clone(), entry.name().to_vec());
         const { assert!(PART_BYTES >= PART_BYTES_MIN && PART_BYTES.is_power_of_two()) };
@@ -111,7 +119,7 @@ impl<F> Large<F> {
             waiting: BTreeMap::new(),
             failed: None,
         });
-        Large { file, directory, name, size, mtime_ns, has_leader: !divided.all, state }
+        Large { file, directory, name, size, mtime_ns, identity, has_leader: !divided.all, state }
     }
 
     /// The next part to work on, for the leader or for one of the others. Each is followed by one [`Large::put`]. Where there
@@ -176,7 +184,8 @@ impl<F> Large<F> {
 
     /// What passes are told of the file.
     pub(crate) fn record(&self) -> FileRecord<'_> {
-        FileRecord { directory: &self.directory, name: &self.name, size: self.size, mtime_ns: self.mtime_ns }
+        let Large { directory, name, size, mtime_ns, identity, .. } = self;
+        FileRecord { directory, name, size: *size, mtime_ns: *mtime_ns, identity: *identity }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -241,11 +250,11 @@ mod tests {
     fn large(has_leader: bool, size: u64) -> Large<()> {
         let mut batch = Batch::default();
         batch.push(&Directory::from_path(b""), b"file", Found::File);
-        Large::new(Divided { any: true, all: !has_leader }, batch, (), size, 0)
+        Large::new(Divided { any: true, all: !has_leader }, batch, (), size, 0, Identity::default())
     }
 
     fn put(large: &Large<()>, part: &Part, came: Result<Came, Outcome>) -> Option<Outcome> {
-        let done = Outcome::Done { size: 0, mtime_ns: 0 };
+        let done = Outcome::Done { size: 0, mtime_ns: 0, identity: Identity::default() };
         let results = large.put(part, came, || done, |_, _| Row::default())?;
         let outcome = results.records().next().map(|record| record.outcome);
         Some(outcome.unwrap_or(Outcome::Unread))

@@ -22,7 +22,7 @@ use crate::analyses::{Analysis, Pass};
 use crate::bench::BenchError;
 use crate::control::Control;
 use crate::error::Error;
-use crate::record::{Directory, FileRecord, Row};
+use crate::record::{Directory, FileRecord, Identity, Row};
 
 /// Runs the floor once over the tree below `root`.
 ///
@@ -250,7 +250,13 @@ impl Thread<'_> {
         let Thread { buffer, passes, row, .. } = self;
         if !passes.is_empty() {
             let nowhere = Directory::from_path(b"");
-            let record = FileRecord { directory: &nowhere, name: name.to_bytes(), size, mtime_ns: 0 };
+            let record = FileRecord {
+                directory: &nowhere,
+                name: name.to_bytes(),
+                size,
+                mtime_ns: 0,
+                identity: Identity::default(),
+            };
             passes.iter_mut().for_each(|pass| pass.begin(&record, 0));
         }
         let mut total = 0;

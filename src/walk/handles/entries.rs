@@ -107,6 +107,12 @@ impl Walker<'_, '_, '_> {
         (self.emit)(Met::Entry { directory, name, found: Found::Skipped(reason), bytes: 0 })
     }
 
+    /// A directory that was listed to its end.
+    pub(super) fn tell(&mut self, directory: &Directory) -> ControlFlow<()> {
+        self.tally.told += 1;
+        (self.emit)(Met::Entry { directory, name: b"", found: Found::Directory, bytes: 0 })
+    }
+
     fn fail_entry(
         &mut self,
         directory: &Directory,

@@ -297,6 +297,9 @@ impl<'p> Walker<'_, 'p, '_> {
         }
         self.entries = entries;
         self.tally.directories += u64::from(complete);
+        if complete && self.walk.plan.tells_directories {
+            self.tell(&directory)?;
+        }
         self.last = Some((directory.clone(), context.depth));
         let child_share = context.share / (subdirectories + 1);
         self.walk.control.add_explored(context.share - child_share * subdirectories);
