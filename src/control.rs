@@ -48,9 +48,10 @@ impl Control {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// A run begins: what became of the last one's sink is forgotten.
+    /// A run begins: what became of the last one's sink, and how far its walk was, is forgotten.
     pub(crate) fn take_up(&self) {
         self.abandoned.store(false, Ordering::Relaxed);
+        self.explored.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn abandon(&self) {

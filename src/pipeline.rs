@@ -2,6 +2,7 @@
 
 mod work;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -22,6 +23,7 @@ use crate::reorder::{self, Intake, Reorder};
 use crate::report::{Ledger, Move, Report, Staged, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
 use crate::stage::{self, Budget};
+use crate::walk::again::Again;
 use crate::walk::roots::{self, Resolved};
 use crate::walk::{Met, Tally, Walk};
 use crate::workers::large::Divided;
@@ -44,13 +46,49 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     plan.check()?;
     let mut notes = Vec::new();
     let Resolved { roots, apart } = roots::resolve(plan, &mut notes)?;
-    let mut plan = Plan { roots, ..plan.clone() };
+    let plan = Plan { roots, ..plan.clone() };
+    run_over(Over::Tree { apart }, plan, notes, sink, control)
+}
+
+/// The same over files that an earlier run of a plan with the same roots has met: they have the numbers by which they are
+/// known ([`crate::record::Record::number`]).
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_again(
+    plan: &Plan,
+    again: &Again<'_>,
+    sink: &mut dyn Sink,
+    control: &Control,
+) -> Result<Report, Error> {
+    // One walker meets them in their order.
+    let plan = Plan { walkers: 1, ..plan.clone() };
+    plan.check()?;
+    run_over(Over::Known(again), plan, Vec::new(), sink, control)
+}
+
+/// What a run goes over.
+enum Over<'a> {
+    Tree { apart: HashSet<Vec<u8>> },
+    Known(&'a Again<'a>),
+}
+
+fn run_over(
+    over: Over<'_>,
+    mut plan: Plan,
+    mut notes: Vec<String>,
+    sink: &mut dyn Sink,
+    control: &Control,
+) -> Result<Report, Error> {
     plan.fit_memory(&mut notes)?;
     stage::prepare(&mut plan, &mut notes)?;
     let plan = &plan;
     let handles = plan.handles()?;
     note_fewer_workers(plan, &handles, &mut notes);
-    let walk = Walk::new(plan, apart, &handles, control)?;
+    let walk = match over {
+        Over::Tree { apart } => Walk::new(plan, apart, &handles, control)?,
+        Over::Known(again) => Walk::again(plan, again, control),
+    };
 
     control.take_up();
     let started = SystemTime::now();
@@ -83,6 +121,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
         workers,
         moves,
         peak_memory_bytes: peak_memory_bytes(),
+        duplicates: None,
         notes,
         cancelled: control.is_cancelled(),
     };

@@ -335,6 +335,11 @@ impl Digest {
         &self.bytes[..usize::from(self.length)]
     }
 
+    /// The same with zeros up to 32 bytes.
+    pub(crate) fn as_array(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
     /// Lower-case hex, written into `buffer`.
     pub fn hex<'a>(&self, buffer: &'a mut [u8; 64]) -> &'a str {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::error::Cause;
+use crate::error::{Cause, FileError};
 use crate::latencies::Latencies;
 use crate::record::{Outcome, SkipReason};
 
@@ -33,6 +33,13 @@ impl Ledger {
             Outcome::Failed(error) => self.failed[error.cause as usize] += 1,
             Outcome::Unread | Outcome::Listed => {}
         }
+    }
+
+    /// A file that was counted as done has failed later.
+    pub(crate) fn fail(&mut self, size: u64, error: &FileError) {
+        self.done -= 1;
+        self.bytes -= size;
+        self.failed[error.cause as usize] += 1;
     }
 
     /// Paths that were not read, by reason; those that do not occur are left out.
@@ -82,6 +89,19 @@ pub struct StepTimes {
     pub workers_waited: Duration,
 }
 
+impl StepTimes {
+    /// The times of two runs together.
+    pub(crate) fn sum(self, other: StepTimes) -> StepTimes {
+        StepTimes {
+            walk: self.walk + other.walk,
+            stage: self.stage + other.stage,
+            analyse: self.analyse + other.analyse,
+            sink: self.sink + other.sink,
+            workers_waited: self.workers_waited + other.workers_waited,
+        }
+    }
+}
+
 /// How the bytes of files were reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Staged {
@@ -113,12 +133,17 @@ impl Volume {
         self.bytes += bytes;
     }
 
-    fn sum(self, other: Volume) -> Volume {
+    pub(crate) fn sum(self, other: Volume) -> Volume {
         Volume { files: self.files + other.files, bytes: self.bytes + other.bytes }
     }
 }
 
 impl Staged {
+    /// Bytes that were read, however.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.read.bytes + self.mmap.bytes + self.ram_disk.bytes
+    }
+
     /// What two workers did together.
     pub(crate) fn sum(self, other: Staged) -> Staged {
         Staged {
@@ -161,6 +186,8 @@ pub struct Report {
     pub moves: Vec<Move>,
     /// The most memory the process has held, in bytes, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+    /// What a search for duplicates came to.
+    pub duplicates: Option<Duplicates>,
     /// What was done otherwise than asked for, and why.
     pub notes: Vec<String>,
     /// Whether it was cancelled.
@@ -192,6 +219,57 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.ledger.failed_total() == 0 && self.ledger.unread == 0 && !self.cancelled
     }
+}
+
+/// What a search for duplicates came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Duplicates {
+    /// Groups of files of the same content.
+    pub groups: u64,
+    /// Files in them beyond one a group, or beyond those that are to stay as they are: hard links to one file count as one.
+    pub redundant_files: u64,
+    /// Groups of directories that are the same all the way down.
+    pub directory_groups: u64,
+    /// Pairs of directories that have much in common.
+    pub similar_pairs: u64,
+    /// Bytes that would be free if there were one copy alone, of files and of directories.
+    pub reclaimable_bytes: u64,
+    /// Bytes of all files that were searched.
+    pub searched_bytes: u64,
+    /// Bytes that were read of them, in all rounds: so little told them apart.
+    pub read_bytes: u64,
+    /// What was read, in order.
+    pub rounds: Vec<Round>,
+    /// What was done about them, or would be.
+    pub actions: Actions,
+}
+
+/// A round of a search for duplicates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Round {
+    /// What it read: nothing (`look`), the starts of files (`sample`, `head`), their ends (`tail`), or all (`content`).
+    pub name: &'static str,
+    /// Files that it looked at.
+    pub files: u64,
+    /// Bytes that it read.
+    pub bytes: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Actions by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Actions {
+    /// Names that would be acted on.
+    pub planned: u64,
+    /// Names that were.
+    pub done: u64,
+    /// Names that were as they should be already.
+    pub already: u64,
+    /// Names that were left as they are.
+    pub refused: u64,
+    /// Bytes of the files behind names that were acted on, or would be.
+    pub bytes: u64,
 }
 
 /// A change of the number of workers.

@@ -275,6 +275,7 @@ mod tests {
             workers: 1,
             moves: Vec::new(),
             peak_memory_bytes: None,
+            duplicates: None,
             notes: Vec::new(),
             cancelled: false,
         }

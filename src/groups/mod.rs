@@ -2,5 +2,7 @@
 //! was read, and opens nothing.
 
 mod catalog;
+mod exact;
 
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
+pub use self::exact::{Candidate, Candidates, FileGroup, Links, Name, Wanted, groups};

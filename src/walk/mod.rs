@@ -1,7 +1,8 @@
-//! Who is in the tree: lists directories and says of each entry what it is. Opens no file.
+//! Who is in the tree: lists directories and says of each entry what it is, or meets known files again. Opens no file.
 //!
 //! The way in is [`Walk`]: made once, then run by each walker thread until the tree is exhausted.
 
+pub(crate) mod again;
 mod filter;
 #[cfg(target_os = "linux")]
 mod handles;
@@ -48,6 +49,7 @@ pub(crate) enum Walk<'p> {
     #[cfg(target_os = "linux")]
     Handles(handles::HandleWalk<'p>),
     Portable(portable::PortableWalk<'p>),
+    Again(again::AgainWalk<'p>),
 }
 
 impl<'p> Walk<'p> {
@@ -71,12 +73,18 @@ impl<'p> Walk<'p> {
         })
     }
 
+    /// A walk over files that are known, by one walker.
+    pub(crate) fn again(plan: &'p Plan, again: &'p again::Again<'p>, control: &'p Control) -> Walk<'p> {
+        Walk::Again(again::AgainWalk::new(plan, again, control))
+    }
+
     /// The body of one walker thread. Returns when the tree is exhausted or `emit` breaks.
     pub(crate) fn run(&self, emit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>) -> Tally {
         match self {
             #[cfg(target_os = "linux")]
             Walk::Handles(walk) => walk.run(emit),
             Walk::Portable(walk) => walk.run(emit),
+            Walk::Again(walk) => walk.run(emit),
         }
     }
 }

@@ -1,0 +1,142 @@
+//! Which files of a tree are the same: [`find`] runs the pipeline in rounds, each of which reads something of the files
+//! that may still be the same as others.
+//!
+//! ```text
+//! look: sizes and inodes ──▶ head: their first bytes ──▶ tail: their last ──▶ content: BLAKE3 of all ──▶ groups
+//! ```
+//!
+//! What has a size, a head or a tail of its own is like no other file, and is not read any further. Small files are read
+//! whole in the round of the heads; a sample says whether so many of them are the same that their BLAKE3 is taken at once.
+//!
+//! ```
+//! use filemill::control::Control;
+//! use filemill::duplicates::{Search, find};
+//! use filemill::plan::Plan;
+//! use filemill::sink::Jsonl;
+//!
+//! let search = Search::new(Plan::new(["src", "tests"]));
+//! let found = find(&search, &mut Jsonl::new(Vec::new()), &Control::new())?;
+//! for group in &found.groups {
+//!     for name in &group.names {
+//!         println!("{} {}", group.size, String::from_utf8_lossy(&found.catalog.path(name.file)));
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod met;
+mod references;
+mod rounds;
+mod tell;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use self::met::Met;
+use self::rounds::Rounds;
+use crate::control::Control;
+use crate::error::Error;
+use crate::groups::{Candidates, Catalog, FileGroup, Wanted, groups};
+use crate::pipeline;
+use crate::plan::{Filter, Plan, Reads};
+use crate::report::{Duplicates, Report, Round, peak_memory_bytes};
+use crate::sink::Sink;
+
+/// What to search for. [`Search::new`] has the measured defaults.
+#[derive(Clone)]
+pub struct Search {
+    /// Where, which files, and with what of the machine. Its analyses are not used.
+    pub plan: Plan,
+    /// Directories inside the roots that are to stay as they are: only what is also found in one of them counts.
+    pub references: Vec<PathBuf>,
+    /// Whether only what is found below several roots counts.
+    pub is_across: bool,
+    /// How much of each file the first rounds read.
+    pub rounds: Sizes,
+}
+
+/// How much is read of files before all of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of every file that has the size of another, in bytes. A file that is no larger is read whole.
+    pub head_bytes: u64,
+    /// Of large files with the size and the head of another, from their end, in bytes.
+    pub tail_bytes: u64,
+    /// What a large file is, in bytes.
+    pub tail_size_min: u64,
+    /// With at least so many files that may be the same as others, a sample of them is read first.
+    pub sample_files_min: usize,
+    /// Where at least so many of a hundred files of the sample are the same as others, the others are hashed with BLAKE3
+    /// as they are read the first time.
+    pub at_once_percent_min: u32,
+}
+
+impl Search {
+    /// A search in the tree of `plan`.
+    pub fn new(plan: Plan) -> Search {
+        Search {
+            plan,
+            references: Vec::new(),
+            is_across: false,
+            rounds: Sizes {
+                // ops/duplicates.md.
+                head_bytes: 16 << 10,
+                tail_bytes: 16 << 10,
+                tail_size_min: 1 << 20,
+                sample_files_min: 4096,
+                at_once_percent_min: 35,
+            },
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Every file that was looked at.
+    pub catalog: Catalog,
+    /// Files of the same content, largest gain first.
+    pub groups: Vec<FileGroup>,
+    /// What was done.
+    pub report: Report,
+}
+
+/// Searches, and tells `sink` of what could not be read, of files whose digest was taken, and of every group, on this
+/// thread.
+///
+/// # Errors
+/// As [`crate::run`]; and [`Error::Plan`] when a reference lies outside the roots.
+pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<Found, Error> {
+    let clock = Instant::now();
+    let references = references::resolve(search)?;
+    let filter = &search.plan.filter;
+    let wanted = Wanted {
+        size_min: filter.size_min.unwrap_or(1),
+        size_max: filter.size_max,
+        is_across: search.is_across,
+        references,
+    };
+    let mut met = Met::new(sink);
+    let plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, ..search.plan.clone() };
+    let mut report = pipeline::run_with(&plan, &mut met, control)?;
+    let Met { catalog, roots, .. } = met;
+    let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
+    report.duplicates =
+        Some(Duplicates { searched_bytes: report.ledger.bytes, rounds: vec![look], ..Duplicates::default() });
+
+    let filter = Filter { follow: plan.filter.follow, ..Filter::default() };
+    let plan = Plan { roots, filter, ..plan };
+    let (candidates, links) = Candidates::by_size(&catalog, &wanted);
+    let mut rounds = Rounds { search, plan, wanted: &wanted, catalog: &catalog, sink, control, report };
+    let same = rounds.divide(candidates)?;
+    let Rounds { sink, mut report, .. } = rounds;
+    let groups = if control.is_cancelled() { Vec::new() } else { groups(&catalog, &wanted, &links, &same) };
+    tell::groups(&catalog, &groups, sink, &mut report)?;
+
+    report.cancelled = control.is_cancelled();
+    report.elapsed = clock.elapsed();
+    report.peak_memory_bytes = peak_memory_bytes();
+    assert!(report.ledger.adds_up(), "paths were lost between the walk and the report: {:?}", report.ledger);
+    sink.end(&report).map_err(Error::Sink)?;
+    Ok(Found { catalog, groups, report })
+}

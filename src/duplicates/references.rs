@@ -1,0 +1,47 @@
+//! References: directories inside the roots, found by where they really lie, known by how they are shown.
+
+use std::path::Path;
+
+use super::Search;
+use crate::error::Error;
+use crate::record::join_path;
+
+/// The paths under which the walk shows the references of a search.
+///
+/// # Errors
+/// [`Error::Root`] when one is not there, [`Error::Plan`] when one is no directory or lies in no root.
+pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
+    if search.references.is_empty() {
+        return Ok(Vec::new());
+    }
+    let roots: Vec<_> = search
+        .plan
+        .roots
+        .iter()
+        .filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)))
+        .collect();
+    let mut shown = Vec::new();
+    for reference in &search.references {
+        let real = std::fs::canonicalize(reference)
+            .map_err(|source| Error::Root { path: reference.display().to_string(), source })?;
+        if !real.is_dir() {
+            return Err(refuse(reference, "a reference must be a directory"));
+        }
+        let before = shown.len();
+        // Of roots inside each other one is left out: whichever it is, the others have the path that is shown.
+        for (root, real_root) in &roots {
+            let Ok(inside) = real.strip_prefix(real_root) else { continue };
+            let mut path = Vec::new();
+            join_path(root, inside.as_os_str().as_encoded_bytes(), &mut path);
+            shown.push(path);
+        }
+        if shown.len() == before {
+            return Err(refuse(reference, "the reference lies in none of the paths that are searched"));
+        }
+    }
+    Ok(shown)
+}
+
+fn refuse(reference: &Path, why: &str) -> Error {
+    Error::Plan(format!("{}: {why}", reference.display()))
+}
