@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod manual;
 mod outputs;
+mod plans;
 mod progress;
 mod scan;
 mod settings;
@@ -24,7 +25,7 @@ use filemill::bench::BenchError;
 use filemill::error::Error;
 use filemill::sink::printable;
 
-use self::flags::{Command, Flags};
+use self::flags::{Command, Flags, Messages};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,17 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit,
         Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Done),
         Command::Man { directory } => manual::write(&directory).map(|()| Exit::Done),
     }
+}
+
+/// What every run begins with: limits of the system, where settings came from, colours.
+fn begin(messages: &Messages, sources: &[String]) {
+    limits::spare_address_space();
+    if messages.verbose {
+        sources.iter().for_each(|source| complain(&format!("settings from {source}")));
+    } else {
+        quiet_worker_panics();
+    }
+    plans::set_colors(messages.color);
 }
 
 /// The words that name a command, as far as they do.

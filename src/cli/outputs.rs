@@ -5,38 +5,41 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::ValueEnum;
+use filemill::control::Control;
 use filemill::faults::{Faults, Operation};
 use filemill::plan::Plan;
 use filemill::record::Record;
 use filemill::report::Report;
-use filemill::sink::{Csv, Jsonl, Manifest, Paths, Refuse, ReportFile, Sink, Table, Tool, printable};
+use filemill::sink::{Refuse, ReportFile, Sink, printable};
 
-use super::flags::{Format, ScanFlags};
-use super::progress::Progress;
-use super::summary::Summary;
-use super::{Failure, complain};
+use super::{Exit, Failure, complain, signals};
 
-/// The reports of one run.
-pub(crate) struct Outputs {
+/// The reports of one run, each in one of the formats `F`.
+pub(crate) struct Outputs<F> {
     /// What goes to standard output.
-    printed: Format,
-    files: Vec<(Format, PathBuf)>,
+    printed: F,
+    files: Vec<(F, PathBuf)>,
     open: Vec<ReportFile>,
-    is_nul_separated: bool,
     refusals_shown: bool,
     /// Paths that some format could not express.
     refused: Cell<u64>,
 }
 
-impl Outputs {
-    /// What was asked for. Opens nothing.
-    pub(crate) fn new(flags: &ScanFlags) -> Result<Outputs, Failure> {
-        let mut printed = flags.format;
-        let mut files: Vec<(Format, PathBuf)> = Vec::new();
-        for typed in &flags.out {
+impl<F: ValueEnum + Copy> Outputs<F> {
+    /// What was asked for: `typed` and `out`, or else `default`. Opens nothing.
+    pub(crate) fn new(
+        typed: Option<F>,
+        out: &[OsString],
+        default: F,
+        refusals_shown: bool,
+    ) -> Result<Outputs<F>, Failure> {
+        let mut printed = typed;
+        let mut files: Vec<(F, PathBuf)> = Vec::new();
+        for typed in out {
             let (format, place) = parse(typed)?;
             if place == OsStr::new("-") {
                 if printed.replace(format).is_some() {
@@ -45,7 +48,7 @@ impl Outputs {
                 continue;
             }
             let place = PathBuf::from(place);
-            let is_taken = |(_, other): &(Format, PathBuf)| {
+            let is_taken = |(_, other): &(F, PathBuf)| {
                 *other == place || *other == partial_of(&place) || partial_of(other) == place
             };
             if files.iter().any(is_taken) {
@@ -53,43 +56,18 @@ impl Outputs {
             }
             files.push((format, place));
         }
-        let outputs = Outputs {
-            printed: printed.unwrap_or(Format::Summary),
-            files,
-            open: Vec::new(),
-            is_nul_separated: flags.null,
-            refusals_shown: !flags.quiet,
-            refused: Cell::new(0),
-        };
-        if flags.null && !outputs.formats().any(|format| format == Format::Paths) {
-            return Err(Failure::Usage("--null is for the format paths alone".to_owned()));
-        }
-        Ok(outputs)
+        let printed = printed.unwrap_or(default);
+        Ok(Outputs { printed, files, open: Vec::new(), refusals_shown, refused: Cell::new(0) })
     }
 
-    fn formats(&self) -> impl Iterator<Item = Format> {
+    /// The formats, that of standard output first.
+    pub(crate) fn formats(&self) -> impl Iterator<Item = F> {
         std::iter::once(self.printed).chain(self.files.iter().map(|(format, _)| *format))
     }
 
-    /// The analyses to run where none were chosen: `light`, where a report shows it.
-    pub(crate) fn default_analyses(&self) -> &'static str {
-        let shows_rows = |format| !matches!(format, Format::Paths | Format::B3sum | Format::Sha256sum);
-        if self.formats().any(shows_rows) { "light" } else { "none" }
-    }
-
-    /// The analyses that the formats cannot do without.
-    pub(crate) fn needed_analyses(&self) -> impl Iterator<Item = &'static str> {
-        self.formats().filter_map(|format| tool(format).map(Tool::analysis))
-    }
-
-    /// Whether the printed report has a row for each path, and with it for what could not be read.
-    pub(crate) fn prints_rows(&self) -> bool {
-        matches!(self.printed, Format::Jsonl | Format::Csv | Format::CsvRaw | Format::Table)
-    }
-
-    /// Whether the printed report is written while the run goes on.
-    pub(crate) fn scrolls_by(&self) -> bool {
-        self.printed != Format::Summary
+    /// The format of what goes to standard output.
+    pub(crate) fn printed(&self) -> F {
+        self.printed
     }
 
     /// Creates the files.
@@ -117,48 +95,30 @@ impl Outputs {
         Vec::new()
     }
 
-    /// A sink for each report.
+    /// A sink for each report, which `make` makes of its format, of what it is written to, and of whether that is standard
+    /// output. A report that is written `at_end`, when all is done, does not need its reader before.
     pub(crate) fn sinks<'o>(
         &'o self,
         faults: &Faults,
-        progress: &'o Progress,
+        at_end: bool,
+        make: impl Fn(F, Box<dyn Write + 'o>, bool) -> Box<dyn Sink + 'o>,
     ) -> Result<Vec<Box<dyn Sink + 'o>>, Failure> {
-        let sink = self.sink(self.printed, Stdout::new(faults)?, true, progress);
+        let sink = make(self.printed, Box::new(Stdout::new(faults)?), true);
         let mut sinks: Vec<Box<dyn Sink + 'o>> = Vec::new();
-        // A summary comes at the end, when all is done.
-        let is_alone = self.files.is_empty() && self.printed != Format::Summary;
+        let is_alone = self.files.is_empty() && !at_end;
         for ((format, name), file) in self.files.iter().zip(&self.open) {
-            sinks.push(Box::new(Named { sink: self.sink(*format, file, false, progress), name }));
+            sinks.push(Box::new(Named { sink: make(*format, Box::new(file), false), name }));
         }
         sinks.push(Box::new(Printed { sink, is_alone, is_closed: false }));
         Ok(sinks)
     }
 
-    fn sink<'o>(
-        &'o self,
-        format: Format,
-        writer: impl Write + 'o,
-        is_printed: bool,
-        progress: &'o Progress,
-    ) -> Box<dyn Sink + 'o> {
-        match format {
-            Format::Summary => Box::new(Summary::new(writer, is_printed, progress)),
-            Format::Jsonl => Box::new(Jsonl::new(writer)),
-            Format::Csv => Box::new(Csv::new(writer)),
-            Format::CsvRaw => Box::new(Csv::unguarded(writer)),
-            Format::Table => Box::new(Table::new(writer)),
-            Format::Paths if self.is_nul_separated => Box::new(Paths::nul_separated(writer)),
-            Format::Paths => Box::new(Paths::lines(writer, self.refuse(format))),
-            Format::B3sum => Box::new(Manifest::new(writer, Tool::B3sum, self.refuse(format))),
-            Format::Sha256sum => Box::new(Manifest::new(writer, Tool::Sha256sum, self.refuse(format))),
-        }
-    }
-
-    fn refuse(&self, format: Format) -> Refuse<'_> {
+    /// Tells of paths that a format cannot express.
+    pub(crate) fn refuse(&self, format: F) -> Refuse<'_> {
         Box::new(move |path, why| {
             self.refused.set(self.refused.get() + 1);
             if self.refusals_shown {
-                let (path, format) = (printable(path), format.name());
+                let (path, format) = (printable(path), name_of(format));
                 complain(&format!("{path}: left out of the report {format}: it has {why}"));
             }
         })
@@ -177,10 +137,37 @@ impl Outputs {
         Ok(())
     }
 
+    /// Does `work` until it is done, or a signal cancels it. Names the reports that are not complete then.
+    pub(crate) fn until_signalled(
+        mut self,
+        work: impl FnOnce(&mut Outputs<F>, &Control) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
+        let control = Arc::new(Control::new());
+        let received = signals::watch(control.clone(), self.partials())
+            .map_err(|error| Failure::Report(format!("cannot watch for signals: {error}")))?;
+        let done = work(&mut self, &control);
+        if received.exit_code().is_some() || done.is_err() {
+            tell_of_partials(&self.partials());
+        }
+        match (received.exit_code(), done) {
+            (Some(code), Err(failure)) if !failure.is_broken_pipe() => {
+                complain(&failure);
+                Ok(Exit::Interrupted(code))
+            }
+            (Some(code), _) => Ok(Exit::Interrupted(code)),
+            (None, done) => done,
+        }
+    }
+
     /// Where reports lie that are not complete.
     pub(crate) fn partials(&self) -> Vec<PathBuf> {
         self.open.iter().filter_map(ReportFile::partial).map(Path::to_path_buf).collect()
     }
+}
+
+/// The word that selects a format.
+pub(crate) fn name_of(format: impl ValueEnum) -> String {
+    format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// Where a report lies until it is complete, as [`ReportFile`] has it.
@@ -229,22 +216,14 @@ pub(crate) fn tell_of_partials(partials: &[PathBuf]) {
     }
 }
 
-fn tool(format: Format) -> Option<Tool> {
-    match format {
-        Format::B3sum => Some(Tool::B3sum),
-        Format::Sha256sum => Some(Tool::Sha256sum),
-        _ => None,
-    }
-}
-
 pub(super) fn cannot_write(name: &Path, error: &io::Error) -> Failure {
     Failure::Report(format!("cannot write the report {}: {error}", name.display()))
 }
 
 /// Takes `FORMAT=FILE` apart.
-fn parse(typed: &OsString) -> Result<(Format, &OsStr), Failure> {
-    let known = || Format::value_variants().iter().map(|format| format.name()).collect::<Vec<_>>();
-    split(typed, |name| Format::from_str(name, false).ok(), known)
+fn parse<F: ValueEnum + Copy>(typed: &OsString) -> Result<(F, &OsStr), Failure> {
+    let known = || F::value_variants().iter().map(|format| name_of(*format)).collect::<Vec<_>>();
+    split(typed, |name| F::from_str(name, false).ok(), known)
 }
 
 /// The format and the file of what was typed as FORMAT=FILE.

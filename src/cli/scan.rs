@@ -1,67 +1,50 @@
 //! `filemill scan`: makes the plan, runs it into the sink that was asked for, says what could not be read.
 
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::io::{self, IsTerminal, Write};
 
 use filemill::control::Control;
-use filemill::error::Step;
-use filemill::plan::{Cache, Filter, Plan, Root, Sort, Staging, Workers};
-use filemill::record::{Outcome, Record};
-use filemill::report::Report;
-use filemill::sink::{Sink, printable};
+use filemill::plan::{Plan, Sort};
+use filemill::sink::{Csv, Jsonl, Manifest, Paths, Sink, Table, Tool};
 
-use super::flags::{CacheUse, ScanFlags, SortBy, Stage, When};
-use super::outputs::{Outputs, tell_of_partials};
+use super::flags::{Format, ScanFlags, SortBy};
+use super::outputs::Outputs;
+use super::plans::{self, WithErrors};
 use super::progress::Progress;
-use super::{Exit, Failure, complain, limits, lists, quiet_worker_panics, signals};
+use super::summary::Summary;
+use super::{Exit, Failure, begin, complain};
 
 /// Runs the command; `sources` are where settings came from that were not typed.
 pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure> {
-    limits::spare_address_space();
-    if flags.verbose {
-        sources.iter().for_each(|source| complain(&format!("settings from {source}")));
-    } else {
-        quiet_worker_panics();
+    begin(&flags.messages, sources);
+    let mut outputs = Outputs::new(flags.format, &flags.out, Format::Summary, !flags.messages.quiet)?;
+    if flags.null && !outputs.formats().any(|format| format == Format::Paths) {
+        return Err(Failure::Usage("--null is for the format paths alone".to_owned()));
     }
-    let mut outputs = Outputs::new(flags)?;
     let mut plan = plan(flags, &outputs)?;
-    limits::fit_address_space(&mut plan, |note| {
-        if !flags.quiet {
-            complain(&note);
-        }
-    })?;
-    set_colors(flags.color);
-    #[cfg(feature = "faults")]
-    set_faults(&mut plan)?;
+    plans::fit(&mut plan, &flags.messages)?;
     outputs.open(&plan.faults)?;
     plan.own_outputs = outputs.own_files();
-
-    let control = Arc::new(Control::new());
-    let received = signals::watch(control.clone(), outputs.partials())
-        .map_err(|error| Failure::Report(format!("cannot watch for signals: {error}")))?;
-    let done = scan(flags, &plan, &mut outputs, &control);
-    if received.exit_code().is_some() || done.is_err() {
-        tell_of_partials(&outputs.partials());
-    }
-    match (received.exit_code(), done) {
-        (Some(code), Err(failure)) if !failure.is_broken_pipe() => {
-            complain(&failure);
-            Ok(Exit::Interrupted(code))
-        }
-        (Some(code), _) => Ok(Exit::Interrupted(code)),
-        (None, done) => done,
-    }
+    outputs.until_signalled(|outputs, control| scan(flags, &plan, outputs, control))
 }
 
-fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control) -> Result<Exit, Failure> {
+fn scan(
+    flags: &ScanFlags,
+    plan: &Plan,
+    outputs: &mut Outputs<Format>,
+    control: &Control,
+) -> Result<Exit, Failure> {
+    let messages = &flags.messages;
+    let printed = outputs.printed();
     // Records that scroll by on the same terminal are progress enough.
-    let scrolls_by = outputs.scrolls_by() && io::stdout().is_terminal();
-    let is_watched = io::stderr().is_terminal() && !flags.no_progress && !flags.quiet && !scrolls_by;
+    let scrolls_by = printed != Format::Summary && io::stdout().is_terminal();
+    let is_watched = io::stderr().is_terminal() && !messages.no_progress && !messages.quiet && !scrolls_by;
     let progress = Progress::new(is_watched);
-    let errors_shown = flags.verbose || (!outputs.prints_rows() && !flags.quiet);
+    let prints_rows = matches!(printed, Format::Jsonl | Format::Csv | Format::CsvRaw | Format::Table);
+    let errors_shown = messages.verbose || (!prints_rows && !messages.quiet);
 
-    let sinks = outputs.sinks(&plan.faults, &progress)?;
+    let sinks = outputs.sinks(&plan.faults, printed == Format::Summary, |format, writer, is_printed| {
+        sink(outputs, format, flags.null, writer, is_printed, &progress)
+    })?;
     let mut sink = WithErrors { sinks, progress: &progress, errors_shown };
     let report = progress.during(control, || filemill::run_with(plan, &mut sink, control))?;
     drop(sink);
@@ -69,17 +52,7 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
     if !report.cancelled {
         outputs.complete()?;
     }
-    if !flags.quiet {
-        report.notes.iter().for_each(|note| complain(note));
-        let count = |number: u64, what: &str| {
-            let paths = if number == 1 { "path" } else { "paths" };
-            if number > 0 {
-                complain(&format!("{number} {paths} could not be {what}"));
-            }
-        };
-        count(report.ledger.failed_total(), "read");
-        count(outputs.refused(), "expressed in a report");
-    }
+    plans::tell(&report, outputs.refused(), messages);
     // Half a run says nothing about the whole.
     let failed = if report.cancelled { Vec::new() } else { flags.gates.failed(&report) };
     // In quiet too: without them nobody would know what the exit code is about.
@@ -92,107 +65,26 @@ fn scan(flags: &ScanFlags, plan: &Plan, outputs: &mut Outputs, control: &Control
     })
 }
 
-/// What a test wants to go wrong.
-#[cfg(feature = "faults")]
-pub(super) fn set_faults(plan: &mut Plan) -> Result<(), Failure> {
-    if let Ok(fault) = std::env::var("FILEMILL_FAULT") {
-        let faults = filemill::faults::Faults::parse(&fault);
-        plan.faults =
-            faults.ok_or_else(|| Failure::Usage(format!("FILEMILL_FAULT: {fault:?} is no fault")))?;
-    }
-    Ok(())
-}
-
 /// What the flags mean.
-fn plan(flags: &ScanFlags, outputs: &Outputs) -> Result<Plan, Failure> {
-    limits::raise_handle_limit();
-    let mut plan = Plan::new(roots(flags)?);
+fn plan(flags: &ScanFlags, outputs: &Outputs<Format>) -> Result<Plan, Failure> {
+    let mut plan = plans::plan(&flags.input, &flags.machine, &flags.messages)?;
     let analyses = analyses(flags, outputs);
     plan.analyses =
         filemill::analyses::parse(&analyses).map_err(|error| Failure::Usage(error.to_string()))?;
-    plan.workers = flags.workers;
-    if let Workers::Number(workers) = flags.workers {
-        plan.queue_batches_max = 2 * workers;
-    }
-    if let Some(files) = flags.batch_files {
-        plan.batch_files_max = files as usize;
-    }
-    plan.batch_bytes_max = flags.batch_bytes;
-    stage(flags, &mut plan)?;
     plan.sort = match flags.sort {
         SortBy::Path => Sort::Path,
         SortBy::None => Sort::None,
-    };
-    plan.filter = Filter {
-        globs: flags.glob.clone(),
-        gitignore: flags.gitignore,
-        skip_hidden: flags.skip_hidden,
-        size_min: flags.min_size,
-        size_max: flags.max_size,
-        depth_max: flags.max_depth,
-        one_file_system: flags.one_file_system,
-        follow: flags.follow,
     };
     plan.check()?;
     Ok(plan)
 }
 
-/// How the flags have bytes reached.
-fn stage(flags: &ScanFlags, plan: &mut Plan) -> Result<(), Failure> {
-    plan.staging = match flags.stage {
-        Stage::Auto => Staging::Auto,
-        Stage::Read => Staging::Read,
-        Stage::Mmap => Staging::Mmap,
-        Stage::RamDisk => Staging::RamDisk,
-    };
-    if plan.staging == Staging::Mmap {
-        // ops/staging.md, "Mapping": from there on it costs no more than reading.
-        plan.map_bytes_min = 1 << 20;
-    }
-    plan.ram_disk_directory = flags.ram_disk.as_deref().map(Arc::from);
-    if let Some(bytes) = flags.ram_disk_bytes {
-        plan.ram_disk_bytes_max = bytes;
-    }
-    if plan.staging != Staging::RamDisk
-        && (flags.ram_disk.is_some() || flags.ram_disk_bytes.is_some())
-        && !flags.quiet
-    {
-        complain(&"a RAM disk is used only with --stage ram-disk");
-    }
-    plan.cache = match flags.cache {
-        CacheUse::Keep => Cache::Keep,
-        CacheUse::Drop => Cache::Drop,
-    };
-    plan.memory_bytes_max = flags.memory;
-    if matches!(plan.staging, Staging::Auto | Staging::Mmap)
-        && let Err(error) = filemill::guard_mappings()
-        && plan.staging == Staging::Mmap
-    {
-        return Err(Failure::Report(format!("files cannot be mapped: {error}")));
-    }
-    Ok(())
-}
-
-/// The paths that were typed, then those of the lists; the current directory where there is neither.
-fn roots(flags: &ScanFlags) -> Result<Vec<Root>, Failure> {
-    let mut roots: Vec<Root> = flags.paths.iter().map(Root::from).collect();
-    let has_lists = !flags.files_from.is_empty() || !flags.files0_from.is_empty();
-    if roots.is_empty() && !has_lists {
-        return Ok(vec![Root::here()]);
-    }
-    let lines = flags.files_from.iter().map(|list| (list, b'\n'));
-    let nuls = flags.files0_from.iter().map(|list| (list, 0));
-    for (list, separator) in lines.chain(nuls) {
-        let paths = lists::read(list, separator).map_err(Failure::Report)?;
-        roots.extend(paths.into_iter().map(Root::listed));
-    }
-    Ok(roots)
-}
-
-/// The list of analyses: as typed, or as the formats suggest; and what they cannot do without.
-fn analyses(flags: &ScanFlags, outputs: &Outputs) -> String {
-    let typed = flags.analyses.as_deref().unwrap_or_else(|| outputs.default_analyses());
-    let needed: Vec<_> = outputs.needed_analyses().collect();
+/// The list of analyses: as typed, or `light` where a report shows it; and what formats cannot do without.
+fn analyses(flags: &ScanFlags, outputs: &Outputs<Format>) -> String {
+    let shows_rows = |format| !matches!(format, Format::Paths | Format::B3sum | Format::Sha256sum);
+    let default = if outputs.formats().any(shows_rows) { "light" } else { "none" };
+    let typed = flags.analyses.as_deref().unwrap_or(default);
+    let needed: Vec<_> = outputs.formats().filter_map(|format| tool(format).map(Tool::analysis)).collect();
     match typed.trim() {
         _ if needed.is_empty() => typed.to_owned(),
         "none" => needed.join(","),
@@ -200,53 +92,32 @@ fn analyses(flags: &ScanFlags, outputs: &Outputs) -> String {
     }
 }
 
-/// The variables as their authors mean them (no-color.org, bixense.com/clicolors): empty is not set, and "no" wins.
-pub(super) fn set_colors(when: When) {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_forced = is_set("CLICOLOR_FORCE") && std::env::var_os("CLICOLOR_FORCE") != Some("0".into());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    console::set_colors_enabled(match when {
-        When::Always => true,
-        When::Never => false,
-        When::Auto => !is_set("NO_COLOR") && (is_forced || (io::stdout().is_terminal() && !is_dumb)),
-    });
+fn tool(format: Format) -> Option<Tool> {
+    match format {
+        Format::B3sum => Some(Tool::B3sum),
+        Format::Sha256sum => Some(Tool::Sha256sum),
+        _ => None,
+    }
 }
 
-/// The reports of a run, and each path that could not be read on standard error.
-struct WithErrors<'s> {
-    sinks: Vec<Box<dyn Sink + 's>>,
-    progress: &'s Progress,
-    errors_shown: bool,
-}
-
-impl Sink for WithErrors<'_> {
-    fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        self.sinks.begin(plan, started)
-    }
-
-    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
-        if let Outcome::Failed(error) = &record.outcome
-            && self.errors_shown
-        {
-            let mut path = Vec::new();
-            record.path_to(&mut path);
-            let doing = match error.step {
-                Step::Walk => "listed",
-                Step::Stage => "read",
-                Step::Analyse => "analysed",
-            };
-            let errno = error.errno_name().map_or(String::new(), |name| format!(" ({name})"));
-            let line = format!("{}: cannot be {doing}: {}{errno}", printable(&path), error.cause.name());
-            self.progress.above(|| complain(&line));
-        }
-        self.sinks.record(record)
-    }
-
-    fn idle(&mut self) -> io::Result<()> {
-        self.sinks.idle()
-    }
-
-    fn end(&mut self, report: &Report) -> io::Result<()> {
-        self.sinks.end(report)
+/// The sink of a format, to be written to standard output where `is_printed`.
+fn sink<'o>(
+    outputs: &'o Outputs<Format>,
+    format: Format,
+    is_nul_separated: bool,
+    writer: Box<dyn Write + 'o>,
+    is_printed: bool,
+    progress: &'o Progress,
+) -> Box<dyn Sink + 'o> {
+    match format {
+        Format::Summary => Box::new(Summary::new(writer, is_printed, progress)),
+        Format::Jsonl => Box::new(Jsonl::new(writer)),
+        Format::Csv => Box::new(Csv::new(writer)),
+        Format::CsvRaw => Box::new(Csv::unguarded(writer)),
+        Format::Table => Box::new(Table::new(writer)),
+        Format::Paths if is_nul_separated => Box::new(Paths::nul_separated(writer)),
+        Format::Paths => Box::new(Paths::lines(writer, outputs.refuse(format))),
+        Format::B3sum => Box::new(Manifest::new(writer, Tool::B3sum, outputs.refuse(format))),
+        Format::Sha256sum => Box::new(Manifest::new(writer, Tool::Sha256sum, outputs.refuse(format))),
     }
 }

@@ -20,8 +20,11 @@ pub(crate) struct Again<'a> {
     /// How many.
     pub(crate) files: u64,
     /// Tells what is known of the one of this number.
-    pub(crate) file: &'a (dyn Fn(u64, &mut dyn FnMut(Known<'_>)) + Sync),
+    pub(crate) file: &'a Tell,
 }
+
+/// Calls with what is known of the file of a number.
+pub(crate) type Tell = dyn Fn(u64, &mut dyn FnMut(Known<'_>)) + Sync;
 
 /// A file as it is known.
 #[derive(Clone, Copy)]

@@ -22,7 +22,7 @@ use self::flags::{CorpusFlags, MeasureFlags, Messages};
 use self::watched::Watched;
 use super::flags::Stage;
 use super::outputs::Stdout;
-use super::{Exit, Failure, complain, limits, quiet_worker_panics, scan};
+use super::{Exit, Failure, complain, limits, plans, quiet_worker_panics};
 
 /// Runs a command.
 pub(crate) fn run(command: &BenchCommand) -> Result<Exit, Failure> {
@@ -75,7 +75,7 @@ fn measure_once(flags: &MeasureFlags) -> Result<Exit, Failure> {
     let notes = std::cell::RefCell::new(Vec::new());
     limits::fit_address_space(&mut plan, |note| notes.borrow_mut().push(note.to_owned()))?;
     #[cfg(feature = "faults")]
-    scan::set_faults(&mut plan)?;
+    plans::set_faults(&mut plan)?;
     let mut measured = measure(&plan, &Control::new())?;
     measured.notes.extend(notes.into_inner());
     let text = serde_json::to_string(&measured).map_err(std::io::Error::from)?;
@@ -126,7 +126,7 @@ fn watched(
     messages: &Messages,
     act: impl FnOnce(&Watched) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    scan::set_colors(messages.color);
+    plans::set_colors(messages.color);
     let is_shown = std::io::stderr().is_terminal() && !messages.no_progress && !messages.quiet;
     let watched = Watched::new(is_shown)?;
     let done = act(&watched);
