@@ -1,0 +1,107 @@
+//! `filemill duplicates`: what is to be searched for, and the reports that tell of it.
+
+mod flags;
+mod summary;
+
+use std::io::{self, IsTerminal, Write};
+
+use filemill::control::Control;
+use filemill::duplicates::{Search, find};
+use filemill::plan::Root;
+use filemill::sink::{Fdupes, GroupCsv, GroupTable, Jsonl, Sink};
+
+pub(crate) use self::flags::DuplicatesFlags;
+use self::flags::GroupFormat;
+use self::summary::DuplicatesSummary;
+use super::outputs::Outputs;
+use super::plans::{self, WithErrors};
+use super::progress::Progress;
+use super::{Exit, Failure, begin};
+
+/// Runs the command; `sources` are where settings came from that were not typed.
+pub(crate) fn run(flags: &DuplicatesFlags, sources: &[String]) -> Result<Exit, Failure> {
+    begin(&flags.messages, sources);
+    let mut outputs = Outputs::new(flags.format, &flags.out, GroupFormat::Summary, !flags.messages.quiet)?;
+    let tells_actions =
+        |format| matches!(format, GroupFormat::Summary | GroupFormat::Jsonl | GroupFormat::Table);
+    if flags.action.is_some() && !outputs.formats().any(tells_actions) {
+        let why = "--action needs a report that tells of it: summary, table or jsonl";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let mut search = search(flags)?;
+    plans::fit(&mut search.plan, &flags.messages)?;
+    search.check()?;
+    outputs.open(&search.plan.faults)?;
+    search.plan.own_outputs = outputs.own_files();
+    outputs.until_signalled(|outputs, control| duplicates(flags, &search, outputs, control))
+}
+
+/// What the flags mean.
+fn search(flags: &DuplicatesFlags) -> Result<Search, Failure> {
+    let mut search = Search::new(plans::plan(&flags.input, &flags.machine, &flags.messages)?);
+    search.references.clone_from(&flags.reference);
+    search.is_across = flags.across;
+    search.directories = flags.dirs;
+    search.verifies = flags.verify;
+    search.action = flags.action.map(Into::into);
+    search.applies = flags.apply;
+    if let Some(report) = &flags.from {
+        let is_typed = !flags.input.paths.is_empty()
+            || !flags.input.files_from.is_empty()
+            || !flags.input.files0_from.is_empty();
+        let earlier = search.take_from(report)?;
+        if !is_typed {
+            search.plan.roots = earlier;
+        }
+    }
+    Ok(search)
+}
+
+fn duplicates(
+    flags: &DuplicatesFlags,
+    search: &Search,
+    outputs: &mut Outputs<GroupFormat>,
+    control: &Control,
+) -> Result<Exit, Failure> {
+    let messages = &flags.messages;
+    let printed = outputs.printed();
+    let is_watched = io::stderr().is_terminal() && !messages.no_progress && !messages.quiet;
+    let progress = Progress::new(is_watched);
+    let prints_errors = matches!(printed, GroupFormat::Jsonl);
+    let errors_shown = messages.verbose || (!prints_errors && !messages.quiet);
+
+    let at_end = printed == GroupFormat::Summary && search.action.is_none();
+    let sinks = outputs.sinks(&search.plan.faults, at_end, |format, writer, is_printed| {
+        sink(outputs, format, writer, is_printed, &progress)
+    })?;
+    let mut sink = WithErrors { sinks, progress: &progress, errors_shown };
+    let found = progress.during(control, || find(search, &mut sink, control))?;
+    drop(sink);
+    let report = &found.report;
+    // An interrupted report is not complete, and does not replace one that is.
+    if !report.cancelled {
+        outputs.complete()?;
+    }
+    plans::tell(report, outputs.refused(), messages);
+    let left = report.duplicates.as_ref().map_or(0, |duplicates| duplicates.actions.refused);
+    let is_complete = report.is_complete() && outputs.refused() == 0 && left == 0;
+    Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
+}
+
+/// The sink of a format, to be written to standard output where `is_printed`.
+fn sink<'o>(
+    outputs: &'o Outputs<GroupFormat>,
+    format: GroupFormat,
+    writer: Box<dyn Write + 'o>,
+    is_printed: bool,
+    progress: &'o Progress,
+) -> Box<dyn Sink + 'o> {
+    match format {
+        GroupFormat::Summary => Box::new(DuplicatesSummary::new(writer, is_printed, progress)),
+        GroupFormat::Jsonl => Box::new(Jsonl::new(writer)),
+        GroupFormat::Csv => Box::new(GroupCsv::new(writer)),
+        GroupFormat::CsvRaw => Box::new(GroupCsv::unguarded(writer)),
+        GroupFormat::Table => Box::new(GroupTable::new(writer)),
+        GroupFormat::Fdupes => Box::new(Fdupes::new(writer, outputs.refuse(format))),
+    }
+}

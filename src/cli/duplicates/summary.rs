@@ -1,0 +1,200 @@
+//! The summary for people: what `duplicates` prints when nothing else is asked for.
+
+use std::io::{self, Write};
+
+use console::{measure_text_width, style};
+use filemill::record::{Acted, ActionRecord, Alike, Group, Record};
+use filemill::report::{Actions, Duplicates, Report};
+use filemill::sink::{Sink, printable};
+use indicatif::{DecimalBytes, HumanCount};
+
+use super::super::progress::Progress;
+use super::super::summary::{WIDTH_MIN, count, ledger, short};
+
+/// Groups that are shown; the others are counted.
+const GROUPS_MAX: usize = 10;
+/// Names of a group that are shown.
+const NAMES_MAX: usize = 4;
+
+/// Writes the groups with most to gain as they come, and totals at the end.
+pub(super) struct DuplicatesSummary<'s, W> {
+    writer: W,
+    /// Whether it is for the terminal that standard output is: as wide as that, and in colours where they are on.
+    is_printed: bool,
+    progress: &'s Progress,
+    /// What is to be written.
+    text: Vec<u8>,
+    groups: usize,
+    reclaimable_bytes: u64,
+    acts: bool,
+}
+
+impl<'s, W: Write> DuplicatesSummary<'s, W> {
+    /// A summary for `writer`, which is standard output where `is_printed`. It is written above the progress.
+    pub(super) fn new(writer: W, is_printed: bool, progress: &'s Progress) -> DuplicatesSummary<'s, W> {
+        let text = Vec::new();
+        DuplicatesSummary { writer, is_printed, progress, text, groups: 0, reclaimable_bytes: 0, acts: false }
+    }
+
+    fn width(&self) -> usize {
+        let terminal = console::Term::stdout();
+        let is_terminal = self.is_printed && terminal.is_term();
+        if is_terminal { usize::from(terminal.size().1).max(WIDTH_MIN) } else { usize::MAX }
+    }
+
+    /// Writes what has come together.
+    fn write(&mut self) -> io::Result<()> {
+        let mut text = std::mem::take(&mut self.text);
+        if !self.is_printed {
+            text = console::strip_ansi_codes(&String::from_utf8_lossy(&text)).into_owned().into_bytes();
+        }
+        let mut written = Ok(());
+        self.progress.above(|| written = self.writer.write_all(&text).and_then(|()| self.writer.flush()));
+        written
+    }
+
+    fn path(&mut self, path: &[u8], margin: &str, note: &str) -> io::Result<()> {
+        let path = shortened(&printable(path), self.width().saturating_sub(margin.len() + note.len()));
+        writeln!(self.text, "{margin}{path}{note}")
+    }
+}
+
+impl<W: Write> Sink for DuplicatesSummary<'_, W> {
+    fn record(&mut self, _: &Record<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        self.groups += 1;
+        if self.groups > GROUPS_MAX {
+            self.reclaimable_bytes += group.reclaimable_bytes;
+            return Ok(());
+        }
+        let gain = style(DecimalBytes(group.reclaimable_bytes)).green().bold();
+        let (copies, size) = (HumanCount(group.copies() as u64), DecimalBytes(group.size));
+        match group.alike {
+            Alike::Files => writeln!(self.text, "\n{gain} to gain: {copies} files of {size}")?,
+            Alike::Directories { files } => {
+                let files = count(files, "file");
+                writeln!(self.text, "\n{gain} to gain: {copies} directories of {size}, {files} each")?;
+            }
+            Alike::Similar { share } => {
+                let share = share * 100.0;
+                writeln!(self.text, "\n{share:.0} % alike: {copies} directories with {size} in common")?;
+            }
+        }
+        let mut before = None;
+        for member in group.members.iter().take(NAMES_MAX) {
+            let mut path = Vec::new();
+            member.path_to(&mut path);
+            let note = match before {
+                Some(copy) if copy == member.copy => "  (hard link)",
+                _ if member.is_reference => "  (reference)",
+                _ => "",
+            };
+            before = Some(member.copy);
+            self.path(&path, "  ", note)?;
+        }
+        let left = group.members.len().saturating_sub(NAMES_MAX);
+        if left > 0 {
+            writeln!(self.text, "  {}", style(format!("and {} more", HumanCount(left as u64))).dim())?;
+        }
+        Ok(())
+    }
+
+    fn action(&mut self, action: &ActionRecord<'_>) -> io::Result<()> {
+        if !self.acts {
+            self.acts = true;
+            writeln!(self.text)?;
+        }
+        let (path, keep) = (printable(action.path), printable(action.keep));
+        let outcome = match &action.acted {
+            Acted::Planned => style("would be done".to_owned()).dim(),
+            Acted::Done => style("done".to_owned()).green(),
+            Acted::Already => style("is so already".to_owned()).dim(),
+            Acted::Refused(why) => style(format!("left as it is: {}", printable(why.as_bytes()))).red(),
+        };
+        writeln!(self.text, "{} {path} to {keep}: {outcome}", action.action.name())?;
+        // Whoever watches sees what is done when it is.
+        self.write()
+    }
+
+    fn end(&mut self, report: &Report) -> io::Result<()> {
+        let left = self.groups.saturating_sub(GROUPS_MAX) as u64;
+        if left > 0 {
+            let gain = DecimalBytes(self.reclaimable_bytes);
+            writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group").replace("more groups", "more groups"))?;
+        }
+        let duplicates = report.duplicates.clone().unwrap_or_default();
+        totals(&mut self.text, report, &duplicates)?;
+        actions(&mut self.text, &duplicates.actions)?;
+        rounds(&mut self.text, &duplicates)?;
+        ledger(&mut self.text, report)?;
+        self.write()
+    }
+}
+
+fn totals(out: &mut impl Write, report: &Report, duplicates: &Duplicates) -> io::Result<()> {
+    if report.cancelled {
+        let what = "interrupted: nothing can be said of what is the same";
+        return writeln!(out, "\n{}", style(what).yellow().bold());
+    }
+    let mut found = vec![count(duplicates.groups, "group") + " of files"];
+    if duplicates.directory_groups > 0 {
+        found.insert(0, count(duplicates.directory_groups, "group") + " of directories");
+    }
+    if duplicates.similar_pairs > 0 {
+        found.push(count(duplicates.similar_pairs, "pair") + " of similar directories");
+    }
+    let (redundant, gain) = (HumanCount(duplicates.redundant_files), DecimalBytes(duplicates.reclaimable_bytes));
+    writeln!(
+        out,
+        "\n{}: {redundant} redundant, {} to gain\nsearched {}, {}, in {} and {}",
+        style(found.join(", ")).bold(),
+        style(gain).green().bold(),
+        count(report.ledger.done, "file"),
+        DecimalBytes(duplicates.searched_bytes),
+        count(report.directories, "directory"),
+        style(short(report.elapsed)).bold(),
+    )
+}
+
+fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
+    let Actions { planned, done, already, refused, bytes } = *actions;
+    if planned > 0 {
+        let bytes = DecimalBytes(bytes);
+        return writeln!(out, "{} of {bytes} would be acted on: --apply does it", count(planned, "name"));
+    }
+    if done + already + refused == 0 {
+        return Ok(());
+    }
+    let (done, already, refused) = (count(done, "name"), HumanCount(already), HumanCount(refused));
+    writeln!(out, "{done} of {} acted on; {already} were so already, {refused} left as they are", DecimalBytes(bytes))
+}
+
+/// What was read, and how long that took.
+fn rounds(out: &mut impl Write, duplicates: &Duplicates) -> io::Result<()> {
+    let title = format!("{:<8} {:>12} {:>12} {:>10}", "round", "files", "read", "time");
+    writeln!(out, "\n  {}", style(title).dim())?;
+    for round in &duplicates.rounds {
+        writeln!(
+            out,
+            "  {:<8} {:>12} {:>12} {:>10}",
+            round.name,
+            HumanCount(round.files).to_string(),
+            DecimalBytes(round.bytes).to_string(),
+            short(round.elapsed),
+        )?;
+    }
+    let spared = duplicates.searched_bytes.saturating_sub(duplicates.read_bytes);
+    writeln!(out, "\n  {} of {} need not be read", DecimalBytes(spared), DecimalBytes(duplicates.searched_bytes))
+}
+
+/// The end of a path tells more than its start.
+fn shortened(path: &str, width: usize) -> String {
+    let excess = measure_text_width(path).saturating_sub(width);
+    if excess == 0 {
+        return path.to_owned();
+    }
+    format!("…{}", path.chars().skip(excess + 1).collect::<String>())
+}

@@ -1,0 +1,56 @@
+//! Refuses searches that contradict themselves, or that cannot do what they are to do, before anything is read.
+
+use super::{Directories, Search};
+use crate::error::Error;
+
+impl Search {
+    /// Refuses what contradicts itself or cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Plan`], which says what and why; [`Error::Root`] when a reference is not there.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |why: &str| Err(Error::Plan(why.to_owned()));
+        self.plan.check()?;
+        if self.is_across && self.plan.roots.len() < 2 {
+            return refuse("what is found across paths needs two of them at least");
+        }
+        if let Some(Directories::Similar(share)) = self.directories
+            && !(share > 0.0 && share <= 1.0)
+        {
+            return refuse("the share that similar directories have in common must be above 0 and at most 1");
+        }
+        if self.directories.is_some() && self.plan.filter.depth_max.is_some() {
+            return refuse("directories cannot be compared to a depth: what lies deeper may differ");
+        }
+        if self.action.is_some() && self.directories.is_some() {
+            return refuse("actions are about files: they cannot be combined with directories");
+        }
+        if self.action.is_some() && self.plan.filter.follow {
+            return refuse("nothing can be done about files behind links: leave out either the action or the links");
+        }
+        if self.rounds.head_bytes == 0 || self.rounds.tail_bytes == 0 {
+            return refuse("head_bytes and tail_bytes must be at least 1");
+        }
+        super::references::resolve(self)?;
+        if self.action.is_some() && self.applies {
+            self.check_writable()?;
+        }
+        Ok(())
+    }
+
+    /// One message instead of one for each file.
+    fn check_writable(&self) -> Result<(), Error> {
+        if !cfg!(target_os = "linux") {
+            return Err(Error::Plan("this system cannot act on files that are the same".to_owned()));
+        }
+        #[cfg(target_os = "linux")]
+        for root in &self.plan.roots {
+            use rustix::fs::{StatVfsMountFlags, statvfs};
+            if statvfs(root.path()).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+                let path = root.path().display();
+                return Err(Error::Plan(format!("{path}: nothing can be changed there: the file system is read-only")));
+            }
+        }
+        Ok(())
+    }
+}
