@@ -42,13 +42,14 @@ impl FileError {
 
     /// The error number's name (`ENOENT`), or the number itself where it has none here.
     pub fn errno_name(&self) -> Option<String> {
-        self.errno.map(|number| {
-            ERRNO_NAMES
-                .iter()
-                .find(|(errno, _)| *errno == number)
-                .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
-        })
+        self.errno.map(errno_name)
     }
+}
+
+/// The name of an error number, or the number itself where it has none here.
+pub(crate) fn errno_name(number: i32) -> String {
+    let known = ERRNO_NAMES.iter().find(|(errno, _)| *errno == number);
+    known.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
 /// Does something with a file, of which a panic is an error like others.
@@ -146,7 +147,7 @@ impl Cause {
 
 macro_rules! errno_names {
     ($($constant:ident $name:literal),* $(,)?) => {
-        /// The numbers that opening, listing and reading can return.
+        /// The numbers that opening, listing, reading and linking can return.
         #[cfg(unix)]
         const ERRNO_NAMES: &[(i32, &str)] = &[$((rustix::io::Errno::$constant.raw_os_error(), $name)),*];
         #[cfg(not(unix))]
@@ -161,6 +162,7 @@ errno_names! {
     FBIG "EFBIG", NOSPC "ENOSPC", ROFS "EROFS", PIPE "EPIPE", NAMETOOLONG "ENAMETOOLONG", LOOP "ELOOP",
     OVERFLOW "EOVERFLOW", OPNOTSUPP "EOPNOTSUPP", NOTCONN "ENOTCONN", TIMEDOUT "ETIMEDOUT", STALE "ESTALE",
     DQUOT "EDQUOT", CONNABORTED "ECONNABORTED", HOSTDOWN "EHOSTDOWN",
+    XDEV "EXDEV", MLINK "EMLINK", NOSYS "ENOSYS", RANGE "ERANGE", NOLCK "ENOLCK",
 }
 
 /// Why a run cannot start, or ended before its report was complete.

@@ -30,6 +30,8 @@ pub enum Operation {
     RamDisk,
     /// Working off a batch, or a part of a large file. It cannot fail, only take longer.
     Batch,
+    /// A step of what is done about duplicates: opening, comparing, linking and so on.
+    Act,
 }
 
 /// What is to go wrong in a run: nothing, unless the feature `faults` is on and a test says otherwise.
@@ -80,6 +82,8 @@ mod seam {
         Panics,
         /// It never returns.
         Hangs,
+        /// The process ends at once, as by a power cut: nothing is cleaned up. Of use under Unix alone.
+        Kills,
         /// All of its kind take longer, by as many percent as otherwise says whose turn it is. For batches alone.
         Slows,
     }
@@ -98,8 +102,8 @@ mod seam {
             Faults { fault: Some(Arc::new(Fault { operation, at, effect, seen: AtomicU64::new(0) })) }
         }
 
-        /// Reads `OPERATION:N:EFFECT`, as in `read:3:once`; effects are `once`, `ever`, `panic` and `hang`. The only one for
-        /// batches is `batch:PERCENT:slow`.
+        /// Reads `OPERATION:N:EFFECT`, as in `read:3:once`; effects are `once`, `ever`, `panic`, `hang` and `kill`. The only one
+        /// for batches is `batch:PERCENT:slow`.
         pub fn parse(text: &str) -> Option<Faults> {
             let mut parts = text.split(':');
             let operation = match parts.next()? {
@@ -114,6 +118,7 @@ mod seam {
                 "rename" => Operation::Rename,
                 "ram-disk" => Operation::RamDisk,
                 "batch" => Operation::Batch,
+                "act" => Operation::Act,
                 _ => return None,
             };
             let at = parts.next()?.parse().ok()?;
@@ -122,6 +127,7 @@ mod seam {
                 "ever" => Effect::FailsFromThenOn,
                 "panic" => Effect::Panics,
                 "hang" => Effect::Hangs,
+                "kill" => Effect::Kills,
                 "slow" => Effect::Slows,
                 _ => return None,
             };
@@ -149,9 +155,16 @@ mod seam {
                 Effect::FailsOnce | Effect::FailsFromThenOn => Err(error(operation)),
                 Effect::Slows => Ok(()),
                 Effect::Panics => panic!("a fault on purpose"),
-                Effect::Hangs => loop {
-                    std::thread::park();
-                },
+                Effect::Hangs => forever(),
+                Effect::Kills => {
+                    #[cfg(unix)]
+                    {
+                        use rustix::process::{Signal, getpid, kill_process};
+                        kill_process(getpid(), Signal::KILL).expect("a process may end itself");
+                    }
+                    // The signal may reach another thread first.
+                    forever()
+                }
             }
         }
 
@@ -167,6 +180,12 @@ mod seam {
                 std::hint::spin_loop();
             }
             took + since.elapsed()
+        }
+    }
+
+    fn forever() -> ! {
+        loop {
+            std::thread::park();
         }
     }
 

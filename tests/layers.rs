@@ -81,7 +81,15 @@ fn what_is_kept_in_one_place_stays_there() {
     }
     check("clap", &["cli"]);
     check("indicatif", &["cli"]);
-    check("unsafe {", &["analyses/words.rs", "analyses/histogram/bit_planes.rs", "stage/mmap.rs"]);
+    check(
+        "unsafe {",
+        &[
+            "analyses/words.rs",
+            "analyses/histogram/bit_planes.rs",
+            "duplicates/action/kernel.rs",
+            "stage/mmap.rs",
+        ],
+    );
     check("thread::scope", &["pipeline.rs", "bench/limit/floor.rs", "cli/progress.rs"]);
     check("thread::spawn", &[]);
     check("thread::Builder", &["pipeline.rs", "cli/signals.rs", "rows.rs"]);

@@ -1,7 +1,5 @@
 //! Does something about files of the same content, group by group, or tells what would be done.
 
-use std::collections::HashSet;
-
 use super::{Search, action};
 use crate::control::Control;
 use crate::error::Error;
@@ -23,7 +21,7 @@ pub(super) fn act(
     report: &mut Report,
 ) -> Result<(), Error> {
     let Some(action) = search.action else { return Ok(()) };
-    let mut actor = Actor { search, plan, catalog, action, touched: HashSet::new() };
+    let mut actor = Actor { search, plan, catalog, action, reach: Reach::new(plan) };
     let mut actions = Actions::default();
     let (mut path, mut keep_path) = (Vec::new(), Vec::new());
     for group in groups {
@@ -65,8 +63,7 @@ struct Actor<'s> {
     plan: &'s Plan,
     catalog: &'s Catalog,
     action: Action,
-    /// Files that were changed by an action: their number of links, and with it the time of their last change.
-    touched: HashSet<(u32, u64)>,
+    reach: Reach<'s>,
 }
 
 impl Actor<'_> {
@@ -78,31 +75,67 @@ impl Actor<'_> {
             && !(self.search.is_across && root(name) == root(keep))
     }
 
-    /// `kept` is the directory of the name that stays, once it was reached.
+    /// Acts on one name. `kept` is the directory of the file that stays, once it was reached.
     fn act(&mut self, kept: &mut Option<Directory>, keep: FileId, replace: FileId) -> Acted {
         if !self.search.applies {
             return Acted::Planned;
         }
-        if kept.is_none() {
-            match self.reach(keep) {
-                Ok(directory) => *kept = Some(directory),
-                Err(error) => return Acted::Refused(format!("its double cannot be reached: {error}").into()),
-            }
-        }
-        let Some(kept) = kept else { return Acted::Planned };
-        let directory = match self.reach(replace) {
-            Ok(directory) => directory,
-            Err(error) => return Acted::Refused(format!("it cannot be reached: {error}").into()),
-        };
-        let places = [(&*kept, keep), (&directory, replace)].map(|(directory, file)| self.place(directory, file));
-        match places {
-            [Some(keep_place), Some(place)] => {
-                let acted = action::act(self.action, &keep_place, &place, &self.plan.faults);
-                self.touched.extend([self.catalog.inode(keep), self.catalog.inode(replace)]);
-                acted
-            }
-            [None, _] => Acted::Refused("its double changed since it was read".into()),
-            _ => Acted::Refused("it changed since it was read".into()),
-        }
+        let acted = self.try_to(kept, keep, replace);
+        acted.unwrap_or_else(|why| Acted::Refused(why.into()))
     }
+
+    #[cfg(unix)]
+    fn try_to(
+        &mut self,
+        kept: &mut Option<Directory>,
+        keep: FileId,
+        replace: FileId,
+    ) -> Result<Acted, String> {
+        let unreachable = |what: &str, error: &std::io::Error| format!("{what} cannot be reached: {error}");
+        if kept.is_none() {
+            *kept = Some(self.directory(keep).map_err(|error| unreachable("the kept file", &error))?);
+        }
+        let directory = self.directory(replace).map_err(|error| unreachable("it", &error))?;
+        let (Some(kept), catalog) = (&*kept, self.catalog) else { return Ok(Acted::Planned) };
+        let (keep, replace) = (place(catalog, kept, keep), place(catalog, &directory, replace));
+        Ok(match (keep, replace) {
+            (Some(keep), Some(replace)) => action::act(self.action, &keep, &replace, &self.plan.faults),
+            _ => Acted::Refused("it has no name of its own".into()),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn try_to(&mut self, _: &mut Option<Directory>, _: FileId, _: FileId) -> Result<Acted, String> {
+        Err("this system cannot act on files that are the same".to_owned())
+    }
+
+    /// The directory in which a name is acted on. A root that is a file is named by a whole path.
+    #[cfg(unix)]
+    fn directory(&mut self, file: FileId) -> std::io::Result<Directory> {
+        let entry = self.catalog.entry(file);
+        let path = self.catalog.directory_path(entry.directory);
+        if !path.is_empty() {
+            return self.reach.directory(path, self.catalog.root_of(file));
+        }
+        let above = entry.name.iter().rposition(|&byte| byte == b'/');
+        let above = above.map_or(&b"."[..], |slash| if slash == 0 { b"/" } else { &entry.name[..slash] });
+        Reach::from_path(above)
+    }
+}
+
+/// A name as an action needs it.
+#[cfg(unix)]
+fn place<'p>(catalog: &'p Catalog, directory: &'p Directory, file: FileId) -> Option<action::Place<'p>> {
+    use std::os::fd::AsFd;
+    let entry = catalog.entry(file);
+    let start = memchr::memrchr(b'/', entry.name).map_or(0, |slash| slash + 1);
+    let name = Some(&entry.name[start..]).filter(|name| !matches!(*name, b"" | b"." | b".."))?;
+    let directory = directory.handle.as_ref()?.as_fd();
+    Some(action::Place {
+        directory,
+        name,
+        size: entry.size,
+        mtime_ns: entry.mtime_ns,
+        identity: entry.identity,
+    })
 }

@@ -24,6 +24,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod action;
+mod acts;
+mod check;
 mod met;
 mod references;
 mod rounds;
@@ -51,8 +54,27 @@ pub struct Search {
     pub references: Vec<PathBuf>,
     /// Whether only what is found below several roots counts.
     pub is_across: bool,
+    /// Which directories count as well.
+    pub directories: Option<Directories>,
+    /// Whether files of the same digest are compared byte by byte as well.
+    pub verifies: bool,
+    /// What is to be done about the copies.
+    pub action: Option<Action>,
+    /// Whether it is done, or only told.
+    pub applies: bool,
     /// How much of each file the first rounds read.
     pub rounds: Sizes,
+    /// What an earlier report knows.
+    earlier: Option<Arc<Earlier>>,
+}
+
+/// Which directories are searched for, beside files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Directories {
+    /// Those with the same names, types and contents in them, all the way down.
+    Identical,
+    /// Also those that have at least this share of their content in common, by bytes: above 0, at most 1.
+    Similar(f64),
 }
 
 /// How much is read of files before all of it is.
@@ -78,6 +100,11 @@ impl Search {
             plan,
             references: Vec::new(),
             is_across: false,
+            directories: None,
+            verifies: false,
+            action: None,
+            applies: false,
+            earlier: None,
             rounds: Sizes {
                 // ops/duplicates.md.
                 head_bytes: 16 << 10,

@@ -143,6 +143,18 @@ impl<'p> Reach<'p> {
         }
     }
 
+    /// A directory by a path of its own, through links.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    #[cfg(unix)]
+    pub(crate) fn from_path(path: &[u8]) -> io::Result<Directory> {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let handle = openat(CWD, bytes_to_path(path), flags, Mode::empty())?;
+        Ok(Directory { handle: Some(std::sync::Arc::new(handle)), ..Directory::from_path(path) })
+    }
+
     #[cfg(target_os = "linux")]
     fn open(&mut self, root: usize, relative: &Path) -> io::Result<std::os::fd::OwnedFd> {
         use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};

@@ -1,0 +1,163 @@
+//! The system calls that no library wraps: leases on files, and sharing blocks. All `unsafe` code of acting is here.
+
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::libc;
+use rustix::io::Errno;
+use rustix::ioctl::{Updater, ioctl, opcode};
+
+/// Takes a lease that lasts until the file is closed. While it does, whoever wants to open the file for writing waits, and
+/// [`has_lease`] tells that somebody does. It is refused (`EAGAIN`) where somebody has opened it for writing already.
+///
+/// The kernel reports by a signal that somebody waits. Unasked that is SIGIO, which ends a process without a handler; so
+/// before anything else it is made SIGURG, which is ignored unless somebody wants it.
+pub(super) fn take_lease(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    control(file, F_SETSIG, libc::SIGURG)?;
+    control(file, libc::F_SETLEASE, libc::F_RDLCK).map(drop)
+}
+
+/// Whether the lease still stands, and nobody waits for its end.
+pub(super) fn has_lease(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    // Once somebody waits, the kernel names what the lease is to become: none at all, where it was one for reading.
+    control(file, libc::F_GETLEASE, 0).map(|kind| kind == libc::F_RDLCK)
+}
+
+/// What became of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// So many bytes from its start are shared.
+    Bytes(u64),
+    /// Its content is not the same.
+    Differs,
+}
+
+/// Has `into` share the blocks of `from`, over `bytes` from `offset` on in both. The kernel locks both files, compares the
+/// content, and changes nothing unless it is the same.
+#[expect(unsafe_code, reason = "an ioctl takes a pointer")]
+pub(super) fn share_blocks(
+    from: BorrowedFd<'_>,
+    into: BorrowedFd<'_>,
+    offset: u64,
+    bytes: u64,
+) -> Result<Shared, Errno> {
+    let mut request = Request {
+        head: Head { offset, bytes, count: 1, reserved: [0; 3] },
+        destination: Destination {
+            handle: i64::from(into.as_fd().as_raw_fd()),
+            offset,
+            bytes_shared: 0,
+            status: 0,
+            reserved: 0,
+        },
+    };
+    // SAFETY: The opcode is FIDEDUPERANGE (see below). The kernel reads the head and as many destinations as `count`
+    // says, here one, and writes to those destinations alone: all within `request`, which is laid out as C would and
+    // outlives the call. The sizes are held against those of the header below. Were they wrong, the kernel would read or
+    // write past the end of `request` on the stack. Both handles are borrowed, and so open.
+    unsafe { ioctl(from, Updater::<'_, SHARE, Request>::new(&mut request)) }?;
+    match request.destination.status {
+        SAME => Ok(Shared::Bytes(request.destination.bytes_shared)),
+        DIFFERS => Ok(Shared::Differs),
+        errno => Err(Errno::from_raw_os_error(errno.checked_neg().unwrap_or(libc::EIO))),
+    }
+}
+
+/// `F_SETSIG` of fcntl(2), which libc lacks; the same number on every processor that Rust is built for under Linux.
+const F_SETSIG: libc::c_int = 10;
+
+/// `FIDEDUPERANGE` of ioctl_fideduperange(2): its number counts the head alone.
+const SHARE: rustix::ioctl::Opcode = opcode::read_write::<Head>(0x94, 54);
+
+/// `FILE_DEDUPE_RANGE_SAME` and `FILE_DEDUPE_RANGE_DIFFERS`; below 0 it is an error number.
+const SAME: i32 = 0;
+const DIFFERS: i32 = 1;
+
+/// `struct file_dedupe_range` of linux/fs.h, with the one element that its array has here.
+#[repr(C)]
+struct Request {
+    head: Head,
+    destination: Destination,
+}
+
+#[repr(C)]
+struct Head {
+    offset: u64,
+    bytes: u64,
+    count: u16,
+    /// 16 and 32 bits that have to be 0.
+    reserved: [u16; 3],
+}
+
+/// `struct file_dedupe_range_info` of linux/fs.h.
+#[repr(C)]
+struct Destination {
+    handle: i64,
+    offset: u64,
+    bytes_shared: u64,
+    status: i32,
+    reserved: u32,
+}
+
+const _: () =
+    assert!(size_of::<Head>() == 24 && size_of::<Destination>() == 32 && size_of::<Request>() == 56);
+
+/// fcntl(2) with a number as its argument.
+#[expect(unsafe_code, reason = "fcntl is a function of C")]
+fn control(file: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) -> Result<libc::c_int, Errno> {
+    // SAFETY: The commands above take a number or nothing, and no pointer: the kernel touches no memory of ours. The handle
+    // is borrowed, and so open. At worst a wrong number is refused, or sets another property of this one handle.
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    if answer == -1 {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::time::{Duration, Instant};
+
+    use super::super::scene::Scene;
+    use super::*;
+
+    #[test]
+    fn a_writer_that_waits_shows_and_ends_nothing() {
+        let scene = Scene::new("content");
+        if !scene.has_leases() {
+            return;
+        }
+        let file = File::open(scene.at("keep")).unwrap();
+        take_lease(file.as_fd()).unwrap();
+        assert!(has_lease(file.as_fd()).unwrap());
+        // Readers do not mind.
+        assert_eq!(scene.content("keep"), b"content");
+        assert!(has_lease(file.as_fd()).unwrap());
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| OpenOptions::new().write(true).open(scene.at("keep")));
+            let since = Instant::now();
+            while has_lease(file.as_fd()).unwrap() {
+                assert!(since.elapsed() < Duration::from_secs(10), "nobody says that a writer waits");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(!writer.is_finished());
+            drop(file);
+            writer.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_open_for_writing_has_no_lease() {
+        let scene = Scene::new("content");
+        if !scene.has_leases() {
+            return;
+        }
+        let writer = OpenOptions::new().append(true).open(scene.at("keep")).unwrap();
+        let file = File::open(scene.at("keep")).unwrap();
+        assert_eq!(take_lease(file.as_fd()), Err(Errno::AGAIN));
+        drop(writer);
+        take_lease(file.as_fd()).unwrap();
+    }
+}

@@ -1,0 +1,49 @@
+//! What is done about files of the same content: they share their blocks, or become names of one file.
+//!
+//! Both ways hold to the same promises. Nothing is taken from when the files were first read: both are opened anew, must
+//! still be the files that were read, and their content is compared byte by byte at the moment it is acted on (by the
+//! kernel where blocks are shared). Whatever goes wrong, at any step, a name leads to the content that it led to before.
+//!
+//! The one way in is [`act`]. It may not delete, overwrite or write to a file, and it prints nothing.
+
+#[cfg_attr(not(target_os = "linux"), path = "act_none.rs")]
+mod act;
+#[cfg(target_os = "linux")]
+mod attributes;
+#[cfg(target_os = "linux")]
+mod compare;
+#[cfg(target_os = "linux")]
+mod hardlink;
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(target_os = "linux")]
+mod open;
+#[cfg(target_os = "linux")]
+mod reflink;
+#[cfg(all(test, target_os = "linux"))]
+mod scene;
+#[cfg(target_os = "linux")]
+mod step;
+
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+
+use crate::record::Identity;
+
+pub(crate) use self::act::act;
+
+/// A name that is acted on, and what is known of the file behind it from when it was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'p> {
+    /// The open directory it lies in.
+    #[cfg(unix)]
+    pub(crate) directory: BorrowedFd<'p>,
+    /// Its name there: one component, no NUL.
+    pub(crate) name: &'p [u8],
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Time of last modification, in nanoseconds since 1970.
+    pub(crate) mtime_ns: i128,
+    /// Which file it was, and in which state.
+    pub(crate) identity: Identity,
+}
