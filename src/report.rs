@@ -238,6 +238,8 @@ pub struct Duplicates {
     pub searched_bytes: u64,
     /// Bytes that were read of them, in all rounds: so little told them apart.
     pub read_bytes: u64,
+    /// Files whose digest was known from an earlier report.
+    pub known_files: u64,
     /// What was read, in order.
     pub rounds: Vec<Round>,
     /// What was done about them, or would be.

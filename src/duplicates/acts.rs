@@ -29,9 +29,9 @@ pub(super) fn act(
         keep_path.clear();
         catalog.path_to(keep.file, &mut keep_path);
         let mut kept = None;
-        for name in group.names.iter().filter(|name| actor.is_to_change(&keep, name)) {
-            if control.is_cancelled() {
-                break;
+        for name in &group.names {
+            if control.is_cancelled() || !actor.is_to_change(&keep, name) {
+                continue;
             }
             let acted = actor.act(&mut kept, keep.file, name.file);
             path.clear();
@@ -70,9 +70,7 @@ impl Actor<'_> {
     /// Whether a name of a group is to become the same as the first.
     fn is_to_change(&self, keep: &Name, name: &Name) -> bool {
         let root = |name: &Name| self.catalog.root_of(name.file);
-        name.copy != keep.copy
-            && !name.is_reference
-            && !(self.search.is_across && root(name) == root(keep))
+        name.copy != keep.copy && !name.is_reference && !(self.search.is_across && root(name) == root(keep))
     }
 
     /// Acts on one name. `kept` is the directory of the file that stays, once it was reached.

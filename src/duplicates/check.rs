@@ -26,7 +26,9 @@ impl Search {
             return refuse("actions are about files: they cannot be combined with directories");
         }
         if self.action.is_some() && self.plan.filter.follow {
-            return refuse("nothing can be done about files behind links: leave out either the action or the links");
+            return refuse(
+                "nothing can be done about files behind links: leave out either the action or the links",
+            );
         }
         if self.rounds.head_bytes == 0 || self.rounds.tail_bytes == 0 {
             return refuse("head_bytes and tail_bytes must be at least 1");
@@ -48,7 +50,9 @@ impl Search {
             use rustix::fs::{StatVfsMountFlags, statvfs};
             if statvfs(root.path()).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY)) {
                 let path = root.path().display();
-                return Err(Error::Plan(format!("{path}: nothing can be changed there: the file system is read-only")));
+                return Err(Error::Plan(format!(
+                    "{path}: nothing can be changed there: the file system is read-only"
+                )));
             }
         }
         Ok(())

@@ -27,21 +27,26 @@
 mod action;
 mod acts;
 mod check;
+mod earlier;
 mod met;
 mod references;
 mod rounds;
 mod tell;
+mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
+use self::earlier::Earlier;
 use self::met::Met;
 use self::rounds::Rounds;
 use crate::control::Control;
 use crate::error::Error;
 use crate::groups::{Candidates, Catalog, FileGroup, Wanted, groups};
 use crate::pipeline;
-use crate::plan::{Filter, Plan, Reads};
+use crate::plan::{Filter, Plan, Reads, Root};
+use crate::record::Action;
 use crate::report::{Duplicates, Report, Round, peak_memory_bytes};
 use crate::sink::Sink;
 
@@ -128,37 +133,42 @@ pub struct Found {
     pub report: Report,
 }
 
-/// Searches, and tells `sink` of what could not be read, of files whose digest was taken, and of every group, on this
-/// thread.
+/// Searches, and tells `sink` of what could not be read, of files whose digest was taken, of every group, and of what is
+/// done about it, on this thread.
 ///
 /// # Errors
-/// As [`crate::run`]; and [`Error::Plan`] when a reference lies outside the roots.
+/// As [`crate::run`] and [`Search::check`].
 pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<Found, Error> {
     let clock = Instant::now();
-    let references = references::resolve(search)?;
-    let filter = &search.plan.filter;
-    let wanted = Wanted {
-        size_min: filter.size_min.unwrap_or(1),
-        size_max: filter.size_max,
-        is_across: search.is_across,
-        references,
-    };
+    search.check()?;
+    let wanted = search.wanted()?;
     let mut met = Met::new(sink);
-    let plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, ..search.plan.clone() };
-    let mut report = pipeline::run_with(&plan, &mut met, control)?;
+    let mut report = pipeline::run_with(&search.plan_of_look(), &mut met, control)?;
     let Met { catalog, roots, .. } = met;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
-    report.duplicates =
-        Some(Duplicates { searched_bytes: report.ledger.bytes, rounds: vec![look], ..Duplicates::default() });
+    let searched_bytes = report.ledger.bytes;
+    report.duplicates = Some(Duplicates { searched_bytes, rounds: vec![look], ..Duplicates::default() });
 
-    let filter = Filter { follow: plan.filter.follow, ..Filter::default() };
-    let plan = Plan { roots, filter, ..plan };
+    // What was met is read under the names that it was met by.
+    let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
+    let plan = Plan { roots, filter, ..search.plan.clone() };
     let (candidates, links) = Candidates::by_size(&catalog, &wanted);
-    let mut rounds = Rounds { search, plan, wanted: &wanted, catalog: &catalog, sink, control, report };
+    let mut rounds = Rounds {
+        search,
+        plan: &plan,
+        wanted: &wanted,
+        catalog: &catalog,
+        links: &links,
+        sink,
+        control,
+        report,
+        failed: Vec::new(),
+    };
     let same = rounds.divide(candidates)?;
     let Rounds { sink, mut report, .. } = rounds;
     let groups = if control.is_cancelled() { Vec::new() } else { groups(&catalog, &wanted, &links, &same) };
     tell::groups(&catalog, &groups, sink, &mut report)?;
+    acts::act(search, &plan, &catalog, &groups, sink, control, &mut report)?;
 
     report.cancelled = control.is_cancelled();
     report.elapsed = clock.elapsed();
@@ -166,4 +176,45 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     assert!(report.ledger.adds_up(), "paths were lost between the walk and the report: {:?}", report.ledger);
     sink.end(&report).map_err(Error::Sink)?;
     Ok(Found { catalog, groups, report })
+}
+
+impl Search {
+    /// Takes digests of files that are as they were from an earlier report in JSON lines: of a scan with the analysis
+    /// `blake3`, or of a search for duplicates; also from one that was cut short. Returns the roots of that run.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when it cannot be read, or is no such report.
+    pub fn take_from(&mut self, report: &Path) -> Result<Vec<Root>, Error> {
+        let earlier = Earlier::read(report)?;
+        let root = |shown: &Vec<u8>| if shown.is_empty() { Root::here() } else { root_of(shown) };
+        let roots = earlier.roots().iter().map(root).collect();
+        self.earlier = Some(Arc::new(earlier));
+        Ok(roots)
+    }
+
+    fn wanted(&self) -> Result<Wanted, Error> {
+        let filter = &self.plan.filter;
+        Ok(Wanted {
+            size_min: filter.size_min.unwrap_or(1),
+            size_max: filter.size_max,
+            is_across: self.is_across,
+            references: references::resolve(self)?,
+        })
+    }
+
+    /// The plan of the round that opens nothing.
+    fn plan_of_look(&self) -> Plan {
+        Plan { analyses: Vec::new(), reads: Reads::Nothing, ..self.plan.clone() }
+    }
+}
+
+#[cfg(unix)]
+fn root_of(shown: &[u8]) -> Root {
+    use std::os::unix::ffi::OsStrExt;
+    Root::from(std::ffi::OsStr::from_bytes(shown))
+}
+
+#[cfg(not(unix))]
+fn root_of(shown: &[u8]) -> Root {
+    Root::from(String::from_utf8_lossy(shown).as_ref())
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use super::Search;
+use super::verify::Verified;
+use super::{Search, verify};
 use crate::analyses::{Analysis, Blake3, Xxh3};
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
-use crate::groups::{Candidate, Candidates, Catalog, Wanted};
+use crate::groups::{Candidate, Candidates, Catalog, Entry, FileId, Links, Wanted};
 use crate::pipeline;
 use crate::plan::{Plan, Reads};
 use crate::record::{Digest, Outcome, Record, Value};
@@ -23,18 +24,22 @@ const SAMPLE_OF: u32 = 16;
 pub(super) struct Rounds<'s> {
     pub(super) search: &'s Search,
     /// The plan of each round, but for what it reads.
-    pub(super) plan: Plan,
+    pub(super) plan: &'s Plan,
     pub(super) wanted: &'s Wanted,
     pub(super) catalog: &'s Catalog,
+    pub(super) links: &'s Links,
     pub(super) sink: &'s mut dyn Sink,
     pub(super) control: &'s Control,
     /// What was done so far.
     pub(super) report: Report,
+    /// Files that could not be read, or changed.
+    pub(super) failed: Vec<FileId>,
 }
 
 impl Rounds<'_> {
     /// Divides candidates of the same size into classes of the same content.
     pub(super) fn divide(&mut self, mut candidates: Candidates) -> Result<Candidates, Error> {
+        let mut same = self.known(&mut candidates)?;
         let sizes = self.search.rounds;
         let (wanted, catalog) = (self.wanted, self.catalog);
         let size = |class: &[Candidate]| catalog.size(class[0].file);
@@ -56,7 +61,9 @@ impl Rounds<'_> {
         let digest: Arc<dyn Analysis> = if is_at_once { Arc::new(Blake3) } else { Arc::new(Xxh3) };
         let digests = self.read("head", head, digest, candidates.all())?;
         candidates.divide(wanted, &digests);
-        let mut same = if is_at_once { candidates.take(is_small) } else { Candidates::default() };
+        if is_at_once {
+            same.put(candidates.take(is_small));
+        }
         candidates.put(sample);
 
         let mut large = candidates.take(|class| size(class) >= sizes.tail_size_min);
@@ -67,7 +74,73 @@ impl Rounds<'_> {
         let digests = self.read("content", Reads::Whole, Arc::new(Blake3), candidates.all())?;
         candidates.divide(wanted, &digests);
         same.put(candidates);
+        if self.search.verifies {
+            self.verify(&mut same)?;
+        }
         Ok(same)
+    }
+
+    /// Takes out the classes of which an earlier report knows something, and divides them by content: there is nothing to
+    /// be pruned where a digest is known.
+    fn known(&mut self, candidates: &mut Candidates) -> Result<Candidates, Error> {
+        let Some(earlier) = &self.search.earlier else { return Ok(Candidates::default()) };
+        let mut path = Vec::new();
+        candidates.know(|file| {
+            path.clear();
+            self.catalog.path_to(file, &mut path);
+            let entry = self.catalog.entry(file);
+            earlier.digest(&path, entry.size, entry.mtime_ns, entry.identity.ctime_ns)
+        });
+        let mut partly = candidates.take(|class| class.iter().any(|candidate| candidate.digest.is_some()));
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for candidate in partly.all() {
+            known.push(candidate.digest);
+            match candidate.digest {
+                None => unknown.push(*candidate),
+                // For whoever takes it from this report, should it be cut short as well.
+                Some(digest) => self.tell_of(candidate.file, digest).map_err(Error::Sink)?,
+            }
+        }
+        let count = known.iter().flatten().count() as u64;
+        self.report.duplicates.get_or_insert_default().known_files = count;
+        if !earlier.is_complete() {
+            self.note("the earlier report was cut short: it is used as far as it goes".to_owned());
+        }
+        if count == 0 {
+            self.note("the earlier report knows none of the files that may be the same as others".to_owned());
+        }
+        let mut read = self.read("content", Reads::Whole, Arc::new(Blake3), &unknown)?.into_iter();
+        for digest in known.iter_mut().filter(|digest| digest.is_none()) {
+            *digest = read.next().flatten();
+        }
+        partly.divide(self.wanted, &known);
+        Ok(partly)
+    }
+
+    fn tell_of(&mut self, file: FileId, digest: Digest) -> io::Result<()> {
+        let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(file);
+        let outcome = Outcome::Done { size, mtime_ns, identity };
+        self.sink.record(&record(self.catalog, file, outcome, &[Value::Digest(digest)]))
+    }
+
+    /// Compares what has the same digest, and takes out what is not the same.
+    fn verify(&mut self, same: &mut Candidates) -> Result<(), Error> {
+        let since = Instant::now();
+        let files = same.all().len() as u64;
+        let Verified { bytes, failed } = verify::verify(self.plan, self.catalog, same, self.control);
+        let digest = |candidate: &Candidate| {
+            let has_failed = failed.binary_search_by_key(&candidate.file, |(file, _)| *file).is_ok();
+            candidate.digest.filter(|_| !has_failed)
+        };
+        let digests: Vec<_> = same.all().iter().map(digest).collect();
+        same.divide(self.wanted, &digests);
+        let mut failures =
+            Failures { sink: &mut *self.sink, ledger: &mut self.report.ledger, failed: &mut self.failed };
+        for (file, error) in failed {
+            failures.add(self.catalog, self.links, file, error).map_err(Error::Sink)?;
+        }
+        self.count(Round { name: "verify", files, bytes, elapsed: since.elapsed() });
+        Ok(())
     }
 
     /// Reads something of every candidate. Returns its digest, in their order; of those that fail there is none.
@@ -95,16 +168,20 @@ impl Rounds<'_> {
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });
             },
         };
-        let tells = digest.name() == "blake3" && reads == Reads::Whole;
+        let is_content = digest.name() == "blake3";
         let plan = Plan { reads, analyses: vec![digest], ..self.plan.clone() };
         let mut round = Reading {
             catalog: self.catalog,
+            links: self.links,
             candidates,
             order: &order,
             digests: &mut digests,
-            sink: &mut *self.sink,
-            ledger: &mut self.report.ledger,
-            tells,
+            failures: Failures {
+                sink: &mut *self.sink,
+                ledger: &mut self.report.ledger,
+                failed: &mut self.failed,
+            },
+            tells: &|size| is_content && reads.part_of(size).is_none(),
         };
         let report = pipeline::run_again(&plan, &again, &mut round, self.control)?;
         self.add(name, &report);
@@ -117,37 +194,68 @@ impl Rounds<'_> {
         whole.steps = whole.steps.sum(round.steps);
         whole.batches.add(&round.batches);
         whole.staged = whole.staged.sum(round.staged);
-        whole.cancelled |= round.cancelled;
-        for note in &round.notes {
-            if !whole.notes.contains(note) {
-                whole.notes.push(note.clone());
-            }
-        }
-        let bytes = round.staged.bytes();
-        let files = round.ledger.met;
-        if let Some(duplicates) = &mut whole.duplicates {
-            duplicates.read_bytes += bytes;
-            duplicates.rounds.push(Round { name, files, bytes, elapsed: round.elapsed });
+        round.notes.iter().for_each(|note| self.note(note.clone()));
+        let (files, bytes) = (round.ledger.met, round.staged.bytes());
+        self.count(Round { name, files, bytes, elapsed: round.elapsed });
+    }
+
+    fn count(&mut self, round: Round) {
+        let duplicates = self.report.duplicates.get_or_insert_default();
+        duplicates.read_bytes += round.bytes;
+        duplicates.rounds.push(round);
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.report.notes.contains(&note) {
+            self.report.notes.push(note);
         }
     }
+}
+
+/// What becomes of files that were met and cannot be read, or are not what they were.
+struct Failures<'r> {
+    sink: &'r mut dyn Sink,
+    ledger: &'r mut Ledger,
+    failed: &'r mut Vec<FileId>,
+}
+
+impl Failures<'_> {
+    /// Tells of a file under each of its names: none of them can be compared.
+    fn add(&mut self, catalog: &Catalog, links: &Links, file: FileId, error: FileError) -> io::Result<()> {
+        let others = links.names(file).filter(|&name| name != file);
+        for name in std::iter::once(file).chain(others) {
+            let entry = catalog.entry(name);
+            self.ledger.fail(entry.size, &error);
+            self.failed.push(name);
+            self.sink.record(&record(catalog, name, Outcome::Failed(error), &[]))?;
+        }
+        Ok(())
+    }
+}
+
+/// A record of a file of the catalog.
+fn record<'c>(catalog: &'c Catalog, file: FileId, outcome: Outcome, values: &'c [Value]) -> Record<'c> {
+    let entry = catalog.entry(file);
+    let directory = catalog.directory_path(entry.directory);
+    Record { number: u64::from(file.0), directory, name: entry.name, outcome, values }
 }
 
 /// The sink of a round: keeps the digests of files that are as they were met, and tells of those that fail.
 struct Reading<'r> {
     catalog: &'r Catalog,
+    links: &'r Links,
     candidates: &'r [Candidate],
     order: &'r [u32],
     digests: &'r mut [Option<Digest>],
-    sink: &'r mut dyn Sink,
-    ledger: &'r mut Ledger,
-    /// Whether the digests are those of whole files, which are worth a record.
-    tells: bool,
+    failures: Failures<'r>,
+    /// Whether the digest of a file of this size is that of all of it, which is worth a record.
+    tells: &'r dyn Fn(u64) -> bool,
 }
 
 impl Reading<'_> {
     /// Why a file is not what was met, or could not be read.
-    fn failure(&self, at: usize, outcome: &Outcome) -> Option<FileError> {
-        let entry = self.catalog.entry(self.candidates[at].file);
+    fn failure(&self, file: FileId, outcome: &Outcome) -> Option<FileError> {
+        let entry = self.catalog.entry(file);
         match *outcome {
             Outcome::Done { size, mtime_ns, identity } => {
                 // What says its size is 0 may have more, as files of /proc do.
@@ -169,18 +277,17 @@ impl Sink for Reading<'_> {
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let number = usize::try_from(record.number).expect("it counts files");
         let at = self.order[number] as usize;
-        if let Some(error) = self.failure(at, &record.outcome) {
-            self.ledger.fail(self.catalog.size(self.candidates[at].file), &error);
-            let outcome = Outcome::Failed(error);
-            return self.sink.record(&Record { outcome, values: &[], ..*record });
+        let file = self.candidates[at].file;
+        if let Some(error) = self.failure(file, &record.outcome) {
+            return self.failures.add(self.catalog, self.links, file, error);
         }
         if let [Value::Digest(digest)] = record.values {
             self.digests[at] = Some(*digest);
         }
-        if self.tells { self.sink.record(record) } else { Ok(()) }
+        if (self.tells)(self.catalog.size(file)) { self.failures.sink.record(record) } else { Ok(()) }
     }
 
     fn idle(&mut self) -> io::Result<()> {
-        self.sink.idle()
+        self.failures.sink.idle()
     }
 }

@@ -61,7 +61,7 @@ pub struct Links(Vec<(FileId, FileId)>);
 
 impl Links {
     /// The names of a candidate that has several, the one it is read by included; otherwise none.
-    fn names(&self, file: FileId) -> impl ExactSizeIterator<Item = FileId> {
+    pub(crate) fn names(&self, file: FileId) -> impl ExactSizeIterator<Item = FileId> {
         let start = self.0.partition_point(|(of, _)| *of < file);
         let end = self.0.partition_point(|(of, _)| *of <= file);
         self.0[start..end].iter().map(|&(_, name)| name)
@@ -181,7 +181,7 @@ impl Candidates {
     }
 
     /// Sets what is known of the content of each.
-    pub fn know(&mut self, digest: impl Fn(FileId) -> Option<Digest>) {
+    pub fn know(&mut self, mut digest: impl FnMut(FileId) -> Option<Digest>) {
         self.0.iter_mut().for_each(|candidate| candidate.digest = digest(candidate.file));
     }
 

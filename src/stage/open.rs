@@ -33,6 +33,22 @@ impl OpenFile {
         self.before.identity()
     }
 
+    /// Fills a buffer from `offset` on, but for the end of the file. Returns how many bytes there were.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, FileError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let at = offset + filled as u64;
+            match self.handle.read_at(&mut buffer[filled..], at).map_err(file_error)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(filled)
+    }
+
     /// What passes are told of it.
     pub(crate) fn record<'a>(&self, directory: &'a Directory, name: &'a [u8]) -> FileRecord<'a> {
         let (size, mtime_ns) = (self.size(), self.mtime_ns());

@@ -20,11 +20,11 @@ pub(crate) struct Again<'a> {
     /// How many.
     pub(crate) files: u64,
     /// Tells what is known of the one of this number.
-    pub(crate) file: &'a Tell,
+    pub(crate) file: &'a Tell<'a>,
 }
 
 /// Calls with what is known of the file of a number.
-pub(crate) type Tell = dyn Fn(u64, &mut dyn FnMut(Known<'_>)) + Sync;
+pub(crate) type Tell<'a> = dyn Fn(u64, &mut dyn FnMut(Known<'_>)) + Sync + 'a;
 
 /// A file as it is known.
 #[derive(Clone, Copy)]
@@ -83,12 +83,7 @@ impl<'p> AgainWalk<'p> {
                 },
             },
         };
-        let is_root = directory.is_empty() && name == self.plan.roots[root].shown();
-        let found = match reached.failed {
-            Some(error) => Found::Failed(error),
-            None if is_root || self.plan.filter.follow => Found::FileThroughLinks,
-            None => Found::File,
-        };
+        let found = reached.failed.map_or_else(|| reach.found(known), Found::Failed);
         let Reached { directory, .. } = current.insert(reached);
         emit(Met::Entry { directory, name, found, bytes: 0 })
     }
@@ -141,6 +136,12 @@ impl<'p> Reach<'p> {
             let _ = (root, bytes_to_path(path));
             Ok(directory)
         }
+    }
+
+    /// How a file is to be opened: a root through links, like all files where links are followed.
+    pub(crate) fn found(&self, known: &Known<'_>) -> Found {
+        let is_root = known.directory.is_empty() && known.name == self.plan.roots[known.root].shown();
+        if is_root || self.plan.filter.follow { Found::FileThroughLinks } else { Found::File }
     }
 
     /// A directory by a path of its own, through links.
