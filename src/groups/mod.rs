@@ -2,5 +2,12 @@
 //! was read, and opens nothing.
 
 mod catalog;
+mod contents;
+mod directories;
+mod similar;
+mod tree;
 
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
+pub use self::contents::Contents;
+pub use self::directories::{DirectoryGroup, Identical, identical};
+pub use self::similar::{Similar, SimilarPair, similar};
