@@ -179,6 +179,12 @@ impl Catalog {
         found
     }
 
+    /// One of [`Catalog::others`], by its place there.
+    pub(crate) fn other(&self, index: usize) -> (DirectoryId, &[u8], Other) {
+        let (directory, name, what) = self.others[index];
+        (directory, self.text(name), what)
+    }
+
     /// Number of files.
     pub fn len(&self) -> usize {
         self.files.len()
@@ -289,6 +295,11 @@ impl Catalog {
             }
         }
         folder.root as usize
+    }
+
+    /// The root that a directory was met below, as a place in the list of roots.
+    pub fn root_of_directory(&self, directory: DirectoryId) -> usize {
+        self.directories[directory.index()].root as usize
     }
 
     /// Where a directory's root begins; its path as it is shown.

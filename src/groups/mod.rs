@@ -1,8 +1,15 @@
-//! Answers that need all files: which are the same, which directories are. Pure: it is given what the walk met and what
-//! was read, and opens nothing.
+//! Answers that need all files: which are the same, which directories are, which have much in common. Pure: it is given
+//! what the walk met and what was read, and opens nothing.
 
 mod catalog;
+mod contents;
+mod directories;
 mod exact;
+mod similar;
+mod tree;
 
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
+pub use self::contents::Contents;
+pub use self::directories::{DirectoryGroup, Identical, identical};
 pub use self::exact::{Candidate, Candidates, FileGroup, Links, Name, Wanted, groups};
+pub use self::similar::{Similar, SimilarPair, similar};

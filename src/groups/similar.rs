@@ -1,0 +1,517 @@
+//! Directories that have much of their content in common, whatever the names in them.
+//!
+//! How much is said exactly: bytes of the common content over bytes of what either has, where content that lies in both
+//! several times counts as often as in the one that has fewer. All pairs cannot be tried, so pairs come from content that
+//! lies in few places, and bounds drop those that cannot reach the threshold.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+use super::tree::{NONE, Tree};
+use super::{Catalog, Contents, DirectoryId, Identical};
+
+/// Content that lies in more directories than this makes no pairs: a licence says little of what it lies in.
+const SPREAD_MAX: usize = 64;
+/// Pairs that are counted for, some 40 bytes each.
+const PAIRS_MAX: usize = 1 << 20;
+/// Times that something is added to a pair: seconds.
+const STEPS_MAX: u64 = 1 << 26;
+/// Contents that are looked at for the exact share of pairs, beyond those that make pairs: a second.
+const LOOKS_MAX: u64 = 1 << 28;
+
+/// Directories that have much in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Similar {
+    /// The most common bytes first.
+    pub pairs: Vec<SimilarPair>,
+    /// Whether no limit was reached: beyond them pairs may be missing. Those there are hold exactly.
+    pub is_complete: bool,
+}
+
+/// Two directories that have much of their content in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimilarPair {
+    /// The first, by root as given and by path.
+    pub a: DirectoryId,
+    /// The other one.
+    pub b: DirectoryId,
+    /// Bytes of all files in each.
+    pub bytes: [u64; 2],
+    /// Bytes of the content that both have.
+    pub common_bytes: u64,
+}
+
+impl SimilarPair {
+    /// Bytes of what they have in common over bytes of what either has, from 0 to 1 (Jaccard 1912, weighted by bytes).
+    pub fn share(&self) -> f64 {
+        share(self.bytes, self.common_bytes)
+    }
+}
+
+/// Finds pairs of directories that share at least `threshold` (above 0, up to 1) of their bytes.
+///
+/// Of directories that are the same the first stands for all. No pair where one, or what is the same as it, lies in the
+/// other. None that lies in another pair, the one in the one and the other in the other; and where the same directory
+/// is similar to one and to another in that one, the more similar of the two alone.
+pub fn similar(catalog: &Catalog, contents: &Contents, identical: &Identical, threshold: f64) -> Similar {
+    let tree = &identical.tree;
+    let spread = Spread::new(catalog, contents, identical);
+    let field = Field::new(tree, identical, &spread, threshold);
+    let counted = field.count(&spread);
+    let rest = Rest::new(tree, &spread, &counted.uncounted);
+    let mut is_complete = counted.is_complete;
+    let mut pairs = exact(&field, &rest, counted.common, &mut is_complete);
+    pairs.retain(|pair| !holds_copy(identical, pair.a, pair.b) && !holds_copy(identical, pair.b, pair.a));
+    let mut pairs = topmost(tree, nearest(tree, pairs));
+    pairs.sort_unstable_by_key(|pair| (Reverse(pair.common), pair.a, pair.b));
+    let directory = |place: u32| tree.order[place as usize];
+    let pairs = pairs.iter().map(|pair| SimilarPair {
+        a: directory(pair.a),
+        b: directory(pair.b),
+        bytes: [tree.bytes[pair.a as usize], tree.bytes[pair.b as usize]],
+        common_bytes: pair.common,
+    });
+    Similar { pairs: pairs.collect(), is_complete }
+}
+
+fn share(bytes: [u64; 2], common: u64) -> f64 {
+    let either = bytes[0] + bytes[1] - common;
+    if either == 0 { 0.0 } else { common as f64 / either as f64 }
+}
+
+/// Contents that lie in several directories. Those that lie in the same ones the same number of times are one: of a folder
+/// that was copied all files are, so that there are about as many as there are directories.
+struct Spread {
+    /// Places of directories; one that has a content twice is there twice.
+    places: Vec<u32>,
+    /// The most bytes first.
+    sets: Vec<Set>,
+}
+
+/// Contents that lie in the same places.
+#[derive(Clone, Copy)]
+struct Set {
+    start: u32,
+    length: u32,
+    /// Of one copy of each.
+    bytes: u64,
+}
+
+impl Spread {
+    fn new(catalog: &Catalog, contents: &Contents, identical: &Identical) -> Spread {
+        let mut spread = Spread::of_each(catalog, &copies(catalog, contents, identical));
+        let places = &spread.places;
+        spread.sets.sort_unstable_by(|a, b| places[a.range()].cmp(&places[b.range()]));
+        spread.sets.dedup_by(|next, kept| {
+            let is_same = places[next.range()] == places[kept.range()];
+            kept.bytes += if is_same { next.bytes } else { 0 };
+            is_same
+        });
+        spread
+            .sets
+            .sort_unstable_by(|a, b| (b.bytes.cmp(&a.bytes)).then(places[a.range()].cmp(&places[b.range()])));
+        spread
+    }
+
+    /// A set for each content that lies in two directories at least.
+    fn of_each(catalog: &Catalog, copies: &[Copy]) -> Spread {
+        let mut spread = Spread { places: Vec::new(), sets: Vec::new() };
+        for same in copies.chunk_by(|a, b| a.token == b.token) {
+            if same[0].place != same[same.len() - 1].place {
+                let start = u32::try_from(spread.places.len()).expect("there are fewer than 2^32 files");
+                let length = u32::try_from(same.len()).expect("there are fewer than 2^32 files");
+                spread.places.extend(same.iter().map(|copy| copy.place));
+                spread.sets.push(Set { start, length, bytes: catalog.size(super::FileId(same[0].file)) });
+            }
+        }
+        spread
+    }
+
+    /// The places of a set and how often it lies there.
+    fn counts(&self, set: &Set) -> impl Iterator<Item = (u32, u32)> {
+        self.places[set.range()]
+            .chunk_by(|a, b| a == b)
+            .map(|same| (same[0], u32::try_from(same.len()).expect("there are fewer than 2^32 files")))
+    }
+}
+
+impl Set {
+    fn range(&self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.length as usize
+    }
+}
+
+/// A file, where it counts.
+struct Copy {
+    token: u64,
+    place: u32,
+    file: u32,
+}
+
+/// All files by content and place. Directories that are the same as others are left out: what lies in them counts for the
+/// next one above that is not.
+fn copies(catalog: &Catalog, contents: &Contents, identical: &Identical) -> Vec<Copy> {
+    let tree = &identical.tree;
+    let mut counts_at: Vec<u32> = Vec::with_capacity(tree.len());
+    for place in 0..tree.len() {
+        let own = u32::try_from(place).expect("there are fewer than 2^32 directories");
+        let above = || tree.parent(place).map_or(NONE, |parent| counts_at[parent]);
+        let at = if identical.covered[place] { above() } else { own };
+        counts_at.push(at);
+    }
+    let mut copies: Vec<_> = catalog
+        .files()
+        .filter(|&file| catalog.size(file) > 0)
+        .filter_map(|file| {
+            let place = counts_at[tree.place_of_file(catalog, file)?];
+            let token = contents.token(file)?;
+            (place != NONE).then_some(Copy { token, place, file: file.0 })
+        })
+        .collect();
+    copies.sort_unstable_by_key(|copy| (copy.token, copy.place, copy.file));
+    copies
+}
+
+/// Where pairs are looked for.
+struct Field<'t> {
+    tree: &'t Tree,
+    threshold: f64,
+    /// By place, bytes of the content that lies elsewhere as well.
+    shared: Vec<u64>,
+    /// By place, whether the directory may have its like.
+    may_pair: Vec<bool>,
+    /// By place, the next one above that may have its like, or [`NONE`].
+    above: Vec<u32>,
+}
+
+/// What the sets of contents add up to.
+struct Counted {
+    /// Pairs of places, the first one first, and the bytes that both have of the sets that were counted.
+    common: Vec<((u32, u32), u64)>,
+    /// Sets that were not.
+    uncounted: Vec<Set>,
+    is_complete: bool,
+}
+
+impl<'t> Field<'t> {
+    fn new(tree: &'t Tree, identical: &Identical, spread: &Spread, threshold: f64) -> Field<'t> {
+        let threshold = threshold.clamp(f64::MIN_POSITIVE, 1.0);
+        let shared = shared(tree, spread);
+        let mut field = Field { tree, threshold, shared, may_pair: Vec::new(), above: Vec::new() };
+        for place in 0..tree.len() {
+            let may_pair = !identical.covered[place]
+                && field.shared[place] > 0
+                && field.reaches(field.shared[place], tree.bytes[place]);
+            let above = tree.parent(place).map_or(NONE, |parent| match field.may_pair[parent] {
+                true => tree.parents[place],
+                false => field.above[parent],
+            });
+            field.may_pair.push(may_pair);
+            field.above.push(above);
+        }
+        field
+    }
+
+    /// Whether `part` of `whole` may be enough. Rounding must not drop what lies on the threshold.
+    fn reaches(&self, part: u64, whole: u64) -> bool {
+        part as f64 >= self.threshold * whole as f64 * (1.0 - 1e-9)
+    }
+
+    /// Whether so many common bytes may be enough.
+    fn suffices(&self, a: u32, b: u32, common: u64) -> bool {
+        let bytes = [a, b].map(|place| self.tree.bytes[place as usize]);
+        let common = common.min(bytes[0]).min(bytes[1]);
+        self.reaches(common, bytes[0] + bytes[1] - common)
+    }
+
+    /// Adds up what pairs have in common, the sets with the most bytes first: if not all can be counted, those that matter are.
+    fn count(&self, spread: &Spread) -> Counted {
+        let mut common: HashMap<(u32, u32), u64> = HashMap::new();
+        let mut counted = Counted { common: Vec::new(), uncounted: Vec::new(), is_complete: true };
+        let (mut steps, mut holders) = (0_u64, Vec::new());
+        for set in &spread.sets {
+            let is_wide = spread.counts(set).nth(SPREAD_MAX).is_some();
+            if is_wide || steps >= STEPS_MAX {
+                counted.is_complete &= is_wide;
+                counted.uncounted.push(*set);
+                continue;
+            }
+            self.holders(spread, set, &mut holders);
+            let length = holders.len() as u64;
+            steps += length;
+            if steps + length * length.saturating_sub(1) / 2 > STEPS_MAX {
+                counted.is_complete = false;
+                counted.uncounted.push(*set);
+                continue;
+            }
+            for (i, &(a, count_a)) in holders.iter().enumerate() {
+                let bytes_a = self.tree.bytes[a as usize];
+                let near = holders[i + 1..].iter();
+                for &(b, count_b) in
+                    near.take_while(|holder| self.reaches(bytes_a, self.tree.bytes[holder.0 as usize]))
+                {
+                    steps += 1;
+                    let pair = (a.min(b), a.max(b));
+                    let most = self.shared[a as usize].min(self.shared[b as usize]);
+                    if self.tree.is_within(pair.1, pair.0) || !self.suffices(a, b, most) {
+                        continue;
+                    }
+                    let bytes = set.bytes * u64::from(count_a.min(count_b));
+                    if let Some(known) = common.get_mut(&pair) {
+                        *known += bytes;
+                    } else if common.len() < PAIRS_MAX {
+                        common.insert(pair, bytes);
+                    } else {
+                        counted.is_complete = false;
+                    }
+                }
+            }
+        }
+        counted.common = common.into_iter().collect();
+        counted
+    }
+
+    /// The directories that a set lies in, other than those that hold all of its copies, and how often; the smallest first.
+    fn holders(&self, spread: &Spread, set: &Set, holders: &mut Vec<(u32, u32)>) {
+        holders.clear();
+        let all = holds_all(self.tree, &spread.places[set.range()]);
+        for (place, count) in spread.counts(set) {
+            let mut at = if self.may_pair[place as usize] { place } else { self.above[place as usize] };
+            while at != NONE && all.is_none_or(|all| !self.tree.is_within(all, at)) {
+                holders.push((at, count));
+                at = self.above[at as usize];
+            }
+        }
+        holders.sort_unstable();
+        holders.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            kept.1 += if is_same { next.1 } else { 0 };
+            is_same
+        });
+        holders.sort_unstable_by_key(|&(place, _)| (self.tree.bytes[place as usize], place));
+    }
+}
+
+/// The lowest directory that all of these lie in; they are sorted.
+fn holds_all(tree: &Tree, places: &[u32]) -> Option<u32> {
+    let (first, last) = (*places.first()?, *places.last()?);
+    let mut all = first;
+    while all != NONE && !tree.is_within(last, all) {
+        all = tree.parents[all as usize];
+    }
+    Some(all).filter(|&all| all != NONE)
+}
+
+/// By place, the bytes of all content in the directory that lies elsewhere as well: of all that lies in several, less what
+/// lies in this one alone.
+fn shared(tree: &Tree, spread: &Spread) -> Vec<u64> {
+    let (mut held, mut alone) = (vec![0_u64; tree.len()], vec![0_u64; tree.len()]);
+    for set in &spread.sets {
+        for &place in &spread.places[set.range()] {
+            held[place as usize] += set.bytes;
+        }
+        if let Some(all) = holds_all(tree, &spread.places[set.range()]) {
+            alone[all as usize] += set.bytes * u64::from(set.length);
+        }
+    }
+    for place in (0..tree.len()).rev() {
+        if let Some(parent) = tree.parent(place) {
+            held[parent] += held[place];
+            alone[parent] += alone[place];
+        }
+    }
+    held.iter().zip(&alone).map(|(held, alone)| held - alone).collect()
+}
+
+/// The sets that made no pairs, by place.
+struct Rest {
+    entries: Vec<Held>,
+    /// By place, where the entries of the directory begin; and the end.
+    starts: Vec<usize>,
+    /// By place, bytes of the entries before it; and all.
+    before: Vec<u64>,
+    /// Bytes of one copy, by set.
+    bytes: Vec<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    place: u32,
+    set: u32,
+    count: u32,
+}
+
+impl Rest {
+    fn new(tree: &Tree, spread: &Spread, uncounted: &[Set]) -> Rest {
+        let mut entries = Vec::new();
+        for (number, set) in (0..).zip(uncounted) {
+            entries.extend(spread.counts(set).map(|(place, count)| Held { place, set: number, count }));
+        }
+        entries.sort_unstable_by_key(|held| (held.place, held.set));
+        let bytes: Vec<_> = uncounted.iter().map(|set| set.bytes).collect();
+        let (mut starts, mut before) =
+            (Vec::with_capacity(tree.len() + 1), Vec::with_capacity(tree.len() + 1));
+        let (mut next, mut sum) = (0, 0);
+        for place in 0..=tree.len() {
+            starts.push(next);
+            before.push(sum);
+            while let Some(held) = entries.get(next).filter(|held| held.place as usize == place) {
+                sum += bytes[held.set as usize] * u64::from(held.count);
+                next += 1;
+            }
+        }
+        Rest { entries, starts, before, bytes }
+    }
+
+    /// What lies in a directory.
+    fn within(&self, tree: &Tree, place: u32) -> &[Held] {
+        &self.entries[self.starts[place as usize]..self.starts[tree.ends[place as usize] as usize]]
+    }
+
+    /// The bytes of that.
+    fn bytes_within(&self, tree: &Tree, place: u32) -> u64 {
+        self.before[tree.ends[place as usize] as usize] - self.before[place as usize]
+    }
+}
+
+/// Two places, the first one first, and the bytes that they have in common.
+#[derive(Clone, Copy)]
+struct Pair {
+    a: u32,
+    b: u32,
+    common: u64,
+    share: f64,
+}
+
+/// Adds what made no pairs to what pairs have in common, and keeps those that reach the threshold.
+fn exact(
+    field: &Field<'_>,
+    rest: &Rest,
+    counted: Vec<((u32, u32), u64)>,
+    is_complete: &mut bool,
+) -> Vec<Pair> {
+    let tree = field.tree;
+    let mut open = Vec::new();
+    for ((a, b), common) in counted {
+        let most = rest.bytes_within(tree, a).min(rest.bytes_within(tree, b));
+        if field.suffices(a, b, common + most) {
+            // The one with less of the rest is gone through once a pair, the other one once for all of its pairs.
+            let is_first = rest.within(tree, a).len() >= rest.within(tree, b).len();
+            open.push(if is_first { (a, b, common) } else { (b, a, common) });
+        }
+    }
+    open.sort_unstable();
+    let (mut pairs, mut looks) = (Vec::new(), 0_u64);
+    let mut tallies = vec![Tally::default(); rest.bytes.len()];
+    for of_one in open.chunk_by(|x, y| x.0 == y.0) {
+        let one = of_one[0].0;
+        for held in rest.within(tree, one) {
+            let tally = &mut tallies[held.set as usize];
+            tally.held += held.count;
+            tally.left = tally.held;
+        }
+        for &(_, other, common) in of_one {
+            let others = rest.within(tree, other);
+            if looks > LOOKS_MAX && !others.is_empty() {
+                *is_complete = false;
+                continue;
+            }
+            looks += others.len() as u64;
+            let common = common + common_bytes(rest, others, &mut tallies);
+            let (a, b) = (one.min(other), one.max(other));
+            let share = share([tree.bytes[a as usize], tree.bytes[b as usize]], common);
+            if share >= field.threshold {
+                pairs.push(Pair { a, b, common, share });
+            }
+        }
+        for held in rest.within(tree, one) {
+            tallies[held.set as usize] = Tally::default();
+        }
+    }
+    pairs
+}
+
+/// Counts of the sets in one directory, and what is left of them while they are compared.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    held: u32,
+    left: u32,
+}
+
+/// Bytes of what there is both in `others` and in the tallies, which are left as they were.
+fn common_bytes(rest: &Rest, others: &[Held], tallies: &mut [Tally]) -> u64 {
+    let mut bytes = 0;
+    for held in others {
+        let tally = &mut tallies[held.set as usize];
+        let taken = held.count.min(tally.left);
+        tally.left -= taken;
+        bytes += u64::from(taken) * rest.bytes[held.set as usize];
+    }
+    for held in others {
+        let tally = &mut tallies[held.set as usize];
+        tally.left = tally.held;
+    }
+    bytes
+}
+
+/// Whether the directory at `outer` holds the one at `inner` or one that is the same.
+fn holds_copy(identical: &Identical, outer: u32, inner: u32) -> bool {
+    let tree = &identical.tree;
+    let same = identical.classes.of(inner as usize);
+    let next = same.partition_point(|&place| place < outer);
+    same.get(next).is_some_and(|&place| tree.is_within(place, outer)) || tree.is_within(inner, outer)
+}
+
+/// Pairs by their places, both ways round.
+#[derive(Default)]
+struct Partners(BTreeSet<(u32, u32)>);
+
+impl Partners {
+    fn add(&mut self, pair: &Pair) {
+        self.0.extend([(pair.a, pair.b), (pair.b, pair.a)]);
+    }
+
+    /// The last partner of `one` whose place is in this range.
+    fn last(&self, one: u32, places: Range<u32>) -> Option<u32> {
+        self.0.range((one, places.start)..(one, places.end)).next_back().map(|&(_, partner)| partner)
+    }
+}
+
+/// Leaves out the less similar of two pairs that have one directory in common and whose others lie in each other; of those
+/// that are as similar, the inner one. So no two partners of a directory lie in each other.
+fn nearest(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
+    pairs.sort_unstable_by(|x, y| y.share.total_cmp(&x.share).then((x.a, x.b).cmp(&(y.a, y.b))));
+    let mut partners = Partners::default();
+    let is_free = |partners: &Partners, one: u32, other: u32| {
+        let inner = partners.last(one, other..tree.ends[other as usize]);
+        let outer = partners.last(one, 0..other);
+        inner.is_none() && outer.is_none_or(|outer| !tree.is_within(other, outer))
+    };
+    pairs.retain(|pair| {
+        let is_kept = is_free(&partners, pair.a, pair.b) && is_free(&partners, pair.b, pair.a);
+        if is_kept {
+            partners.add(pair);
+        }
+        is_kept
+    });
+    pairs
+}
+
+/// Leaves out the pairs that lie in others.
+fn topmost(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
+    let mut partners = Partners::default();
+    pairs.iter().for_each(|pair| partners.add(pair));
+    pairs.retain(|pair| {
+        let mut above = tree.parents[pair.a as usize];
+        while above != NONE {
+            let outer = partners.last(above, 0..pair.b);
+            if outer.is_some_and(|outer| tree.is_within(pair.b, outer)) {
+                return false;
+            }
+            above = tree.parents[above as usize];
+        }
+        true
+    });
+    pairs
+}
