@@ -108,6 +108,7 @@ mod batch;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod control;
+mod duplicates;
 pub mod error;
 pub mod faults;
 pub mod groups;

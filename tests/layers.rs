@@ -8,6 +8,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["cli"], false),
     (&["bench"], false),
     (&["rows"], false),
+    (&["duplicates"], false),
     (&["pipeline"], false),
     (&["walk", "batch", "queue", "reorder", "stage", "workers", "groups", "sink"], false),
     (&["plan"], false),
