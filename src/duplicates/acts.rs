@@ -1,12 +1,12 @@
 //! Does something about files of the same content, group by group, or tells what would be done.
 
-use super::{Search, action};
+use super::{Found, Search, action};
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Catalog, FileGroup, FileId, Name};
+use crate::groups::{Catalog, FileId, Name};
 use crate::plan::Plan;
 use crate::record::{Acted, Action, ActionRecord, Directory};
-use crate::report::{Actions, Report};
+use crate::report::Actions;
 use crate::sink::Sink;
 use crate::walk::again::Reach;
 
@@ -14,17 +14,16 @@ use crate::walk::again::Reach;
 pub(super) fn act(
     search: &Search,
     plan: &Plan,
-    catalog: &Catalog,
-    groups: &[FileGroup],
+    found: &mut Found,
     sink: &mut dyn Sink,
     control: &Control,
-    report: &mut Report,
 ) -> Result<(), Error> {
     let Some(action) = search.action else { return Ok(()) };
+    let catalog = &found.catalog;
     let mut actor = Actor { search, plan, catalog, action, reach: Reach::new(plan) };
     let mut actions = Actions::default();
     let (mut path, mut keep_path) = (Vec::new(), Vec::new());
-    for group in groups {
+    for group in &found.groups {
         let Some(&keep) = group.names.first() else { continue };
         keep_path.clear();
         catalog.path_to(keep.file, &mut keep_path);
@@ -41,7 +40,7 @@ pub(super) fn act(
             sink.action(&record).map_err(Error::Sink)?;
         }
     }
-    report.duplicates.get_or_insert_default().actions = actions;
+    found.report.duplicates.get_or_insert_default().actions = actions;
     Ok(())
 }
 

@@ -22,6 +22,11 @@ impl Search {
         if self.directories.is_some() && self.plan.filter.depth_max.is_some() {
             return refuse("directories cannot be compared to a depth: what lies deeper may differ");
         }
+        if self.directories.is_some() && (self.is_across || !self.references.is_empty()) {
+            return refuse(
+                "directories are searched for everywhere: neither across paths alone nor beside a reference",
+            );
+        }
         if self.action.is_some() && self.directories.is_some() {
             return refuse("actions are about files: they cannot be combined with directories");
         }

@@ -5,22 +5,41 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::analyses::Blake3;
-use crate::groups::Catalog;
+use crate::groups::{Catalog, Other};
 use crate::plan::{Plan, Reads, Root};
-use crate::record::{Outcome, Record};
+use crate::record::{Outcome, Record, SkipReason};
 use crate::sink::Sink;
 
 /// Keeps every file, and passes on what could not be looked at.
 pub(super) struct Met<'s> {
     sink: &'s mut dyn Sink,
     pub(super) catalog: Catalog,
+    keeps_all: bool,
     /// Those of the plan less those that another leads to.
     pub(super) roots: Vec<Root>,
 }
 
 impl<'s> Met<'s> {
-    pub(super) fn new(sink: &'s mut dyn Sink) -> Met<'s> {
-        Met { sink, catalog: Catalog::default(), roots: Vec::new() }
+    /// Keeps what is no file too where it `keeps_all`: directories are compared by it.
+    pub(super) fn new(sink: &'s mut dyn Sink, keeps_all: bool) -> Met<'s> {
+        Met { sink, catalog: Catalog::default(), keeps_all, roots: Vec::new() }
+    }
+
+    fn keep(&mut self, record: &Record<'_>) {
+        let what = match record.outcome {
+            Outcome::Skipped(SkipReason::Symlink) => Other::Symlink,
+            Outcome::Skipped(SkipReason::Fifo) => Other::Fifo,
+            Outcome::Skipped(SkipReason::Socket) => Other::Socket,
+            _ => Other::Unknown,
+        };
+        if !record.directory.is_empty() || self.roots.iter().any(|root| root.shown().is_empty()) {
+            self.catalog.add_other(record.directory, record.name, what);
+        }
+        // A directory of which the listing broke off is named by its whole path: nobody knows what else lies in it.
+        if record.directory.is_empty() && matches!(record.outcome, Outcome::Failed(_)) {
+            let is_here = record.name == b"." && self.catalog.find_directory(b"").is_some();
+            self.catalog.add_other(if is_here { b"" } else { record.name }, b"", Other::Unknown);
+        }
     }
 }
 
@@ -39,7 +58,18 @@ impl Sink for Met<'_> {
                 self.catalog.add_file(record.directory, record.name, size, mtime_ns, identity);
                 Ok(())
             }
-            _ => self.sink.record(record),
+            Outcome::Listed => {
+                let mut path = Vec::new();
+                record.path_to(&mut path);
+                self.catalog.add_directory(&path);
+                Ok(())
+            }
+            _ => {
+                if self.keeps_all {
+                    self.keep(record);
+                }
+                self.sink.record(record)
+            }
         }
     }
 

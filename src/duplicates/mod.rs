@@ -32,6 +32,7 @@ mod met;
 mod references;
 mod rounds;
 mod tell;
+mod trees;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ use self::met::Met;
 use self::rounds::Rounds;
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Candidates, Catalog, FileGroup, Wanted, groups};
+use crate::groups::{Candidates, Catalog, DirectoryGroup, FileGroup, SimilarPair, Wanted, groups};
 use crate::pipeline;
 use crate::plan::{Filter, Plan, Reads, Root};
 use crate::record::Action;
@@ -127,8 +128,13 @@ impl Search {
 pub struct Found {
     /// Every file that was looked at.
     pub catalog: Catalog,
-    /// Files of the same content, largest gain first.
+    /// Files of the same content, largest gain first. Where directories were searched for, no file in directories that are
+    /// the same is told twice.
     pub groups: Vec<FileGroup>,
+    /// Directories that are the same, largest gain first.
+    pub directories: Vec<DirectoryGroup>,
+    /// Directories that have much in common, most of it first.
+    pub similar: Vec<SimilarPair>,
     /// What was done.
     pub report: Report,
 }
@@ -142,7 +148,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     let clock = Instant::now();
     search.check()?;
     let wanted = search.wanted()?;
-    let mut met = Met::new(sink);
+    let mut met = Met::new(sink, search.directories.is_some());
     let mut report = pipeline::run_with(&search.plan_of_look(), &mut met, control)?;
     let Met { catalog, roots, .. } = met;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
@@ -152,30 +158,39 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     // What was met is read under the names that it was met by.
     let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
     let plan = Plan { roots, filter, ..search.plan.clone() };
-    let (candidates, links) = Candidates::by_size(&catalog, &wanted);
+    let compared = search.compared(&wanted);
+    let (candidates, links) = Candidates::by_size(&catalog, &compared);
     let mut rounds = Rounds {
         search,
         plan: &plan,
-        wanted: &wanted,
+        wanted: &compared,
         catalog: &catalog,
         links: &links,
-        sink,
+        sink: &mut *sink,
         control,
         report,
         failed: Vec::new(),
     };
     let same = rounds.divide(candidates)?;
-    let Rounds { sink, mut report, .. } = rounds;
-    let groups = if control.is_cancelled() { Vec::new() } else { groups(&catalog, &wanted, &links, &same) };
-    tell::groups(&catalog, &groups, sink, &mut report)?;
-    acts::act(search, &plan, &catalog, &groups, sink, control, &mut report)?;
+    let Rounds { report, failed, .. } = rounds;
+    let mut found =
+        Found { catalog, groups: Vec::new(), directories: Vec::new(), similar: Vec::new(), report };
+    // Half a search says nothing about what is the same.
+    if !control.is_cancelled() {
+        let trees = trees::compare(search, &wanted, &mut found, &links, &same, &failed);
+        let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, &found.catalog));
+        found.groups = groups(&found.catalog, &wanted, &links, &same, &repeats);
+    }
+    tell::found(&mut found, sink)?;
+    acts::act(search, &plan, &mut found, sink, control)?;
 
+    let report = &mut found.report;
     report.cancelled = control.is_cancelled();
     report.elapsed = clock.elapsed();
     report.peak_memory_bytes = peak_memory_bytes();
     assert!(report.ledger.adds_up(), "paths were lost between the walk and the report: {:?}", report.ledger);
-    sink.end(&report).map_err(Error::Sink)?;
-    Ok(Found { catalog, groups, report })
+    sink.end(report).map_err(Error::Sink)?;
+    Ok(found)
 }
 
 impl Search {
@@ -202,9 +217,22 @@ impl Search {
         })
     }
 
+    /// Which files are compared: for directories all of them, whatever is told in the end.
+    fn compared(&self, wanted: &Wanted) -> Wanted {
+        match self.directories {
+            None => wanted.clone(),
+            Some(_) => Wanted::default(),
+        }
+    }
+
     /// The plan of the round that opens nothing.
     fn plan_of_look(&self) -> Plan {
-        Plan { analyses: Vec::new(), reads: Reads::Nothing, ..self.plan.clone() }
+        let mut plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, ..self.plan.clone() };
+        if self.directories.is_some() {
+            plan.tells_directories = true;
+            (plan.filter.size_min, plan.filter.size_max) = (None, None);
+        }
+        plan
     }
 }
 

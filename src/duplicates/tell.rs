@@ -1,44 +1,90 @@
 //! Tells a sink of what was found.
 
+use super::Found;
 use crate::error::Error;
-use crate::groups::{Catalog, FileGroup};
+use crate::groups::{Catalog, DirectoryGroup, DirectoryId, FileGroup, SimilarPair};
 use crate::record::{Alike, Group, Member};
-use crate::report::Report;
 use crate::sink::Sink;
 
-/// Tells of every group, and counts them.
-pub(super) fn groups(
-    catalog: &Catalog,
-    groups: &[FileGroup],
-    sink: &mut dyn Sink,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let counts = report.duplicates.get_or_insert_default();
+/// Tells of every group, directories first, and counts them.
+pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error> {
+    let catalog = &found.catalog;
+    let counts = found.report.duplicates.get_or_insert_default();
     let mut members = Vec::new();
-    for group in groups {
+    let mut tell = |group: Told<'_>| {
         members.clear();
-        members.extend(group.names.iter().map(|name| {
-            let entry = catalog.entry(name.file);
-            Member {
-                directory: catalog.directory_path(entry.directory),
-                name: entry.name,
-                copy: name.copy,
-                size: group.size,
-                mtime_ns: Some(entry.mtime_ns),
-                is_reference: name.is_reference,
-            }
-        }));
-        let told = Group {
-            alike: Alike::Files,
-            size: group.size,
-            digest: Some(group.digest),
-            reclaimable_bytes: group.reclaimable_bytes,
-            members: &members,
-        };
-        sink.group(&told).map_err(Error::Sink)?;
+        let (alike, size, digest, reclaimable_bytes) = group.head();
+        group.members_to(catalog, &mut members);
+        let group = Group { alike, size, digest, reclaimable_bytes, members: &members };
+        sink.group(&group).map_err(Error::Sink)
+    };
+    for group in &found.directories {
+        tell(Told::Directories(group))?;
+        counts.directory_groups += 1;
+        counts.redundant_files += (group.directories.len() as u64 - 1) * group.files;
+        counts.reclaimable_bytes += group.reclaimable_bytes();
+    }
+    for pair in &found.similar {
+        tell(Told::Similar(pair))?;
+        counts.similar_pairs += 1;
+    }
+    for group in &found.groups {
+        tell(Told::Files(group))?;
         counts.groups += 1;
         counts.redundant_files += group.redundant;
         counts.reclaimable_bytes += group.reclaimable_bytes;
     }
     Ok(())
+}
+
+/// What is told as one group.
+enum Told<'g> {
+    Files(&'g FileGroup),
+    Directories(&'g DirectoryGroup),
+    Similar(&'g SimilarPair),
+}
+
+impl Told<'_> {
+    fn head(&self) -> (Alike, u64, Option<crate::record::Digest>, u64) {
+        match self {
+            Told::Files(group) => (Alike::Files, group.size, Some(group.digest), group.reclaimable_bytes),
+            Told::Directories(group) => {
+                let alike = Alike::Directories { files: group.files };
+                (alike, group.bytes, None, group.reclaimable_bytes())
+            }
+            // What only one of them has is not known to be of no use.
+            Told::Similar(pair) => (Alike::Similar { share: pair.share() }, pair.common_bytes, None, 0),
+        }
+    }
+
+    fn members_to<'c>(&self, catalog: &'c Catalog, members: &mut Vec<Member<'c>>) {
+        let directory = |copy: u32, directory: DirectoryId, size: u64| Member {
+            directory: catalog.directory_path(directory),
+            name: b"",
+            copy,
+            size,
+            mtime_ns: None,
+            is_reference: false,
+        };
+        match self {
+            Told::Files(group) => members.extend(group.names.iter().map(|name| {
+                let entry = catalog.entry(name.file);
+                Member {
+                    directory: catalog.directory_path(entry.directory),
+                    name: entry.name,
+                    copy: name.copy,
+                    size: group.size,
+                    mtime_ns: Some(entry.mtime_ns),
+                    is_reference: name.is_reference,
+                }
+            })),
+            Told::Directories(group) => {
+                let directories = (0..).zip(&group.directories);
+                members.extend(directories.map(|(copy, &of)| directory(copy, of, group.bytes)));
+            }
+            Told::Similar(pair) => {
+                members.extend([directory(0, pair.a, pair.bytes[0]), directory(1, pair.b, pair.bytes[1])]);
+            }
+        }
+    }
 }

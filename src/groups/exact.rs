@@ -60,6 +60,11 @@ pub struct Candidates(Vec<Candidate>);
 pub struct Links(Vec<(FileId, FileId)>);
 
 impl Links {
+    /// Every name of a file that has several, with the one it is read by.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (FileId, FileId)> {
+        self.0.iter().copied()
+    }
+
     /// The names of a candidate that has several, the one it is read by included; otherwise none.
     pub(crate) fn names(&self, file: FileId) -> impl ExactSizeIterator<Item = FileId> {
         let start = self.0.partition_point(|(of, _)| *of < file);
@@ -209,9 +214,17 @@ fn are_links(catalog: &Catalog, a: FileId, b: FileId) -> bool {
     inode.1 != 0 && inode == catalog.inode(b)
 }
 
-/// Makes a group of each class, whose digests are those of the content. Largest gain first.
-pub fn groups(catalog: &Catalog, wanted: &Wanted, links: &Links, same: &Candidates) -> Vec<FileGroup> {
-    let mut groups: Vec<_> = same.classes().map(|class| group(catalog, wanted, links, class)).collect();
+/// Makes a group of each class, whose digests are those of the content, of the names for which `is_repeat` is false. Largest
+/// gain first.
+pub fn groups(
+    catalog: &Catalog,
+    wanted: &Wanted,
+    links: &Links,
+    same: &Candidates,
+    is_repeat: &dyn Fn(FileId) -> bool,
+) -> Vec<FileGroup> {
+    let group = |class| group(catalog, wanted, links, class, is_repeat);
+    let mut groups: Vec<_> = same.classes().filter_map(group).collect();
     let first = |group: &FileGroup| group.names[0].file;
     groups.par_sort_unstable_by(|a, b| {
         b.reclaimable_bytes.cmp(&a.reclaimable_bytes).then_with(|| compare_paths(catalog, first(a), first(b)))
@@ -219,32 +232,52 @@ pub fn groups(catalog: &Catalog, wanted: &Wanted, links: &Links, same: &Candidat
     groups
 }
 
-fn group(catalog: &Catalog, wanted: &Wanted, links: &Links, class: &[Candidate]) -> FileGroup {
-    let digest = class[0].digest.expect("classes of the same content have a digest");
-    let mut copies: Vec<Vec<(bool, FileId)>> = Vec::with_capacity(class.len());
-    for candidate in class {
-        let names = links.names(candidate.file);
-        let mut copy: Vec<_> = if names.len() == 0 {
-            vec![(candidate.is_reference, candidate.file)]
-        } else {
-            names.map(|name| (wanted.is_reference(catalog, name), name)).collect()
-        };
-        copy.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| compare_paths(catalog, a.1, b.1)));
-        copies.push(copy);
-    }
-    copies.sort_unstable_by(|a, b| b[0].0.cmp(&a[0].0).then_with(|| compare_paths(catalog, a[0].1, b[0].1)));
+fn group(
+    catalog: &Catalog,
+    wanted: &Wanted,
+    links: &Links,
+    class: &[Candidate],
+    is_repeat: &dyn Fn(FileId) -> bool,
+) -> Option<FileGroup> {
     let size = catalog.size(class[0].file);
-    let root = |copy: &[(bool, FileId)]| copy.iter().map(|&(_, file)| catalog.root_of(file)).min();
+    if size < wanted.size_min || wanted.size_max.is_some_and(|max| size > max) {
+        return None;
+    }
+    let mut copies: Vec<(Candidate, Vec<Name>)> = Vec::with_capacity(class.len());
+    for candidate in class {
+        let linked = links.names(candidate.file);
+        let alone = (linked.len() == 0).then_some(candidate.file);
+        let names: Vec<FileId> = alone.into_iter().chain(linked).filter(|&name| !is_repeat(name)).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let named = Candidate { digest: candidate.digest, ..Candidate::new(catalog, wanted, &names) };
+        let name = |file| Name { file, copy: 0, is_reference: wanted.is_reference(catalog, file) };
+        let mut names: Vec<Name> = names.into_iter().map(name).collect();
+        names.sort_unstable_by(|a, b| compare_names(catalog, a, b));
+        copies.push((named, names));
+    }
+    copies.sort_unstable_by(|(_, a), (_, b)| compare_names(catalog, &a[0], &b[0]));
+    let candidates: Vec<Candidate> = copies.iter().map(|(candidate, _)| *candidate).collect();
+    if !wanted.wants(&candidates) {
+        return None;
+    }
     let kept = if wanted.is_across {
-        copies.iter().filter(|copy| root(copy) == root(&copies[0])).count()
+        candidates.iter().filter(|candidate| candidate.root == candidates[0].root).count()
     } else {
-        copies.iter().filter(|copy| copy[0].0).count().max(1)
+        candidates.iter().filter(|candidate| candidate.is_reference).count().max(1)
     };
-    let redundant = (copies.len() - kept) as u64;
-    let names = (0..).zip(&copies).flat_map(|(number, copy)| {
-        copy.iter().map(move |&(is_reference, file)| Name { file, copy: number, is_reference })
-    });
-    FileGroup { size, digest, reclaimable_bytes: size * redundant, redundant, names: names.collect() }
+    let redundant = (candidates.len() - kept) as u64;
+    let numbered = (0..).zip(copies);
+    let names =
+        numbered.flat_map(|(copy, (_, names))| names.into_iter().map(move |name| Name { copy, ..name }));
+    let digest = class[0].digest.expect("classes of the same content have a digest");
+    Some(FileGroup { size, digest, reclaimable_bytes: size * redundant, redundant, names: names.collect() })
+}
+
+/// Those of a reference first.
+fn compare_names(catalog: &Catalog, a: &Name, b: &Name) -> std::cmp::Ordering {
+    b.is_reference.cmp(&a.is_reference).then_with(|| compare_paths(catalog, a.file, b.file))
 }
 
 /// Root by root as given, and below a root by the components of the path, compared as bytes.
