@@ -14,7 +14,7 @@ fn main() {
     let pct: u32 = a.next().unwrap().parse().unwrap();
     let mut s = Search::new(Plan::new(a.collect::<Vec<_>>()));
     s.rounds.head_bytes = head;
-    s.rounds.at_once_percent_min = pct;
+    s.rounds.likely_percent_min = pct;
     filemill::guard_mappings().unwrap();
     let f = find(&s, &mut Null, &Control::new()).unwrap();
     let d = f.report.duplicates.as_ref().unwrap();

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::shared::{CacheUse, Input, Machine, Messages, Stage, When, parse_workers};
 use super::bench::BenchCommand;
+use super::duplicates::DuplicatesFlags;
 use super::gates::Gates;
 
 const STYLES: Styles = Styles::styled()
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Read every file of a tree once and tell what is there.
     // In a box, as it is much larger than the others.
     Scan(Box<ScanFlags>),
+    /// Find files, and directories, that are the same; and let them share their blocks or become one.
+    #[command(visible_alias = "dupes")]
+    Duplicates(Box<DuplicatesFlags>),
     /// Measure: the machine's limit, the best settings, whether scans became slower.
     Bench {
         /// What to measure

@@ -1,6 +1,7 @@
 //! The command line: flags (what was typed) become a plan (what it means). The only user of clap and indicatif.
 
 mod bench;
+mod duplicates;
 mod flags;
 mod gates;
 mod limits;
@@ -107,6 +108,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit,
     };
     match flags.command {
         Command::Scan(flags) => scan::run(&flags, &sources),
+        Command::Duplicates(flags) => duplicates::run(&flags, &sources),
         Command::Bench { command } => bench::run(&command),
         Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Done),
         Command::Man { directory } => manual::write(&directory).map(|()| Exit::Done),

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use filemill::control::Control;
 use filemill::faults::{Faults, Operation};
 use filemill::plan::Plan;
-use filemill::record::Record;
+use filemill::record::{ActionRecord, Group, Record};
 use filemill::report::Report;
 use filemill::sink::{Refuse, ReportFile, Sink, printable};
 
@@ -333,6 +333,14 @@ impl<S: Sink> Sink for Printed<S> {
         self.unless_closed(|sink| sink.record(record))
     }
 
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        self.unless_closed(|sink| sink.group(group))
+    }
+
+    fn action(&mut self, action: &ActionRecord<'_>) -> io::Result<()> {
+        self.unless_closed(|sink| sink.action(action))
+    }
+
     fn idle(&mut self) -> io::Result<()> {
         self.unless_closed(Sink::idle)
     }
@@ -363,6 +371,16 @@ impl<S: Sink> Sink for Named<'_, S> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let done = self.sink.record(record);
+        self.name(done)
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        let done = self.sink.group(group);
+        self.name(done)
+    }
+
+    fn action(&mut self, action: &ActionRecord<'_>) -> io::Result<()> {
+        let done = self.sink.action(action);
         self.name(done)
     }
 

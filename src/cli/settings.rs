@@ -13,10 +13,22 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::{Failure, one_line, toml_settings};
 use toml_settings::{Setting, Value};
 
-/// What a run reads and writes is said on the command line alone: a filemill.toml that lies in a tree of somebody else
-/// must not choose files of ours.
-const TYPED_ALONE: [&str; 8] =
-    ["out", "null", "files-from", "files0-from", "ram-disk", "no-config", "help", "version"];
+/// What a run reads, writes and changes is said on the command line alone: a filemill.toml that lies in a tree of somebody
+/// else must not choose files of ours.
+const TYPED_ALONE: [&str; 12] = [
+    "out",
+    "null",
+    "files-from",
+    "files0-from",
+    "ram-disk",
+    "no-config",
+    "help",
+    "version",
+    "reference",
+    "from",
+    "action",
+    "apply",
+];
 const FILE_NAME: &str = "filemill.toml";
 /// A file longer than this holds no settings.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 8;
 const BAR_CELLS: usize = 24;
 const NAME_CELLS_MAX: usize = 52;
 /// Narrower than this is treated as this.
-const WIDTH_MIN: usize = 40;
+pub(super) const WIDTH_MIN: usize = 40;
 
 /// Sums up a run, and writes the summary at its end.
 pub(crate) struct Summary<'s, W> {
@@ -272,7 +272,7 @@ fn staged(out: &mut impl Write, report: &Report) -> io::Result<()> {
 }
 
 /// What became of every path, as a sum that adds up.
-fn ledger(out: &mut impl Write, report: &Report) -> io::Result<()> {
+pub(super) fn ledger(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let ledger = &report.ledger;
     let reasons = |total: u64, parts: Vec<(&str, u64)>| {
         let parts: Vec<_> =
@@ -318,7 +318,7 @@ fn extension_name(extension: &Extension) -> String {
 }
 
 /// A number and its noun: "1 file", "2 files", "3 directories", "4 batches".
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
         Some(stem) => format!("{stem}ies"),

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What has a size, a head or a tail of its own is like no other file, and is not read any further. Small files are read
-//! whole in the round of the heads; a sample says whether so many of them are the same that their BLAKE3 is taken at once.
+//! whole in the round of the heads; where their names let expect that they are the same, their BLAKE3 is taken at once.
 //!
 //! ```
 //! use filemill::control::Control;
@@ -28,6 +28,7 @@ mod action;
 mod acts;
 mod check;
 mod earlier;
+mod heads;
 mod met;
 mod references;
 mod rounds;
@@ -92,11 +93,9 @@ pub struct Sizes {
     pub tail_bytes: u64,
     /// What a large file is, in bytes.
     pub tail_size_min: u64,
-    /// With at least so many files that may be the same as others, a sample of them is read first.
-    pub sample_files_min: usize,
-    /// Where at least so many of a hundred files of the sample are the same as others, the others are hashed with BLAKE3
-    /// as they are read the first time.
-    pub at_once_percent_min: u32,
+    /// Where at least so many of a hundred small files of one size have the name of another of them, they are likely the
+    /// same, and their BLAKE3 is taken as they are read the first time.
+    pub likely_percent_min: u32,
 }
 
 impl Search {
@@ -116,8 +115,7 @@ impl Search {
                 head_bytes: 16 << 10,
                 tail_bytes: 16 << 10,
                 tail_size_min: 1 << 20,
-                sample_files_min: 4096,
-                at_once_percent_min: 35,
+                likely_percent_min: 35,
             },
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::heads::Heads;
 use super::verify::Verified;
 use super::{Search, verify};
 use crate::analyses::{Analysis, Blake3, Xxh3};
@@ -16,9 +17,6 @@ use crate::record::{Digest, Outcome, Record, Value};
 use crate::report::{Ledger, Report, Round};
 use crate::sink::Sink;
 use crate::walk::again::{Again, Known};
-
-/// One class in so many is in the sample: classes are numbered by size, so small and large files are in it.
-const SAMPLE_OF: u32 = 16;
 
 /// The rounds of a search.
 pub(super) struct Rounds<'s> {
@@ -43,28 +41,11 @@ impl Rounds<'_> {
         let sizes = self.search.rounds;
         let (wanted, catalog) = (self.wanted, self.catalog);
         let size = |class: &[Candidate]| catalog.size(class[0].file);
-        let is_small = |class: &[Candidate]| size(class) <= sizes.head_bytes;
-        let head = Reads::Head(sizes.head_bytes);
-
-        let mut sample = Candidates::default();
-        let mut is_at_once = false;
-        if candidates.all().len() >= sizes.sample_files_min {
-            sample = candidates.take(|class| class[0].class % SAMPLE_OF == 0);
-            let small = |candidates: &Candidates| {
-                candidates.classes().filter(|class| is_small(class)).map(<[Candidate]>::len).sum::<usize>()
-            };
-            let before = small(&sample);
-            let digests = self.read("sample", head, Arc::new(Xxh3), sample.all())?;
-            sample.divide(wanted, &digests);
-            is_at_once = small(&sample) * 100 >= before * sizes.at_once_percent_min as usize;
-        }
-        let digest: Arc<dyn Analysis> = if is_at_once { Arc::new(Blake3) } else { Arc::new(Xxh3) };
-        let digests = self.read("head", head, digest, candidates.all())?;
+        let heads = Heads::new(catalog, &candidates, sizes.head_bytes, sizes.likely_percent_min);
+        let heads = Arc::new(heads);
+        let digests = self.read("head", Reads::Head(sizes.head_bytes), heads.clone(), candidates.all())?;
         candidates.divide(wanted, &digests);
-        if is_at_once {
-            same.put(candidates.take(is_small));
-        }
-        candidates.put(sample);
+        same.put(candidates.take(|class| heads.is_content(size(class))));
 
         let mut large = candidates.take(|class| size(class) >= sizes.tail_size_min);
         let digests = self.read("tail", Reads::Tail(sizes.tail_bytes), Arc::new(Xxh3), large.all())?;
@@ -168,7 +149,6 @@ impl Rounds<'_> {
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });
             },
         };
-        let is_content = digest.name() == "blake3";
         let plan = Plan { reads, analyses: vec![digest], ..self.plan.clone() };
         let mut round = Reading {
             catalog: self.catalog,
@@ -181,7 +161,6 @@ impl Rounds<'_> {
                 ledger: &mut self.report.ledger,
                 failed: &mut self.failed,
             },
-            tells: &|size| is_content && reads.part_of(size).is_none(),
         };
         let report = pipeline::run_again(&plan, &again, &mut round, self.control)?;
         self.add(name, &report);
@@ -248,8 +227,6 @@ struct Reading<'r> {
     order: &'r [u32],
     digests: &'r mut [Option<Digest>],
     failures: Failures<'r>,
-    /// Whether the digest of a file of this size is that of all of it, which is worth a record.
-    tells: &'r dyn Fn(u64) -> bool,
 }
 
 impl Reading<'_> {
@@ -281,10 +258,10 @@ impl Sink for Reading<'_> {
         if let Some(error) = self.failure(file, &record.outcome) {
             return self.failures.add(self.catalog, self.links, file, error);
         }
-        if let [Value::Digest(digest)] = record.values {
-            self.digests[at] = Some(*digest);
-        }
-        if (self.tells)(self.catalog.size(file)) { self.failures.sink.record(record) } else { Ok(()) }
+        let [Value::Digest(digest)] = record.values else { return Ok(()) };
+        self.digests[at] = Some(*digest);
+        // BLAKE3, and so of a whole file: it need not be taken again, should this run be cut short.
+        if digest.as_bytes().len() == 32 { self.failures.sink.record(record) } else { Ok(()) }
     }
 
     fn idle(&mut self) -> io::Result<()> {

@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal, Write};
 
 use filemill::control::Control;
 use filemill::duplicates::{Search, find};
-use filemill::plan::Root;
 use filemill::sink::{Fdupes, GroupCsv, GroupTable, Jsonl, Sink};
 
 pub(crate) use self::flags::DuplicatesFlags;

@@ -123,7 +123,11 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         let left = self.groups.saturating_sub(GROUPS_MAX) as u64;
         if left > 0 {
             let gain = DecimalBytes(self.reclaimable_bytes);
-            writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group").replace("more groups", "more groups"))?;
+            writeln!(
+                self.text,
+                "\nand {} with {gain} to gain",
+                count(left, "more group").replace("more groups", "more groups")
+            )?;
         }
         let duplicates = report.duplicates.clone().unwrap_or_default();
         totals(&mut self.text, report, &duplicates)?;
@@ -146,7 +150,8 @@ fn totals(out: &mut impl Write, report: &Report, duplicates: &Duplicates) -> io:
     if duplicates.similar_pairs > 0 {
         found.push(count(duplicates.similar_pairs, "pair") + " of similar directories");
     }
-    let (redundant, gain) = (HumanCount(duplicates.redundant_files), DecimalBytes(duplicates.reclaimable_bytes));
+    let (redundant, gain) =
+        (HumanCount(duplicates.redundant_files), DecimalBytes(duplicates.reclaimable_bytes));
     writeln!(
         out,
         "\n{}: {redundant} redundant, {} to gain\nsearched {}, {}, in {} and {}",
@@ -169,7 +174,11 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
         return Ok(());
     }
     let (done, already, refused) = (count(done, "name"), HumanCount(already), HumanCount(refused));
-    writeln!(out, "{done} of {} acted on; {already} were so already, {refused} left as they are", DecimalBytes(bytes))
+    writeln!(
+        out,
+        "{done} of {} acted on; {already} were so already, {refused} left as they are",
+        DecimalBytes(bytes)
+    )
 }
 
 /// What was read, and how long that took.
@@ -187,7 +196,12 @@ fn rounds(out: &mut impl Write, duplicates: &Duplicates) -> io::Result<()> {
         )?;
     }
     let spared = duplicates.searched_bytes.saturating_sub(duplicates.read_bytes);
-    writeln!(out, "\n  {} of {} need not be read", DecimalBytes(spared), DecimalBytes(duplicates.searched_bytes))
+    writeln!(
+        out,
+        "\n  {} of {} need not be read",
+        DecimalBytes(spared),
+        DecimalBytes(duplicates.searched_bytes)
+    )
 }
 
 /// The end of a path tells more than its start.
