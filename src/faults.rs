@@ -1,5 +1,5 @@
-//! Seams for tests. With the cargo feature `faults`, the n-th operation of a kind fails, panics or hangs, so that tests
-//! can let every single one go wrong; or all batches take so many percent longer, so that whatever looks for a slowdown can
+//! Seams for tests. With the cargo feature `faults`, the n-th operation of a kind fails, panics, hangs or ends the process,
+//! so that tests can let every single one go wrong; or all batches take so many percent longer, so that whatever looks for a slowdown can
 //! show that it finds one. Without it all of this is nothing, and costs nothing.
 
 use std::io;

@@ -61,6 +61,7 @@ fn read_full(handle: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 mod tests {
     use super::super::open::Role;
     use super::super::scene::Scene;

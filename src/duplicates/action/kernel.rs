@@ -116,6 +116,7 @@ fn control(file: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) ->
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 mod tests {
     use std::fs::{File, OpenOptions};
     use std::time::{Duration, Instant};
@@ -158,6 +159,7 @@ mod tests {
         let file = File::open(scene.at("keep")).unwrap();
         assert_eq!(take_lease(file.as_fd()), Err(Errno::AGAIN));
         drop(writer);
+        scene.settle("keep");
         take_lease(file.as_fd()).unwrap();
     }
 }

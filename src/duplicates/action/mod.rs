@@ -4,7 +4,7 @@
 //! still be the files that were read, and their content is compared byte by byte at the moment it is acted on (by the
 //! kernel where blocks are shared). Whatever goes wrong, at any step, a name leads to the content that it led to before.
 //!
-//! The one way in is [`act`]. It may not delete, overwrite or write to a file, and it prints nothing.
+//! The one way in is [`act()`]. It may not delete, overwrite or write to a file, and it prints nothing.
 
 #[cfg_attr(not(target_os = "linux"), path = "act_none.rs")]
 mod act;

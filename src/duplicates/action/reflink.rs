@@ -50,6 +50,7 @@ fn refused(errno: Errno) -> Refusal {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 #[allow(clippy::print_stdout, reason = "what could not be tried is told")]
 mod tests {
     use std::fs::{self, File};
@@ -104,7 +105,7 @@ mod tests {
     fn blocks_are_shared_where_the_file_system_can() {
         for kind in ["btrfs", "xfs"] {
             let Some(mounted) = Mounted::new(kind) else { continue };
-            let piece = PIECE_BYTES_MAX as usize;
+            let piece = usize::try_from(PIECE_BYTES_MAX).unwrap();
             for bytes in [1, 4095, 4096, 4097, 100_000, piece, piece + 1, 2 * piece + 5000] {
                 check(&mounted, bytes);
             }
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn a_writer_meanwhile_is_the_kernels_affair() {
         let Some(mounted) = Mounted::new("btrfs").or_else(|| Mounted::new("xfs")) else { return };
-        let content = content(2 * PIECE_BYTES_MAX as usize);
+        let piece = usize::try_from(PIECE_BYTES_MAX).unwrap();
+        let content = content(2 * piece);
         let scene = Scene::below(mounted.path(), &content);
         let writer = File::options().write(true).open(scene.at("replace")).unwrap();
         let written = std::cell::Cell::new(0);
@@ -126,7 +128,7 @@ mod tests {
         });
         scene.check_refused(&acted, DIFFERS);
         assert_eq!(scene.content("keep"), content);
-        let at = PIECE_BYTES_MAX as usize + 9;
+        let at = piece + 9;
         assert_eq!(&scene.content("replace")[at..at + 3], b"new");
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::act::act_in;
 use super::step::{Step, Steps};
@@ -53,6 +54,18 @@ impl Scene {
 
     pub(super) fn file(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.at(name), content).expect("a file for tests");
+        self.settle(name);
+    }
+
+    /// Waits until nobody has the file open for writing. A test beside this one that starts a process has it inherit all
+    /// handles, until it becomes another program.
+    pub(super) fn settle(&self, name: &str) {
+        let file = File::open(self.at(name)).expect("a file that is there");
+        let since = Instant::now();
+        while super::kernel::take_lease(file.as_fd()) == Err(rustix::io::Errno::AGAIN) {
+            assert!(since.elapsed() < Duration::from_secs(10), "{name} stays open for writing");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(super) fn content(&self, name: &str) -> Vec<u8> {
