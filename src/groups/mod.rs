@@ -4,7 +4,10 @@
 mod catalog;
 mod contents;
 mod directories;
+#[cfg(test)]
+mod sample;
 mod similar;
+mod spread;
 mod tree;
 
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
