@@ -272,3 +272,253 @@ fn group(catalog: &Catalog, tree: &Tree, classes: &Classes, class: usize) -> Opt
         bytes: tree.bytes[first],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use proptest::prelude::*;
+
+    use super::super::sample::{Sample, lines, sample};
+    use super::*;
+
+    fn told(sample: &Sample) -> Vec<Vec<String>> {
+        let groups = sample.identical().groups;
+        groups.iter().map(|group| group.directories.iter().map(|&id| sample.path(id)).collect()).collect()
+    }
+
+    #[track_caller]
+    fn check_below(roots: &[&str], lines: &[&str], expected: &[&[&str]]) {
+        assert_eq!(told(&sample(roots, lines)), expected, "{lines:?}");
+        let reversed: Vec<_> = lines.iter().rev().collect();
+        assert_eq!(told(&sample(roots, &reversed)), expected, "reversed {lines:?}");
+    }
+
+    #[track_caller]
+    fn check(lines: &[&str], expected: &[&[&str]]) {
+        check_below(&["r"], lines, expected);
+    }
+
+    #[test]
+    fn names_types_and_contents_make_the_difference() {
+        check(&["r/a/f=x", "r/b/f=x"], &[&["r/a", "r/b"]]);
+        check(&["r/a/f=x", "r/b/f=y"], &[]);
+        check(&["r/a/f=x", "r/b/g=x"], &[]);
+        check(&["r/a/f=x", "r/b/f=x", "r/b/e/"], &[]);
+        check(&["r/a/f=x", "r/a/e/", "r/b/f=x", "r/b/e/"], &[&["r/a", "r/b"]]);
+        check(&["r/a/f=x", "r/a/e/", "r/b/f=x", "r/b/e|"], &[]);
+        check(&["r/a/f=x", "r/a/p|", "r/b/f=x", "r/b/p%"], &[]);
+        check(&["r/a/f=x", "r/a/p|", "r/b/f=x", "r/b/p|"], &[&["r/a", "r/b"]]);
+        check(&["r/a/f=x", "r/a/g=", "r/b/f=x", "r/b/g/"], &[]);
+        check(&["r/a/ab=x", "r/a/c=x", "r/b/a=x", "r/b/bc=x"], &[]);
+        // A file and a directory of the same names further in.
+        check(&["r/a/d/f=x", "r/b/f=x"], &[&["r/a/d", "r/b"]]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_equal_to_nothing() {
+        check(&["r/a/f=x", "r/a/u?", "r/b/f=x", "r/b/u?"], &[]);
+        check(&["r/a/f=?", "r/a/g=x", "r/b/f=?", "r/b/g=x"], &[]);
+        check(&["r/a/d/u?", "r/a/e/g=x", "r/b/d/u?", "r/b/e/g=x"], &[&["r/a/e", "r/b/e"]]);
+        // A directory that was not listed to its end is told in the one it lies in.
+        check(&["r/a/f=x", "r/a?", "r/b/f=x"], &[]);
+    }
+
+    #[test]
+    fn links_are_told_apart_by_their_targets() {
+        check(&["r/a/f=x", "r/a/l>t", "r/b/f=x", "r/b/l>t"], &[&["r/a", "r/b"]]);
+        check(&["r/a/f=x", "r/a/l>t", "r/b/f=x", "r/b/l>u"], &[]);
+        check(&["r/a/f=x", "r/a/l>?", "r/b/f=x", "r/b/l>?"], &[]);
+        check(&["r/a/f=x", "r/a/l>", "r/b/f=x", "r/b/l>"], &[&["r/a", "r/b"]]);
+        check(&["r/a/f=x", "r/a/d/l>t", "r/b/f=x", "r/b/d/l>u", "r/c/f=x", "r/c/d/l>t"], &[&["r/a", "r/c"]]);
+    }
+
+    #[test]
+    fn few_links_are_read() {
+        let lines = [
+            "r/a/f=x",
+            "r/a/d/l>t",
+            "r/b/f=x",
+            "r/b/d/l>t",
+            "r/c/f=y",
+            "r/c/d/l>t",
+            "r/e/l>t",
+            "r/f/l>t",
+            "r/l>t",
+        ];
+        let sample = sample(&["r"], &lines);
+        let mut read = Vec::new();
+        let found = identical(&sample.catalog, &sample.contents, &mut |link| {
+            read.push(String::from_utf8_lossy(link).into_owned());
+            Some(b"t".to_vec())
+        });
+        read.sort();
+        assert_eq!(read, ["r/a/d/l", "r/b/d/l"]);
+        assert_eq!(found.groups.len(), 1);
+    }
+
+    #[test]
+    fn what_follows_from_a_group_is_not_told() {
+        check(&["r/a1/x/f=x", "r/a2/x/f=x"], &[&["r/a1", "r/a2"]]);
+        check(
+            &["r/a1/x/f=x", "r/a2/x/f=x", "r/b/x/f=x", "r/b/g=y"],
+            &[&["r/a1", "r/a2"], &["r/a1/x", "r/b/x"]],
+        );
+        check(&["r/a1/x/f=x", "r/a2/x/f=x", "r/b/x/f=x"], &[&["r/a1", "r/a2", "r/b"]]);
+        // Two in one directory that has its like.
+        check(
+            &["r/a1/x/f=x", "r/a1/y/f=x", "r/a2/x/f=x", "r/a2/y/f=x"],
+            &[&["r/a1", "r/a2"], &["r/a1/x", "r/a1/y"]],
+        );
+        // One that comes first and lies in nothing that has its like, and what lies in it.
+        check(
+            &["r/0/x/f=yy", "r/p1/k/x/f=yy", "r/p1/g=z", "r/p2/k/x/f=yy", "r/p2/g=z"],
+            &[&["r/p1", "r/p2"], &["r/0", "r/p1/k"]],
+        );
+    }
+
+    #[test]
+    fn trees_without_a_byte_are_not_told_and_nested_ones_break_nothing() {
+        check(&["r/a/", "r/b/", "r/c/f=", "r/d/f="], &[]);
+        check(&["r/a/a/a/"], &[]);
+        check(&["r/a/a/a/f=x"], &[]);
+        check(&["r/a/a/f=x", "r/a/f=x"], &[]);
+        check(&["r/a/a/a/f=x", "r/b/a/a/f=x"], &[&["r/a", "r/b"]]);
+    }
+
+    #[test]
+    fn roots_are_directories_and_come_in_their_order() {
+        check_below(&["b", "a"], &["a/f=x", "b/f=x"], &[&["b", "a"]]);
+        check_below(&["b/", "a"], &["a/d/f=x", "b/d/f=x"], &[&["b/", "a"]]);
+        check_below(&["/"], &["/a/f=x", "/b/f=x"], &[&["/a", "/b"]]);
+        check_below(&[""], &["a/f=x", "b/f=x"], &[&["a", "b"]]);
+        check_below(&["", "/x"], &["f=x", "/x/f=x"], &[&["", "/x"]]);
+        // A name that sorts before the slash.
+        check(&["r/a/b/f=x", "r/a-/b/f=x", "r/a/g=y"], &[&["r/a/b", "r/a-/b"]]);
+    }
+
+    #[test]
+    fn roots_that_are_files_lie_nowhere() {
+        let mut catalog = Catalog::new([&b"x"[..], b"d", b"e"]);
+        let mut contents = Contents::new(3);
+        for (directory, name) in [(&b""[..], &b"x"[..]), (b"d", b"x"), (b"e", b"x")] {
+            let file = catalog.add_file(directory, name, 1, 0, crate::record::Identity::default());
+            contents.set(file, 5);
+        }
+        let found = identical(&catalog, &contents, &mut |_| None);
+        let paths: Vec<_> =
+            found.groups[0].directories.iter().map(|&id| catalog.directory_path(id)).collect();
+        assert_eq!((found.groups.len(), paths), (1, vec![&b"d"[..], b"e"]));
+        let repeats: Vec<_> = catalog.files().map(|file| found.repeats(file, &catalog)).collect();
+        assert_eq!(repeats, [false, false, true]);
+    }
+
+    #[test]
+    fn a_root_in_another_one_belongs_to_it() {
+        let mut catalog = Catalog::new([&b"a"[..], b"a/.h/b", b"c", b"a/../d"]);
+        let mut contents = Contents::new(4);
+        for directory in [&b"a"[..], b"a/.h/b", b"c", b"a/../d"] {
+            let file = catalog.add_file(directory, b"f", 1, 0, crate::record::Identity::default());
+            contents.set(file, 5);
+        }
+        let found = identical(&catalog, &contents, &mut |_| None);
+        let paths: Vec<_> =
+            found.groups[0].directories.iter().map(|&id| catalog.directory_path(id)).collect();
+        assert_eq!(paths, [&b"a/.h/b"[..], b"c", b"a/../d"]);
+    }
+
+    #[test]
+    fn groups_come_by_what_they_free() {
+        let lines = ["r/a/f=x", "r/b/f=x", "r/c/f=x", "r/d/f=yyy", "r/e/f=yyy", "r/d/g=", "r/e/g="];
+        let sample = sample(&["r"], &lines);
+        let groups = sample.identical().groups;
+        let figures: Vec<_> = groups
+            .iter()
+            .map(|group| (group.directories.len(), group.files, group.bytes, group.reclaimable_bytes()))
+            .collect();
+        assert_eq!(figures, [(2, 2, 3, 3), (3, 1, 1, 2)]);
+    }
+
+    /// What a directory holds, written down; `None` where it is not known.
+    fn written(lines: &[String], directory: &str) -> Option<String> {
+        let mut entries: BTreeMap<&str, Option<String>> = BTreeMap::new();
+        for line in lines {
+            let Some(rest) = line.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')) else {
+                continue;
+            };
+            match rest.split_once('/') {
+                Some((name, _)) => {
+                    entries.insert(name, written(lines, &format!("{directory}/{name}")));
+                }
+                None if rest.is_empty() => {}
+                None => {
+                    let is_known = !rest.ends_with('?');
+                    entries.insert(&rest[..1], is_known.then(|| rest.to_owned()));
+                }
+            }
+        }
+        let entries: Option<Vec<_>> =
+            entries.into_iter().map(|(name, what)| Some(format!("{name}:{}", what?))).collect();
+        Some(format!("({})", entries?.join(",")))
+    }
+
+    /// What follows from groups: for each directory the number of a set of directories that are the same.
+    fn follows(directories: &[String], groups: &[Vec<String>]) -> Vec<usize> {
+        let mut sets: Vec<usize> = (0..directories.len()).collect();
+        let number: HashMap<_, _> =
+            directories.iter().enumerate().map(|(i, path)| (path.as_str(), i)).collect();
+        for (group, member) in groups.iter().flat_map(|group| group[1..].iter().map(move |one| (group, one)))
+        {
+            for path in directories {
+                let Some(rest) = path.strip_prefix(member.as_str()) else { continue };
+                let first = format!("{}{rest}", group[0]);
+                if (rest.is_empty() || rest.starts_with('/')) && number.contains_key(first.as_str()) {
+                    let (one, other) = (sets[number[path.as_str()]], sets[number[first.as_str()]]);
+                    sets.iter_mut().filter(|set| **set == one).for_each(|set| *set = other);
+                }
+            }
+        }
+        sets
+    }
+
+    proptest! {
+        #[test]
+        fn groups_tell_all_that_is_the_same_and_nothing_twice(lines in lines()) {
+            let sample = sample(&["r"], &lines);
+            let (found, groups, directories) = (sample.identical(), told(&sample), sample.directories());
+            let id = |path: &String| sample.catalog.find_directory(path.as_bytes()).expect("it is there");
+            let has_bytes = |path: &String| found.tree.bytes[found.tree.place(id(path))] > 0;
+            let sets = follows(&directories, &groups);
+            let texts: Vec<_> = directories.iter().map(|path| written(&lines, path)).collect();
+            for (i, one) in directories.iter().enumerate().filter(|(_, one)| has_bytes(one)) {
+                for (j, other) in directories.iter().enumerate().filter(|&(j, _)| j != i) {
+                    let is_same = texts[i].is_some() && texts[i] == texts[j];
+                    prop_assert_eq!(sets[i] == sets[j], is_same, "{} {}", one, other);
+                }
+            }
+            // No member can be left out.
+            for (i, group) in groups.iter().enumerate() {
+                for member in 0..group.len() {
+                    let mut fewer = groups.clone();
+                    if fewer[i].len() > 2 { fewer[i].remove(member); } else { fewer.remove(i); }
+                    let count = |sets: Vec<usize>| sets.iter().collect::<std::collections::BTreeSet<_>>().len();
+                    prop_assert!(count(follows(&directories, &fewer)) > count(sets.clone()), "{:?}", group);
+                }
+            }
+            // Of each set one is not covered, the first.
+            let mut seen = std::collections::HashSet::new();
+            for (path, set) in directories.iter().zip(&sets) {
+                prop_assert_eq!(found.covered[found.tree.place(id(path))], !seen.insert(set), "{}", path);
+            }
+        }
+
+        #[test]
+        fn order_does_not_matter(mut lines in lines()) {
+            let expected = told(&sample(&["r"], &lines));
+            lines.sort();
+            prop_assert_eq!(&told(&sample(&["r"], &lines)), &expected);
+            lines.reverse();
+            prop_assert_eq!(&told(&sample(&["r"], &lines)), &expected);
+        }
+    }
+}

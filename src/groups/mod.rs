@@ -5,7 +5,10 @@ mod catalog;
 mod contents;
 mod directories;
 mod exact;
+#[cfg(test)]
+mod sample;
 mod similar;
+mod spread;
 mod tree;
 
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};

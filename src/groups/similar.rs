@@ -8,17 +8,24 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use super::spread::{Set, Spread, holds_all, shared};
 use super::tree::{NONE, Tree};
 use super::{Catalog, Contents, DirectoryId, Identical};
 
-/// Content that lies in more directories than this makes no pairs: a licence says little of what it lies in.
-const SPREAD_MAX: usize = 64;
-/// Pairs that are counted for, some 40 bytes each.
-const PAIRS_MAX: usize = 1 << 20;
-/// Times that something is added to a pair: seconds.
-const STEPS_MAX: u64 = 1 << 26;
-/// Contents that are looked at for the exact share of pairs, beyond those that make pairs: a second.
-const LOOKS_MAX: u64 = 1 << 28;
+/// What keeps the search short.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Content that lies in more directories than this makes no pairs: a licence says little of what it lies in.
+    spread_max: usize,
+    /// Pairs that are counted for, some 40 bytes each.
+    pairs_max: usize,
+    /// Times that something is added to a pair: seconds.
+    steps_max: u64,
+    /// Contents looked at for the exact share of pairs, beyond those that make pairs: a second.
+    looks_max: u64,
+}
+
+const LIMITS: Limits = Limits { spread_max: 64, pairs_max: 1 << 20, steps_max: 1 << 26, looks_max: 1 << 28 };
 
 /// Directories that have much in common.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,12 +63,7 @@ impl SimilarPair {
 /// is similar to one and to another in that one, the more similar of the two alone.
 pub fn similar(catalog: &Catalog, contents: &Contents, identical: &Identical, threshold: f64) -> Similar {
     let tree = &identical.tree;
-    let spread = Spread::new(catalog, contents, identical);
-    let field = Field::new(tree, identical, &spread, threshold);
-    let counted = field.count(&spread);
-    let rest = Rest::new(tree, &spread, &counted.uncounted);
-    let mut is_complete = counted.is_complete;
-    let mut pairs = exact(&field, &rest, counted.common, &mut is_complete);
+    let (mut pairs, is_complete) = reaching(catalog, contents, identical, threshold, LIMITS);
     pairs.retain(|pair| !holds_copy(identical, pair.a, pair.b) && !holds_copy(identical, pair.b, pair.a));
     let mut pairs = topmost(tree, nearest(tree, pairs));
     pairs.sort_unstable_by_key(|pair| (Reverse(pair.common), pair.a, pair.b));
@@ -75,108 +77,32 @@ pub fn similar(catalog: &Catalog, contents: &Contents, identical: &Identical, th
     Similar { pairs: pairs.collect(), is_complete }
 }
 
+/// All pairs that reach the threshold and do not lie in each other, and whether no limit was reached.
+fn reaching(
+    catalog: &Catalog,
+    contents: &Contents,
+    identical: &Identical,
+    threshold: f64,
+    limits: Limits,
+) -> (Vec<Pair>, bool) {
+    let spread = Spread::new(catalog, contents, identical);
+    let field = Field::new(&identical.tree, identical, &spread, threshold, limits);
+    let counted = field.count(&spread);
+    let rest = Rest::new(&identical.tree, &spread, &counted.uncounted);
+    let (pairs, is_exact) = exact(&field, &rest, counted.common);
+    (pairs, counted.is_complete && is_exact)
+}
+
 fn share(bytes: [u64; 2], common: u64) -> f64 {
     let either = bytes[0] + bytes[1] - common;
     if either == 0 { 0.0 } else { common as f64 / either as f64 }
-}
-
-/// Contents that lie in several directories. Those that lie in the same ones the same number of times are one: of a folder
-/// that was copied all files are, so that there are about as many as there are directories.
-struct Spread {
-    /// Places of directories; one that has a content twice is there twice.
-    places: Vec<u32>,
-    /// The most bytes first.
-    sets: Vec<Set>,
-}
-
-/// Contents that lie in the same places.
-#[derive(Clone, Copy)]
-struct Set {
-    start: u32,
-    length: u32,
-    /// Of one copy of each.
-    bytes: u64,
-}
-
-impl Spread {
-    fn new(catalog: &Catalog, contents: &Contents, identical: &Identical) -> Spread {
-        let mut spread = Spread::of_each(catalog, &copies(catalog, contents, identical));
-        let places = &spread.places;
-        spread.sets.sort_unstable_by(|a, b| places[a.range()].cmp(&places[b.range()]));
-        spread.sets.dedup_by(|next, kept| {
-            let is_same = places[next.range()] == places[kept.range()];
-            kept.bytes += if is_same { next.bytes } else { 0 };
-            is_same
-        });
-        spread
-            .sets
-            .sort_unstable_by(|a, b| (b.bytes.cmp(&a.bytes)).then(places[a.range()].cmp(&places[b.range()])));
-        spread
-    }
-
-    /// A set for each content that lies in two directories at least.
-    fn of_each(catalog: &Catalog, copies: &[Copy]) -> Spread {
-        let mut spread = Spread { places: Vec::new(), sets: Vec::new() };
-        for same in copies.chunk_by(|a, b| a.token == b.token) {
-            if same[0].place != same[same.len() - 1].place {
-                let start = u32::try_from(spread.places.len()).expect("there are fewer than 2^32 files");
-                let length = u32::try_from(same.len()).expect("there are fewer than 2^32 files");
-                spread.places.extend(same.iter().map(|copy| copy.place));
-                spread.sets.push(Set { start, length, bytes: catalog.size(super::FileId(same[0].file)) });
-            }
-        }
-        spread
-    }
-
-    /// The places of a set and how often it lies there.
-    fn counts(&self, set: &Set) -> impl Iterator<Item = (u32, u32)> {
-        self.places[set.range()]
-            .chunk_by(|a, b| a == b)
-            .map(|same| (same[0], u32::try_from(same.len()).expect("there are fewer than 2^32 files")))
-    }
-}
-
-impl Set {
-    fn range(&self) -> Range<usize> {
-        self.start as usize..self.start as usize + self.length as usize
-    }
-}
-
-/// A file, where it counts.
-struct Copy {
-    token: u64,
-    place: u32,
-    file: u32,
-}
-
-/// All files by content and place. Directories that are the same as others are left out: what lies in them counts for the
-/// next one above that is not.
-fn copies(catalog: &Catalog, contents: &Contents, identical: &Identical) -> Vec<Copy> {
-    let tree = &identical.tree;
-    let mut counts_at: Vec<u32> = Vec::with_capacity(tree.len());
-    for place in 0..tree.len() {
-        let own = u32::try_from(place).expect("there are fewer than 2^32 directories");
-        let above = || tree.parent(place).map_or(NONE, |parent| counts_at[parent]);
-        let at = if identical.covered[place] { above() } else { own };
-        counts_at.push(at);
-    }
-    let mut copies: Vec<_> = catalog
-        .files()
-        .filter(|&file| catalog.size(file) > 0)
-        .filter_map(|file| {
-            let place = counts_at[tree.place_of_file(catalog, file)?];
-            let token = contents.token(file)?;
-            (place != NONE).then_some(Copy { token, place, file: file.0 })
-        })
-        .collect();
-    copies.sort_unstable_by_key(|copy| (copy.token, copy.place, copy.file));
-    copies
 }
 
 /// Where pairs are looked for.
 struct Field<'t> {
     tree: &'t Tree,
     threshold: f64,
+    limits: Limits,
     /// By place, bytes of the content that lies elsewhere as well.
     shared: Vec<u64>,
     /// By place, whether the directory may have its like.
@@ -195,10 +121,16 @@ struct Counted {
 }
 
 impl<'t> Field<'t> {
-    fn new(tree: &'t Tree, identical: &Identical, spread: &Spread, threshold: f64) -> Field<'t> {
+    fn new(
+        tree: &'t Tree,
+        identical: &Identical,
+        spread: &Spread,
+        threshold: f64,
+        limits: Limits,
+    ) -> Field<'t> {
         let threshold = threshold.clamp(f64::MIN_POSITIVE, 1.0);
         let shared = shared(tree, spread);
-        let mut field = Field { tree, threshold, shared, may_pair: Vec::new(), above: Vec::new() };
+        let mut field = Field { tree, threshold, limits, shared, may_pair: Vec::new(), above: Vec::new() };
         for place in 0..tree.len() {
             let may_pair = !identical.covered[place]
                 && field.shared[place] > 0
@@ -231,8 +163,8 @@ impl<'t> Field<'t> {
         let mut counted = Counted { common: Vec::new(), uncounted: Vec::new(), is_complete: true };
         let (mut steps, mut holders) = (0_u64, Vec::new());
         for set in &spread.sets {
-            let is_wide = spread.counts(set).nth(SPREAD_MAX).is_some();
-            if is_wide || steps >= STEPS_MAX {
+            let is_wide = spread.counts(set).nth(self.limits.spread_max).is_some();
+            if is_wide || steps >= self.limits.steps_max {
                 counted.is_complete &= is_wide;
                 counted.uncounted.push(*set);
                 continue;
@@ -240,7 +172,7 @@ impl<'t> Field<'t> {
             self.holders(spread, set, &mut holders);
             let length = holders.len() as u64;
             steps += length;
-            if steps + length * length.saturating_sub(1) / 2 > STEPS_MAX {
+            if steps + length * length.saturating_sub(1) / 2 > self.limits.steps_max {
                 counted.is_complete = false;
                 counted.uncounted.push(*set);
                 continue;
@@ -260,7 +192,7 @@ impl<'t> Field<'t> {
                     let bytes = set.bytes * u64::from(count_a.min(count_b));
                     if let Some(known) = common.get_mut(&pair) {
                         *known += bytes;
-                    } else if common.len() < PAIRS_MAX {
+                    } else if common.len() < self.limits.pairs_max {
                         common.insert(pair, bytes);
                     } else {
                         counted.is_complete = false;
@@ -291,37 +223,6 @@ impl<'t> Field<'t> {
         });
         holders.sort_unstable_by_key(|&(place, _)| (self.tree.bytes[place as usize], place));
     }
-}
-
-/// The lowest directory that all of these lie in; they are sorted.
-fn holds_all(tree: &Tree, places: &[u32]) -> Option<u32> {
-    let (first, last) = (*places.first()?, *places.last()?);
-    let mut all = first;
-    while all != NONE && !tree.is_within(last, all) {
-        all = tree.parents[all as usize];
-    }
-    Some(all).filter(|&all| all != NONE)
-}
-
-/// By place, the bytes of all content in the directory that lies elsewhere as well: of all that lies in several, less what
-/// lies in this one alone.
-fn shared(tree: &Tree, spread: &Spread) -> Vec<u64> {
-    let (mut held, mut alone) = (vec![0_u64; tree.len()], vec![0_u64; tree.len()]);
-    for set in &spread.sets {
-        for &place in &spread.places[set.range()] {
-            held[place as usize] += set.bytes;
-        }
-        if let Some(all) = holds_all(tree, &spread.places[set.range()]) {
-            alone[all as usize] += set.bytes * u64::from(set.length);
-        }
-    }
-    for place in (0..tree.len()).rev() {
-        if let Some(parent) = tree.parent(place) {
-            held[parent] += held[place];
-            alone[parent] += alone[place];
-        }
-    }
-    held.iter().zip(&alone).map(|(held, alone)| held - alone).collect()
 }
 
 /// The sets that made no pairs, by place.
@@ -384,13 +285,9 @@ struct Pair {
     share: f64,
 }
 
-/// Adds what made no pairs to what pairs have in common, and keeps those that reach the threshold.
-fn exact(
-    field: &Field<'_>,
-    rest: &Rest,
-    counted: Vec<((u32, u32), u64)>,
-    is_complete: &mut bool,
-) -> Vec<Pair> {
+/// Adds what made no pairs to what pairs have in common, and keeps those that reach the threshold; whether all
+/// could be looked at.
+fn exact(field: &Field<'_>, rest: &Rest, counted: Vec<((u32, u32), u64)>) -> (Vec<Pair>, bool) {
     let tree = field.tree;
     let mut open = Vec::new();
     for ((a, b), common) in counted {
@@ -402,7 +299,7 @@ fn exact(
         }
     }
     open.sort_unstable();
-    let (mut pairs, mut looks) = (Vec::new(), 0_u64);
+    let (mut pairs, mut looks, mut is_complete) = (Vec::new(), 0_u64, true);
     let mut tallies = vec![Tally::default(); rest.bytes.len()];
     for of_one in open.chunk_by(|x, y| x.0 == y.0) {
         let one = of_one[0].0;
@@ -413,8 +310,8 @@ fn exact(
         }
         for &(_, other, common) in of_one {
             let others = rest.within(tree, other);
-            if looks > LOOKS_MAX && !others.is_empty() {
-                *is_complete = false;
+            if looks > field.limits.looks_max && !others.is_empty() {
+                is_complete = false;
                 continue;
             }
             looks += others.len() as u64;
@@ -429,7 +326,7 @@ fn exact(
             tallies[held.set as usize] = Tally::default();
         }
     }
-    pairs
+    (pairs, is_complete)
 }
 
 /// Counts of the sets in one directory, and what is left of them while they are compared.
