@@ -40,8 +40,8 @@ impl<W: Write> Csv<W> {
 
     /// Writes the text that lies in `self.cell`.
     fn text(&mut self) -> io::Result<()> {
-        if self.is_guarded && is_taken_for_a_formula(&self.cell) {
-            self.cell.insert(0, b'\'');
+        if self.is_guarded {
+            guard(&mut self.cell);
         }
         self.writer.write_field(&self.cell).map_err(io_error)
     }
@@ -66,12 +66,15 @@ impl<W: Write> Csv<W> {
     }
 }
 
-fn is_taken_for_a_formula(text: &[u8]) -> bool {
-    let text = text.iter().find(|byte| **byte != b'\'');
-    text.is_some_and(|first| b"=+-@\t\r".contains(first))
+/// Puts a `'` before a text that a spreadsheet would take for a formula, or that `'`s make look like a guarded one.
+pub(super) fn guard(text: &mut Vec<u8>) {
+    let first = text.iter().find(|byte| **byte != b'\'');
+    if first.is_some_and(|first| b"=+-@\t\r".contains(first)) {
+        text.insert(0, b'\'');
+    }
 }
 
-fn io_error(error: csv::Error) -> io::Error {
+pub(super) fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
@@ -87,6 +90,10 @@ impl<W: Write> Sink for Csv<W> {
     }
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        // Before its path is a field of the row.
+        if matches!(record.outcome, Outcome::Listed) {
+            return Ok(());
+        }
         self.cell.clear();
         record.path_to(&mut self.cell);
         self.text()?;
@@ -99,7 +106,7 @@ impl<W: Write> Sink for Csv<W> {
             }
             Outcome::Skipped(reason) => self.without_values(&["skipped:", reason.name()].concat())?,
             Outcome::Failed(error) => self.without_values(&["error:", error.cause.name()].concat())?,
-            Outcome::Listed => return Ok(()),
+            Outcome::Listed => unreachable!("it was left out above"),
             Outcome::Unread => unreachable!("an unread entry makes no record"),
         }
         self.writer.write_record(None::<&[u8]>).map_err(io_error)
@@ -150,6 +157,11 @@ mod tests {
         check(b"f", Outcome::Skipped(SkipReason::Fifo), &[], b"f,,,skipped:fifo,,\r\n");
         let failed = Outcome::Failed(FileError::new(Step::Stage, Cause::Changed));
         check(b"f", failed, &[], b"f,,,error:changed,,\r\n");
+    }
+
+    #[test]
+    fn what_was_only_listed_leaves_nothing() {
+        check(b"f", Outcome::Listed, &[], b"");
     }
 
     #[test]
