@@ -1,7 +1,10 @@
 //! Where records go: one file per output format.
 
 mod csv;
+mod fdupes;
 mod file;
+mod group_csv;
+mod group_table;
 mod jsonl;
 mod manifest;
 mod paths;
@@ -13,7 +16,10 @@ use std::io;
 use std::time::SystemTime;
 
 pub use self::csv::Csv;
+pub use self::fdupes::Fdupes;
 pub use self::file::ReportFile;
+pub use self::group_csv::GroupCsv;
+pub use self::group_table::GroupTable;
 pub use self::jsonl::{JSONL_SCHEMA, Jsonl};
 pub use self::manifest::{Manifest, Tool};
 pub use self::paths::Paths;

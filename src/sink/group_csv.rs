@@ -1,0 +1,143 @@
+//! Groups of a search for duplicates as CSV: a header, then a row a name. What is done about them is not in it.
+//!
+//! `group` counts from 1 in the order in which they come; `size`, `blake3` and `copies` are those of the group, and stand
+//! in each of its rows. Bytes of a path are as they are.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use super::Sink;
+use super::csv::{guard, io_error};
+use crate::plan::Plan;
+use crate::record::{Group, Record};
+use crate::report::Report;
+
+/// Writes the groups as CSV to `W` in large pieces.
+pub struct GroupCsv<W: Write> {
+    writer: csv::Writer<W>,
+    groups: u64,
+    is_guarded: bool,
+    path: Vec<u8>,
+}
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+const HEADER: [&str; 9] =
+    ["group", "kind", "size", "blake3", "copies", "copy", "reference", "mtime_ns", "path"];
+
+impl<W: Write> GroupCsv<W> {
+    /// A sink that writes to `writer`, which needs no buffer of its own. Paths are guarded as [`super::Csv`] does it.
+    pub fn new(writer: W) -> GroupCsv<W> {
+        let writer = csv::WriterBuilder::new()
+            .buffer_capacity(BUFFER_BYTES)
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(writer);
+        GroupCsv { writer, groups: 0, is_guarded: true, path: Vec::new() }
+    }
+
+    /// The same without the guard: every path as it is.
+    pub fn unguarded(writer: W) -> GroupCsv<W> {
+        GroupCsv { is_guarded: false, ..GroupCsv::new(writer) }
+    }
+
+    fn field(&mut self, field: &str) -> io::Result<()> {
+        self.writer.write_field(field).map_err(io_error)
+    }
+
+    fn number(&mut self, number: impl itoa::Integer) -> io::Result<()> {
+        self.field(itoa::Buffer::new().format(number))
+    }
+}
+
+impl<W: Write> Sink for GroupCsv<W> {
+    fn begin(&mut self, _plan: &Plan, _started: SystemTime) -> io::Result<()> {
+        self.writer.write_record(HEADER).map_err(io_error)
+    }
+
+    fn record(&mut self, _record: &Record<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        self.groups += 1;
+        let mut hex = [0; 64];
+        let digest = group.digest.as_ref().map_or("", |digest| digest.hex(&mut hex));
+        for member in group.members {
+            self.number(self.groups)?;
+            self.field(group.alike.name())?;
+            self.number(group.size)?;
+            self.field(digest)?;
+            self.number(group.copies())?;
+            self.number(member.copy)?;
+            self.field(if member.is_reference { "true" } else { "false" })?;
+            match member.mtime_ns {
+                Some(mtime_ns) => self.number(mtime_ns)?,
+                None => self.field("")?,
+            }
+            self.path.clear();
+            member.path_to(&mut self.path);
+            if self.is_guarded {
+                guard(&mut self.path);
+            }
+            self.writer.write_field(&self.path).map_err(io_error)?;
+            self.writer.write_record(None::<&[u8]>).map_err(io_error)?;
+        }
+        Ok(())
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+
+    fn end(&mut self, _report: &Report) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Acted, Action, ActionRecord, Alike, Digest, Member};
+
+    #[track_caller]
+    fn check(make: fn(Vec<u8>) -> GroupCsv<Vec<u8>>, expected: &[u8]) {
+        let mut sink = make(Vec::new());
+        let member = |name, copy| Member {
+            directory: b"",
+            name,
+            copy,
+            size: 7,
+            mtime_ns: Some(-1),
+            is_reference: copy == 0,
+        };
+        let files = [member(b"=a", 0), member(b"b,\xff", 1), member(b"c", 1)];
+        let digest = Some(Digest::new(&[0xab]));
+        let group = Group { alike: Alike::Files, size: 7, digest, reclaimable_bytes: 7, members: &files };
+        let directory = |directory, copy| Member { directory, mtime_ns: None, ..member(b"", copy) };
+        let directories = [directory(b"x/y", 0), directory(b"z", 1)];
+        let alike = Alike::Directories { files: 2 };
+        let action =
+            ActionRecord { action: Action::Hardlink, keep: b"a", path: b"b", size: 7, acted: Acted::Done };
+        sink.begin(&Plan::new(["."]), SystemTime::UNIX_EPOCH).expect("memory takes all");
+        sink.group(&group).expect("memory takes all");
+        sink.action(&action).expect("memory takes all");
+        sink.group(&Group { alike, digest: None, members: &directories, ..group }).expect("memory takes all");
+        let report = sink.writer.into_inner().expect("memory takes all");
+        assert_eq!(report.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+
+    #[test]
+    fn a_name_has_a_row() {
+        let rows = |first: &str| {
+            let rows = [
+                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,path\r\n1,files,7,ab,2,0,true,-1,",
+                first.as_bytes(),
+                b"\r\n1,files,7,ab,2,1,false,-1,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,c\r\n",
+                b"2,directories,7,,2,0,true,,x/y\r\n2,directories,7,,2,1,false,,z\r\n",
+            ];
+            rows.concat()
+        };
+        check(GroupCsv::new, &rows("'=a"));
+        check(GroupCsv::unguarded, &rows("=a"));
+    }
+}
