@@ -122,7 +122,7 @@ mod tests {
         sink.group(&group).expect("memory takes all");
         sink.action(&action).expect("memory takes all");
         sink.group(&Group { alike, digest: None, members: &directories, ..group }).expect("memory takes all");
-        let report = sink.writer.into_inner().ok().expect("memory takes all");
+        let report = sink.writer.into_inner().expect("memory takes all");
         assert_eq!(report.escape_ascii().to_string(), expected.escape_ascii().to_string());
     }
 

@@ -1,6 +1,8 @@
-//! JSON lines, schema `filemill.scan/1`: records `begin`, `file`, `skipped`, `error`, `end`.
+//! JSON lines, schema `filemill.scan/1`: records `begin`, `file`, `skipped`, `error`, `group`, `action`, `end`.
 //!
 //! A path that is not UTF-8 is `{"bytes": "<base64>"}`. A missing `end` means a run that was cut short.
+
+mod group;
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -14,7 +16,7 @@ use super::Sink;
 use crate::error::FileError;
 use crate::latencies::Latencies;
 use crate::plan::Plan;
-use crate::record::{Column, Outcome, Record, Value};
+use crate::record::{ActionRecord, Column, Digest, Group, Outcome, Record, Value};
 use crate::report::{Move, Report, Staged, Volume};
 
 /// The name of the schema, and its version.
@@ -66,10 +68,15 @@ impl<W: Write> Jsonl<W> {
         Ok(serde_json::to_writer(&mut self.buffer, value)?)
     }
 
-    fn path(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn number(&mut self, number: impl itoa::Integer) {
+        self.text(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// The path that `path_to` appends.
+    fn path(&mut self, path_to: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let mut path = std::mem::take(&mut self.path);
         path.clear();
-        record.path_to(&mut path);
+        path_to(&mut path);
         let written = self.json(&Path(&path));
         self.path = path;
         written
@@ -78,17 +85,19 @@ impl<W: Write> Jsonl<W> {
     fn value(&mut self, value: &Value) -> io::Result<()> {
         match value {
             Value::Null => self.text(b"null"),
-            Value::U64(number) => self.text(itoa::Buffer::new().format(*number).as_bytes()),
+            Value::U64(number) => self.number(*number),
             Value::F64(number) => self.json(number)?,
             Value::Bool(truth) => self.text(if *truth { b"true" } else { b"false" }),
             Value::Text(text) => self.json(text.as_ref())?,
-            Value::Digest(digest) => {
-                self.buffer.push(b'"');
-                self.text(digest.hex(&mut [0; 64]).as_bytes());
-                self.buffer.push(b'"');
-            }
+            Value::Digest(digest) => self.digest(digest),
         }
         Ok(())
+    }
+
+    fn digest(&mut self, digest: &Digest) {
+        self.buffer.push(b'"');
+        self.text(digest.hex(&mut [0; 64]).as_bytes());
+        self.buffer.push(b'"');
     }
 
     fn error(&mut self, error: &FileError) -> io::Result<()> {
@@ -115,11 +124,11 @@ impl<W: Write> Sink for Jsonl<W> {
         match &record.outcome {
             Outcome::Done { size, mtime_ns, .. } => {
                 self.text(br#"{"type":"file","path":"#);
-                self.path(record)?;
+                self.path(|path| record.path_to(path))?;
                 self.text(br#","size":"#);
-                self.text(itoa::Buffer::new().format(*size).as_bytes());
+                self.number(*size);
                 self.text(br#","mtime_ns":"#);
-                self.text(itoa::Buffer::new().format(*mtime_ns).as_bytes());
+                self.number(*mtime_ns);
                 let keys = std::mem::take(&mut self.keys);
                 for (key, value) in keys.iter().zip(record.values) {
                     self.text(key);
@@ -129,13 +138,13 @@ impl<W: Write> Sink for Jsonl<W> {
             }
             Outcome::Skipped(reason) => {
                 self.text(br#"{"type":"skipped","path":"#);
-                self.path(record)?;
+                self.path(|path| record.path_to(path))?;
                 self.text(br#","reason":"#);
                 self.json(reason.name())?;
             }
             Outcome::Failed(error) => {
                 self.text(br#"{"type":"error","path":"#);
-                self.path(record)?;
+                self.path(|path| record.path_to(path))?;
                 self.error(error)?;
             }
             Outcome::Listed => return Ok(()),
@@ -143,6 +152,14 @@ impl<W: Write> Sink for Jsonl<W> {
         }
         self.buffer.push(b'}');
         self.end_line()
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        self.write_group(group)
+    }
+
+    fn action(&mut self, action: &ActionRecord<'_>) -> io::Result<()> {
+        self.write_action(action)
     }
 
     fn idle(&mut self) -> io::Result<()> {
@@ -403,7 +420,7 @@ impl Serialize for Path<'_> {
 mod tests {
     use super::*;
     use crate::error::{Cause, Step};
-    use crate::record::{Digest, SkipReason};
+    use crate::record::SkipReason;
 
     #[track_caller]
     fn check(directory: &[u8], name: &[u8], outcome: Outcome, values: &[Value], expected: &str) {
