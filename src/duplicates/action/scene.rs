@@ -169,8 +169,18 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // The loop device holds the image, which has no name any more, and goes with it.
-        if let Err(why) = run(["umount".as_ref(), self.at.path().as_os_str()]) {
+        // The loop device holds the image, which has no name any more, and goes with it. As with files open for writing, a
+        // process that is just being started may hold it for a moment; what holds it longer is not waited for.
+        let unmount = |how: &'static str| {
+            run(["umount", how].map(AsRef::as_ref).into_iter().chain([self.at.path().as_os_str()]))
+        };
+        for _ in 0..100 {
+            if unmount("--").is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Err(why) = unmount("--lazy") {
             println!("{} stays mounted: {why}", self.at.path().display());
         }
     }
