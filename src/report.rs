@@ -249,7 +249,7 @@ pub struct Duplicates {
 /// A round of a search for duplicates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Round {
-    /// What it read: nothing (`look`), the starts of files (`head`), their ends (`tail`), or all (`content`, `verify`).
+    /// What it read: nothing (`look`), the starts of files (`head`), their ends (`tail`), or all (`at once`, `content`, `verify`).
     pub name: &'static str,
     /// Files that it looked at.
     pub files: u64,

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! look: sizes and inodes ──▶ head: their first bytes ──▶ tail: their last ──▶ content: BLAKE3 of all ──▶ groups
+//!                       └──▶ at once: BLAKE3 of small files that are likely the same ───────────────────▶
 //! ```
 //!
-//! What has a size, a head or a tail of its own is like no other file, and is not read any further. Small files are read
-//! whole in the round of the heads; where their names let expect that they are the same, their BLAKE3 is taken at once.
+//! What has a size, a head or a tail of its own is like no other file, and is not read any further. Small files that are
+//! likely the same, by their names, are read whole at once instead of in rounds.
 //!
 //! ```
 //! use filemill::control::Control;
@@ -28,7 +29,7 @@ mod action;
 mod acts;
 mod check;
 mod earlier;
-mod heads;
+mod likely;
 mod met;
 mod references;
 mod rounds;
@@ -87,15 +88,17 @@ pub enum Directories {
 /// How much is read of files before all of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Of every file that has the size of another, in bytes. A file that is no larger is read whole.
+    /// Of every file that has the size of another, in bytes.
     pub head_bytes: u64,
     /// Of large files with the size and the head of another, from their end, in bytes.
     pub tail_bytes: u64,
     /// What a large file is, in bytes.
     pub tail_size_min: u64,
-    /// Where at least so many of a hundred small files of one size have the name of another of them, they are likely the
-    /// same, and their BLAKE3 is taken as they are read the first time.
+    /// Where at least so many of a hundred files of one size have the name of another of them, they are likely the same, and
+    /// are read whole at once.
     pub likely_percent_min: u32,
+    /// Larger files are read in rounds even where they are likely the same, in bytes.
+    pub likely_size_max: u64,
 }
 
 impl Search {
@@ -112,10 +115,11 @@ impl Search {
             earlier: None,
             rounds: Sizes {
                 // ops/duplicates.md.
-                head_bytes: 16 << 10,
+                head_bytes: 4 << 10,
                 tail_bytes: 16 << 10,
                 tail_size_min: 1 << 20,
                 likely_percent_min: 35,
+                likely_size_max: 64 << 10,
             },
         }
     }

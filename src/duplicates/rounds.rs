@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::heads::Heads;
 use super::verify::Verified;
-use super::{Search, verify};
+use super::{Search, likely, verify};
+use rayon::slice::ParallelSliceMut;
+
 use crate::analyses::{Analysis, Blake3, Xxh3};
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
@@ -17,6 +18,10 @@ use crate::record::{Digest, Outcome, Record, Value};
 use crate::report::{Ledger, Report, Round};
 use crate::sink::Sink;
 use crate::walk::again::{Again, Known};
+
+/// With fewer than one in so many, a round for those that are likely the same costs more than it saves: every directory is
+/// reached once more.
+const LIKELY_OF: usize = 10;
 
 /// The rounds of a search.
 pub(super) struct Rounds<'s> {
@@ -41,11 +46,18 @@ impl Rounds<'_> {
         let sizes = self.search.rounds;
         let (wanted, catalog) = (self.wanted, self.catalog);
         let size = |class: &[Candidate]| catalog.size(class[0].file);
-        let heads = Heads::new(catalog, &candidates, sizes.head_bytes, sizes.likely_percent_min);
-        let heads = Arc::new(heads);
-        let digests = self.read("head", Reads::Head(sizes.head_bytes), heads.clone(), candidates.all())?;
+
+        let mut likely =
+            likely::take(catalog, &mut candidates, sizes.likely_size_max, sizes.likely_percent_min);
+        if likely.all().len() * LIKELY_OF < candidates.all().len() {
+            candidates.put(std::mem::take(&mut likely));
+        }
+        let digests = self.read("at once", Reads::Whole, Arc::new(Blake3), likely.all())?;
+        likely.divide(wanted, &digests);
+        same.put(likely);
+
+        let digests = self.read("head", Reads::Head(sizes.head_bytes), Arc::new(Xxh3), candidates.all())?;
         candidates.divide(wanted, &digests);
-        same.put(candidates.take(|class| heads.is_content(size(class))));
 
         let mut large = candidates.take(|class| size(class) >= sizes.tail_size_min);
         let digests = self.read("tail", Reads::Tail(sizes.tail_bytes), Arc::new(Xxh3), large.all())?;
@@ -88,7 +100,10 @@ impl Rounds<'_> {
             self.note("the earlier report was cut short: it is used as far as it goes".to_owned());
         }
         if count == 0 {
-            self.note("the earlier report knows none of the files that may be the same as others".to_owned());
+            let files = earlier.files();
+            self.note(format!(
+                "of {files} files that the earlier report knows none is of use: are the paths the same?"
+            ));
         }
         let mut read = self.read("content", Reads::Whole, Arc::new(Blake3), &unknown)?.into_iter();
         for digest in known.iter_mut().filter(|digest| digest.is_none()) {
@@ -137,13 +152,15 @@ impl Rounds<'_> {
             return Ok(digests);
         }
         // Directory by directory, so that each is reached once.
-        let mut order: Vec<u32> = (0..u32::try_from(candidates.len()).expect("as many as files")).collect();
-        let file = |at: u32| candidates[at as usize].file;
-        order.sort_unstable_by_key(|&at| (self.catalog.directory_of(file(at)), file(at)));
+        let place = |candidate: &Candidate| (self.catalog.directory_of(candidate.file), candidate.file);
+        let mut order: Vec<_> = (0..).zip(candidates).map(|(at, candidate)| (place(candidate), at)).collect();
+        order.par_sort_unstable();
+        let order: Vec<u32> = order.into_iter().map(|(_, at)| at).collect();
         let again = Again {
             files: order.len() as u64,
             file: &|number, tell| {
-                let file = file(order[usize::try_from(number).expect("it counts files")]);
+                let at = order[usize::try_from(number).expect("it counts files")];
+                let file = candidates[at as usize].file;
                 let entry = self.catalog.entry(file);
                 let directory = self.catalog.directory_path(entry.directory);
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });

@@ -127,19 +127,23 @@ impl Candidates {
     /// The files of a catalog that may be the same as others, by their sizes.
     pub fn by_size(catalog: &Catalog, wanted: &Wanted) -> (Candidates, Links) {
         let size_max = wanted.size_max.unwrap_or(u64::MAX);
-        let counts = |&file: &FileId| (wanted.size_min..=size_max).contains(&catalog.size(file));
-        let mut files: Vec<FileId> = catalog.files().filter(counts).collect();
-        files.par_sort_unstable_by_key(|&file| (catalog.size(file), catalog.inode(file), file));
+        let mut files: Vec<(u64, FileId)> = catalog.files().map(|file| (catalog.size(file), file)).collect();
+        files.retain(|(size, _)| (wanted.size_min..=size_max).contains(size));
+        files.par_sort_unstable();
         let (mut candidates, mut links) = (Candidates::default(), Links::default());
-        let mut class = Vec::new();
-        for of_size in files.chunk_by(|&a, &b| catalog.size(a) == catalog.size(b)) {
+        let (mut class, mut names) = (Vec::new(), Vec::new());
+        for of_size in files.chunk_by_mut(|(a, _), (b, _)| a == b) {
             if of_size.len() < 2 {
                 continue;
             }
+            // Hard links to one file beside each other.
+            of_size.sort_unstable_by_key(|&(_, file)| (catalog.inode(file), file));
             class.clear();
             let links_before = links.0.len();
-            for names in of_size.chunk_by(|&a, &b| are_links(catalog, a, b)) {
-                class.push(Candidate::new(catalog, wanted, names));
+            for linked in of_size.chunk_by(|&(_, a), &(_, b)| are_links(catalog, a, b)) {
+                names.clear();
+                names.extend(linked.iter().map(|&(_, file)| file));
+                class.push(Candidate::new(catalog, wanted, &names));
                 if names.len() > 1 {
                     links.0.extend(names.iter().map(|&name| (names[0], name)));
                 }
@@ -169,7 +173,7 @@ impl Candidates {
     }
 
     /// Takes out the classes for which this is true.
-    pub fn take(&mut self, is_taken: impl Fn(&[Candidate]) -> bool) -> Candidates {
+    pub fn take(&mut self, mut is_taken: impl FnMut(&[Candidate]) -> bool) -> Candidates {
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         for class in self.classes() {
             if is_taken(class) { &mut taken } else { &mut left }.extend_from_slice(class);
@@ -197,8 +201,9 @@ impl Candidates {
         all.iter_mut().zip(digests).for_each(|(candidate, &digest)| candidate.digest = digest);
         all.retain(|candidate| candidate.digest.is_some());
         let digest = |candidate: &Candidate| candidate.digest.map(|digest| *digest.as_array());
-        let key = |candidate: &Candidate| (candidate.class, digest(candidate));
-        all.par_sort_unstable_by(|a, b| key(a).cmp(&key(b)).then(a.file.cmp(&b.file)));
+        for class in all.chunk_by_mut(|a, b| a.class == b.class) {
+            class.sort_unstable_by(|a, b| digest(a).cmp(&digest(b)).then(a.file.cmp(&b.file)));
+        }
         for same in all.chunk_by(|a, b| a.class == b.class && a.digest == b.digest) {
             if wanted.wants(same) {
                 self.add_class(same);

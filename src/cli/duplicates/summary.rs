@@ -123,11 +123,7 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         let left = self.groups.saturating_sub(GROUPS_MAX) as u64;
         if left > 0 {
             let gain = DecimalBytes(self.reclaimable_bytes);
-            writeln!(
-                self.text,
-                "\nand {} with {gain} to gain",
-                count(left, "more group").replace("more groups", "more groups")
-            )?;
+            writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group"))?;
         }
         let duplicates = report.duplicates.clone().unwrap_or_default();
         totals(&mut self.text, report, &duplicates)?;
