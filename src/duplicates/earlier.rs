@@ -214,7 +214,9 @@ fn begin(line: &[u8]) -> Result<(Earlier, bool), String> {
     Ok((earlier, begin.columns.iter().any(|column| column == "blake3")))
 }
 
+/// A leading `./` is how the current directory was typed, not part of a path.
 fn key(path: &[u8]) -> Key {
+    let path = path.strip_prefix(b"./").unwrap_or(path);
     let mut key = Key::default();
     key.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
     key

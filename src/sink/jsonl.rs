@@ -3,6 +3,7 @@
 //! A path that is not UTF-8 is `{"bytes": "<base64>"}`. A missing `end` means a run that was cut short.
 
 mod group;
+mod search;
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -33,6 +34,8 @@ pub struct Jsonl<W> {
     path: Vec<u8>,
     /// `,"name":` for each column.
     keys: Vec<Vec<u8>>,
+    /// What a search for duplicates was asked for.
+    duplicates: Option<serde_json::Value>,
 }
 
 /// Written once this much has come together: one system call for about a thousand records.
@@ -41,7 +44,18 @@ const BUFFER_BYTES: usize = 256 * 1024;
 impl<W: Write> Jsonl<W> {
     /// A sink that writes to `writer`, which needs no buffer of its own.
     pub fn new(writer: W) -> Jsonl<W> {
-        Jsonl { writer, buffer: Vec::with_capacity(BUFFER_BYTES + 4096), path: Vec::new(), keys: Vec::new() }
+        Jsonl {
+            writer,
+            buffer: Vec::with_capacity(BUFFER_BYTES + 4096),
+            path: Vec::new(),
+            keys: Vec::new(),
+            duplicates: None,
+        }
+    }
+
+    /// The same with the options of a search for duplicates, which no plan has, for the first record.
+    pub fn with_duplicates(self, options: serde_json::Value) -> Jsonl<W> {
+        Jsonl { duplicates: Some(options), ..self }
     }
 
     /// The writer, with all that was reported written to it.
@@ -114,7 +128,8 @@ impl<W: Write> Sink for Jsonl<W> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
         let columns = plan.columns();
         self.keys = columns.iter().map(|column| key(column.name)).collect::<Result<_, _>>()?;
-        let begin = Begin::new(plan, started, &columns)?;
+        let duplicates = self.duplicates.take();
+        let begin = Begin::new(plan, started, &columns, duplicates.as_ref())?;
         self.json(&begin)?;
         self.end_line()
     }
@@ -199,10 +214,17 @@ struct Options<'a> {
     max_depth: Option<usize>,
     one_file_system: bool,
     follow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<&'a serde_json::Value>,
 }
 
 impl<'a> Begin<'a> {
-    fn new(plan: &'a Plan, started: SystemTime, columns: &[Column]) -> io::Result<Begin<'a>> {
+    fn new(
+        plan: &'a Plan,
+        started: SystemTime,
+        columns: &[Column],
+        duplicates: Option<&'a serde_json::Value>,
+    ) -> io::Result<Begin<'a>> {
         let filter = &plan.filter;
         let options = Options {
             analyses: plan.analyses.iter().map(|analysis| analysis.name()).collect(),
@@ -214,6 +236,7 @@ impl<'a> Begin<'a> {
             max_depth: filter.depth_max,
             one_file_system: filter.one_file_system,
             follow: filter.follow,
+            duplicates,
         };
         // A list may be very long: it is counted.
         let given = plan.roots.iter().filter(|root| !root.is_listed());
@@ -254,6 +277,8 @@ struct End<'a> {
     workers: Vec<usize>,
     worker_moves: Vec<WorkerMove>,
     peak_memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<search::Search>,
     cancelled: bool,
     notes: &'a [String],
 }
@@ -379,6 +404,7 @@ impl<'a> End<'a> {
             workers: report.worker_sizes().collect(),
             worker_moves: report.moves.iter().map(WorkerMove::from).collect(),
             peak_memory_bytes: report.peak_memory_bytes,
+            duplicates: report.duplicates.as_ref().map(search::Search::from),
             cancelled: report.cancelled,
             notes: &report.notes,
         }

@@ -4,9 +4,11 @@ mod flags;
 mod summary;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use filemill::control::Control;
-use filemill::duplicates::{Search, find};
+use filemill::duplicates::{Directories, Search, find};
+use filemill::record::Action;
 use filemill::sink::{Fdupes, GroupCsv, GroupTable, Jsonl, Sink};
 
 pub(crate) use self::flags::DuplicatesFlags;
@@ -70,8 +72,9 @@ fn duplicates(
     let errors_shown = messages.verbose || (!prints_errors && !messages.quiet);
 
     let at_end = printed == GroupFormat::Summary && search.action.is_none();
+    let options = options(flags);
     let sinks = outputs.sinks(&search.plan.faults, at_end, |format, writer, is_printed| {
-        sink(outputs, format, writer, is_printed, &progress)
+        sink(outputs, format, &options, writer, is_printed, &progress)
     })?;
     let mut sink = WithErrors { sinks, progress: &progress, errors_shown };
     let found = progress.during(control, || find(search, &mut sink, control))?;
@@ -87,17 +90,36 @@ fn duplicates(
     Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
 }
 
+/// What was asked for, in the words of the flags.
+fn options(flags: &DuplicatesFlags) -> serde_json::Value {
+    let path = |path: &Path| path.display().to_string();
+    let dirs = flags.dirs.map(|dirs| match dirs {
+        Directories::Identical => "identical".to_owned(),
+        Directories::Similar(share) => format!("similar:{share}"),
+    });
+    serde_json::json!({
+        "reference": flags.reference.iter().map(|reference| path(reference)).collect::<Vec<_>>(),
+        "across": flags.across,
+        "dirs": dirs,
+        "verify": flags.verify,
+        "from": flags.from.as_deref().map(path),
+        "action": flags.action.map(|action| Action::from(action).name()),
+        "apply": flags.apply,
+    })
+}
+
 /// The sink of a format, to be written to standard output where `is_printed`.
 fn sink<'o>(
     outputs: &'o Outputs<GroupFormat>,
     format: GroupFormat,
+    options: &serde_json::Value,
     writer: Box<dyn Write + 'o>,
     is_printed: bool,
     progress: &'o Progress,
 ) -> Box<dyn Sink + 'o> {
     match format {
         GroupFormat::Summary => Box::new(DuplicatesSummary::new(writer, is_printed, progress)),
-        GroupFormat::Jsonl => Box::new(Jsonl::new(writer)),
+        GroupFormat::Jsonl => Box::new(Jsonl::new(writer).with_duplicates(options.clone())),
         GroupFormat::Csv => Box::new(GroupCsv::new(writer)),
         GroupFormat::CsvRaw => Box::new(GroupCsv::unguarded(writer)),
         GroupFormat::Table => Box::new(GroupTable::new(writer)),
