@@ -412,3 +412,243 @@ fn topmost(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
     });
     pairs
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use proptest::prelude::*;
+
+    use super::super::sample::{Sample, lines, sample};
+    use super::*;
+
+    fn told(sample: &Sample, threshold: f64) -> Vec<(String, String, u64, [u64; 2])> {
+        let found = similar(&sample.catalog, &sample.contents, &sample.identical(), threshold);
+        assert!(found.is_complete);
+        let pairs = found.pairs.iter();
+        pairs.map(|pair| (sample.path(pair.a), sample.path(pair.b), pair.common_bytes, pair.bytes)).collect()
+    }
+
+    #[track_caller]
+    fn check(threshold: f64, lines: &[&str], expected: &[(&str, &str, u64, [u64; 2])]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&(a, b, common, bytes)| (a.to_owned(), b.to_owned(), common, bytes))
+            .collect();
+        assert_eq!(told(&sample(&["r"], lines), threshold), expected, "{lines:?}");
+        let reversed: Vec<_> = lines.iter().rev().collect();
+        assert_eq!(told(&sample(&["r"], &reversed), threshold), expected, "reversed {lines:?}");
+    }
+
+    #[test]
+    fn content_counts_and_names_do_not() {
+        let lines = ["r/a/f=xxxx", "r/a/g=y", "r/b/e=xxxx", "r/b/d/h=z"];
+        check(0.6, &lines, &[("r/a", "r/b", 4, [5, 5])]);
+        check(4.0 / 6.0, &lines, &[("r/a", "r/b", 4, [5, 5])]);
+        check(0.67, &lines, &[]);
+        // The same content under another name, down to the last byte.
+        check(1.0, &["r/a/f=xxxx", "r/b/g=xxxx"], &[("r/a", "r/b", 4, [4, 4])]);
+        // What could not be read is in common with nothing.
+        check(0.6, &["r/a/f=xxx", "r/a/g=?", "r/b/e=xxx", "r/b/g=?"], &[("r/a", "r/b", 3, [4, 4])]);
+        check(0.7, &["r/a/f=xxx", "r/a/g=?", "r/b/e=xxx", "r/b/g=?"], &[]);
+    }
+
+    #[test]
+    fn copies_count_as_often_as_they_are_there() {
+        let lines = ["r/a/f=xx", "r/a/g=xx", "r/a/h=xx", "r/b/e=xx", "r/b/i=xx"];
+        check(0.66, &lines, &[("r/a", "r/b", 4, [6, 4])]);
+        check(0.67, &lines, &[]);
+    }
+
+    #[test]
+    fn what_is_the_same_is_no_pair_and_stands_for_one() {
+        check(0.5, &["r/a/f=xx", "r/b/f=xx"], &[]);
+        // What lies in directories that are the same.
+        check(
+            0.5,
+            &["r/a/c/f=xx", "r/a/d/g=xx", "r/b/c/f=xx", "r/b/d/g=xx"],
+            &[("r/a/c", "r/a/d", 2, [2, 2])],
+        );
+        check(
+            0.5,
+            &["r/a/f=xxx", "r/a/g=y", "r/b/f=xxx", "r/b/g=y", "r/c/f=xxx", "r/c/z=z"],
+            &[("r/a", "r/c", 3, [4, 4])],
+        );
+        // A copy of the one lies in the other: that is told already.
+        check(0.5, &["r/a/f=xxx", "r/b/a/f=xxx", "r/b/g=y"], &[]);
+        check(0.5, &["r/c/f=xxx", "r/b/a/f=xxx", "r/b/g=y"], &[]);
+        // Trees that are the same count as content all the same.
+        check(0.5, &["r/a/d/f=xxx", "r/a/g=y", "r/b/d/f=xxx", "r/b/g=z"], &[("r/a", "r/b", 3, [4, 4])]);
+    }
+
+    #[test]
+    fn pairs_in_pairs_are_left_out() {
+        check(0.5, &["r/a/f=xxx", "r/a/d/g=y"], &[]);
+        let both = ["r/a/d/f=xxxxx", "r/a/d/g=y", "r/a/h=u", "r/b/d/f=xxxxx", "r/b/d/g=z", "r/b/h=v"];
+        check(0.5, &both, &[("r/a", "r/b", 5, [7, 7])]);
+        // Too little is in common above.
+        check(0.6, &both, &[("r/a/d", "r/b/d", 5, [6, 6])]);
+        // One is like another, and less so like what that one lies in.
+        let nested = ["r/a/f=xxxxxxxx", "r/a/g=y", "r/b/d/f=xxxxxxxx", "r/b/d/g=z", "r/b/h=vv"];
+        check(0.5, &nested, &[("r/a", "r/b/d", 8, [9, 9])]);
+        // The more so like what it lies in.
+        let outer = ["r/a/f=xxxxxxxx", "r/a/g=yy", "r/b/d/f=xxxxxxxx", "r/b/h=yy", "r/b/i=v"];
+        check(0.5, &outer, &[("r/a", "r/b", 10, [10, 11])]);
+    }
+
+    #[test]
+    fn what_is_everywhere_counts_and_makes_no_pairs() {
+        let mut lines: Vec<String> = (0..80).map(|i| format!("r/{i:02}/licence=xxxx")).collect();
+        lines.extend((0..80).map(|i| format!("r/{i:02}/own={i:02}")));
+        assert_eq!(told(&sample(&["r"], &lines), 0.5), []);
+        lines.extend(["r/03/f=u".to_owned(), "r/07/g=u".to_owned()]);
+        let expected = ("r/03".to_owned(), "r/07".to_owned(), 5, [7, 7]);
+        assert_eq!(told(&sample(&["r"], &lines), 0.5), [expected]);
+    }
+
+    #[test]
+    fn limits_are_told_and_what_is_found_holds() {
+        // Half of them have more in common.
+        let lines: Vec<String> = (0..20)
+            .flat_map(|i| [format!("r/{i}/{i}=xxxxxxxxx"), format!("r/{}/g{i}=yyyyy", i / 2 * 2)])
+            .collect();
+        let sample = sample(&["r"], &lines);
+        let same = sample.identical();
+        let all = reaching(&sample.catalog, &sample.contents, &same, 0.9, LIMITS);
+        assert_eq!((all.0.len(), all.1), (90, true));
+        let check = |limits: Limits, pairs_expected: usize| {
+            let (pairs, is_complete) = reaching(&sample.catalog, &sample.contents, &same, 0.9, limits);
+            assert!(!is_complete);
+            assert_eq!(pairs.len(), pairs_expected);
+            assert!(pairs.iter().all(|pair| [9, 19].contains(&pair.common)));
+        };
+        check(Limits { pairs_max: 7, ..LIMITS }, 7);
+        check(Limits { steps_max: 20, ..LIMITS }, 0);
+        // What all have is looked up for the first pair alone.
+        check(Limits { looks_max: 0, spread_max: 15, ..LIMITS }, 1);
+    }
+
+    /// Bytes of each content in a directory and how often it is there.
+    type Held = BTreeMap<String, u64>;
+
+    fn held(lines: &[String], directory: &str) -> (Held, u64) {
+        let (mut held, mut bytes) = (Held::new(), 0);
+        for rest in lines.iter().filter_map(|line| line.strip_prefix(directory)?.strip_prefix('/')) {
+            if let Some((_, content)) = rest.split_once('=') {
+                bytes += content.len() as u64;
+                *held.entry(content.to_owned()).or_default() += u64::from(content != "?");
+            }
+        }
+        (held, bytes)
+    }
+
+    fn common(a: &Held, b: &Held) -> u64 {
+        a.iter()
+            .map(|(content, count)| {
+                content.len() as u64 * b.get(content).map_or(0, |other| *count.min(other))
+            })
+            .sum()
+    }
+
+    fn lies_in(inner: &str, outer: &str) -> bool {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// All pairs that reach the threshold, each compared with each.
+    fn all_pairs(sample: &Sample, lines: &[String], threshold: f64) -> Vec<(String, String, u64, f64)> {
+        let found = sample.identical();
+        let mut directories = sample.directories();
+        directories.retain(|path| {
+            let id = sample.catalog.find_directory(path.as_bytes()).expect("it is there");
+            !found.covered[found.tree.place(id)]
+        });
+        let held: HashMap<_, _> = directories.iter().map(|path| (path, held(lines, path))).collect();
+        let mut pairs = Vec::new();
+        for (i, a) in directories.iter().enumerate() {
+            for b in directories[i + 1..].iter().filter(|b| !lies_in(b, a)) {
+                let ((held_a, bytes_a), (held_b, bytes_b)) = (&held[a], &held[b]);
+                let common = common(held_a, held_b);
+                let share = share([*bytes_a, *bytes_b], common);
+                if common > 0 && share >= threshold {
+                    pairs.push((a.clone(), b.clone(), common, share));
+                }
+            }
+        }
+        pairs
+    }
+
+    fn reached(sample: &Sample, threshold: f64, limits: Limits) -> Vec<(String, String, u64, f64)> {
+        let found = sample.identical();
+        let (mut pairs, _) = reaching(&sample.catalog, &sample.contents, &found, threshold, limits);
+        pairs.sort_by_key(|pair| (pair.a, pair.b));
+        let path = |place: u32| sample.path(found.tree.order[place as usize]);
+        pairs.iter().map(|pair| (path(pair.a), path(pair.b), pair.common, pair.share)).collect()
+    }
+
+    /// The rules by which pairs are left out, word for word.
+    fn folded(sample: &Sample, mut pairs: Vec<(String, String, u64, f64)>) -> Vec<(String, String, u64)> {
+        let found = sample.identical();
+        let copies = |path: &str| -> Vec<String> {
+            let id = sample.catalog.find_directory(path.as_bytes()).expect("it is there");
+            let same = found.classes.of(found.tree.place(id)).iter();
+            same.map(|&place| sample.path(found.tree.order[place as usize])).collect()
+        };
+        let holds_copy = |outer: &str, inner: &str| copies(inner).iter().any(|copy| lies_in(copy, outer));
+        pairs.retain(|(a, b, ..)| !holds_copy(a, b) && !holds_copy(b, a));
+        let nested = |x: &str, y: &str| lies_in(x, y) || lies_in(y, x);
+        // Stable: pairs that are as similar stay in the order of their paths.
+        pairs.sort_by(|x, y| y.3.total_cmp(&x.3));
+        let mut near: Vec<(String, String, u64, f64)> = Vec::new();
+        for (a, b, common, share) in pairs {
+            let is_beside =
+                |(x, y): (&String, &String)| (*x == a && nested(y, &b)) || (*x == b && nested(y, &a));
+            if !near.iter().any(|(x, y, ..)| is_beside((x, y)) || is_beside((y, x))) {
+                near.push((a, b, common, share));
+            }
+        }
+        let inside = |x: &str, y: &str| x != y && lies_in(x, y);
+        let is_told = |(a, b, ..): &&(String, String, u64, f64)| {
+            near.iter().any(|(x, y, ..)| (inside(a, x) && inside(b, y)) || (inside(a, y) && inside(b, x)))
+        };
+        let mut top: Vec<_> = near.iter().filter(|pair| !is_told(pair)).cloned().collect();
+        top.sort_by(|x, y| {
+            let paths = |pair: &(String, String, u64, f64)| {
+                [&pair.0, &pair.1].map(|path| path.split('/').map(str::to_owned).collect::<Vec<_>>())
+            };
+            y.2.cmp(&x.2).then_with(|| paths(x).cmp(&paths(y)))
+        });
+        top.into_iter().map(|(a, b, common, _)| (a, b, common)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_those_of_comparing_each_with_each(lines in lines(), threshold in 0.05_f64..1.0) {
+            let sample = sample(&["r"], &lines);
+            let expected = all_pairs(&sample, &lines, threshold);
+            prop_assert_eq!(&reached(&sample, threshold, LIMITS), &expected);
+            let told: Vec<_> =
+                told(&sample, threshold).into_iter().map(|(a, b, common, _)| (a, b, common)).collect();
+            prop_assert_eq!(told, folded(&sample, expected));
+        }
+
+        #[test]
+        fn what_limits_leave_is_exact(
+            lines in lines(), threshold in 0.05_f64..1.0, spread_max in 1_usize..5, steps_max in 0_u64..40,
+        ) {
+            let sample = sample(&["r"], &lines);
+            let expected = all_pairs(&sample, &lines, threshold);
+            for pair in reached(&sample, threshold, Limits { spread_max, steps_max, ..LIMITS }) {
+                prop_assert!(expected.contains(&pair), "{:?}", pair);
+            }
+        }
+
+        #[test]
+        fn order_does_not_matter(mut lines in lines()) {
+            let expected = told(&sample(&["r"], &lines), 0.3);
+            lines.sort();
+            prop_assert_eq!(&told(&sample(&["r"], &lines), 0.3), &expected);
+            lines.reverse();
+            prop_assert_eq!(&told(&sample(&["r"], &lines), 0.3), &expected);
+        }
+    }
+}
