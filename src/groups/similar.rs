@@ -120,6 +120,15 @@ struct Counted {
     is_complete: bool,
 }
 
+/// What was added up so far.
+struct Count {
+    common: HashMap<(u32, u32), u64>,
+    /// By place, bytes of the shared content of the sets to come and of those that are not counted.
+    ahead: Vec<u64>,
+    steps: u64,
+    is_complete: bool,
+}
+
 impl<'t> Field<'t> {
     fn new(
         tree: &'t Tree,
@@ -159,49 +168,61 @@ impl<'t> Field<'t> {
 
     /// Adds up what pairs have in common, the sets with the most bytes first: if not all can be counted, those that matter are.
     fn count(&self, spread: &Spread) -> Counted {
-        let mut common: HashMap<(u32, u32), u64> = HashMap::new();
-        let mut counted = Counted { common: Vec::new(), uncounted: Vec::new(), is_complete: true };
-        let (mut steps, mut holders) = (0_u64, Vec::new());
+        let mut count =
+            Count { common: HashMap::new(), ahead: self.shared.clone(), steps: 0, is_complete: true };
+        let (mut uncounted, mut holders) = (Vec::new(), Vec::new());
         for set in &spread.sets {
             let is_wide = spread.counts(set).nth(self.limits.spread_max).is_some();
-            if is_wide || steps >= self.limits.steps_max {
-                counted.is_complete &= is_wide;
-                counted.uncounted.push(*set);
+            if is_wide || count.steps >= self.limits.steps_max {
+                count.is_complete &= is_wide;
+                uncounted.push(*set);
                 continue;
             }
             self.holders(spread, set, &mut holders);
             let length = holders.len() as u64;
-            steps += length;
-            if steps + length * length.saturating_sub(1) / 2 > self.limits.steps_max {
-                counted.is_complete = false;
-                counted.uncounted.push(*set);
+            count.steps += length;
+            if count.steps + length * length.saturating_sub(1) / 2 > self.limits.steps_max {
+                count.is_complete = false;
+                uncounted.push(*set);
                 continue;
             }
-            for (i, &(a, count_a)) in holders.iter().enumerate() {
-                let bytes_a = self.tree.bytes[a as usize];
-                let near = holders[i + 1..].iter();
-                for &(b, count_b) in
-                    near.take_while(|holder| self.reaches(bytes_a, self.tree.bytes[holder.0 as usize]))
-                {
-                    steps += 1;
-                    let pair = (a.min(b), a.max(b));
-                    let most = self.shared[a as usize].min(self.shared[b as usize]);
-                    if self.tree.is_within(pair.1, pair.0) || !self.suffices(a, b, most) {
-                        continue;
-                    }
-                    let bytes = set.bytes * u64::from(count_a.min(count_b));
-                    if let Some(known) = common.get_mut(&pair) {
-                        *known += bytes;
-                    } else if common.len() < self.limits.pairs_max {
-                        common.insert(pair, bytes);
-                    } else {
-                        counted.is_complete = false;
-                    }
+            self.add(set.bytes, &holders, &mut count);
+        }
+        let common = count.common.into_iter().collect();
+        Counted { common, uncounted, is_complete: count.is_complete }
+    }
+
+    /// Adds a set to what the pairs of its holders have in common. A pair that is not known has none of the sets before: where
+    /// those ahead are not enough, it need not be known. That leaves few pairs that only look alike.
+    fn add(&self, set_bytes: u64, holders: &[(u32, u32)], count: &mut Count) {
+        for (i, &(a, count_a)) in holders.iter().enumerate() {
+            let bytes_a = self.tree.bytes[a as usize];
+            let near = holders[i + 1..].iter();
+            for &(b, count_b) in
+                near.take_while(|holder| self.reaches(bytes_a, self.tree.bytes[holder.0 as usize]))
+            {
+                count.steps += 1;
+                let most = self.shared[a as usize].min(self.shared[b as usize]);
+                if !self.suffices(a, b, most) {
+                    continue;
+                }
+                let pair = (a.min(b), a.max(b));
+                let bytes = set_bytes * u64::from(count_a.min(count_b));
+                let ahead = count.ahead[a as usize].min(count.ahead[b as usize]);
+                if let Some(known) = count.common.get_mut(&pair) {
+                    *known += bytes;
+                } else if self.tree.is_within(pair.1, pair.0) || !self.suffices(a, b, ahead) {
+                    continue;
+                } else if count.common.len() < self.limits.pairs_max {
+                    count.common.insert(pair, bytes);
+                } else {
+                    count.is_complete = false;
                 }
             }
         }
-        counted.common = common.into_iter().collect();
-        counted
+        for &(place, times) in holders {
+            count.ahead[place as usize] -= set_bytes * u64::from(times);
+        }
     }
 
     /// The directories that a set lies in, other than those that hold all of its copies, and how often; the smallest first.
