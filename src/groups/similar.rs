@@ -120,6 +120,15 @@ struct Counted {
     is_complete: bool,
 }
 
+/// What was added up so far.
+struct Count {
+    common: HashMap<(u32, u32), u64>,
+    /// By place, bytes of the shared content of the sets to come and of those that are not counted.
+    ahead: Vec<u64>,
+    steps: u64,
+    is_complete: bool,
+}
+
 impl<'t> Field<'t> {
     fn new(
         tree: &'t Tree,
@@ -159,49 +168,61 @@ impl<'t> Field<'t> {
 
     /// Adds up what pairs have in common, the sets with the most bytes first: if not all can be counted, those that matter are.
     fn count(&self, spread: &Spread) -> Counted {
-        let mut common: HashMap<(u32, u32), u64> = HashMap::new();
-        let mut counted = Counted { common: Vec::new(), uncounted: Vec::new(), is_complete: true };
-        let (mut steps, mut holders) = (0_u64, Vec::new());
+        let mut count =
+            Count { common: HashMap::new(), ahead: self.shared.clone(), steps: 0, is_complete: true };
+        let (mut uncounted, mut holders) = (Vec::new(), Vec::new());
         for set in &spread.sets {
             let is_wide = spread.counts(set).nth(self.limits.spread_max).is_some();
-            if is_wide || steps >= self.limits.steps_max {
-                counted.is_complete &= is_wide;
-                counted.uncounted.push(*set);
+            if is_wide || count.steps >= self.limits.steps_max {
+                count.is_complete &= is_wide;
+                uncounted.push(*set);
                 continue;
             }
             self.holders(spread, set, &mut holders);
             let length = holders.len() as u64;
-            steps += length;
-            if steps + length * length.saturating_sub(1) / 2 > self.limits.steps_max {
-                counted.is_complete = false;
-                counted.uncounted.push(*set);
+            count.steps += length;
+            if count.steps + length * length.saturating_sub(1) / 2 > self.limits.steps_max {
+                count.is_complete = false;
+                uncounted.push(*set);
                 continue;
             }
-            for (i, &(a, count_a)) in holders.iter().enumerate() {
-                let bytes_a = self.tree.bytes[a as usize];
-                let near = holders[i + 1..].iter();
-                for &(b, count_b) in
-                    near.take_while(|holder| self.reaches(bytes_a, self.tree.bytes[holder.0 as usize]))
-                {
-                    steps += 1;
-                    let pair = (a.min(b), a.max(b));
-                    let most = self.shared[a as usize].min(self.shared[b as usize]);
-                    if self.tree.is_within(pair.1, pair.0) || !self.suffices(a, b, most) {
-                        continue;
-                    }
-                    let bytes = set.bytes * u64::from(count_a.min(count_b));
-                    if let Some(known) = common.get_mut(&pair) {
-                        *known += bytes;
-                    } else if common.len() < self.limits.pairs_max {
-                        common.insert(pair, bytes);
-                    } else {
-                        counted.is_complete = false;
-                    }
+            self.add(set.bytes, &holders, &mut count);
+        }
+        let common = count.common.into_iter().collect();
+        Counted { common, uncounted, is_complete: count.is_complete }
+    }
+
+    /// Adds a set to what the pairs of its holders have in common. A pair that is not known has none of the sets before: where
+    /// those ahead are not enough, it need not be known. That leaves few pairs that only look alike.
+    fn add(&self, set_bytes: u64, holders: &[(u32, u32)], count: &mut Count) {
+        for (i, &(a, count_a)) in holders.iter().enumerate() {
+            let bytes_a = self.tree.bytes[a as usize];
+            let near = holders[i + 1..].iter();
+            for &(b, count_b) in
+                near.take_while(|holder| self.reaches(bytes_a, self.tree.bytes[holder.0 as usize]))
+            {
+                count.steps += 1;
+                let most = self.shared[a as usize].min(self.shared[b as usize]);
+                if !self.suffices(a, b, most) {
+                    continue;
+                }
+                let pair = (a.min(b), a.max(b));
+                let bytes = set_bytes * u64::from(count_a.min(count_b));
+                let ahead = count.ahead[a as usize].min(count.ahead[b as usize]);
+                if let Some(known) = count.common.get_mut(&pair) {
+                    *known += bytes;
+                } else if self.tree.is_within(pair.1, pair.0) || !self.suffices(a, b, ahead) {
+                    continue;
+                } else if count.common.len() < self.limits.pairs_max {
+                    count.common.insert(pair, bytes);
+                } else {
+                    count.is_complete = false;
                 }
             }
         }
-        counted.common = common.into_iter().collect();
-        counted
+        for &(place, times) in holders {
+            count.ahead[place as usize] -= set_bytes * u64::from(times);
+        }
     }
 
     /// The directories that a set lies in, other than those that hold all of its copies, and how often; the smallest first.
@@ -411,4 +432,244 @@ fn topmost(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
         true
     });
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use proptest::prelude::*;
+
+    use super::super::sample::{Sample, lines, sample};
+    use super::*;
+
+    fn told(sample: &Sample, threshold: f64) -> Vec<(String, String, u64, [u64; 2])> {
+        let found = similar(&sample.catalog, &sample.contents, &sample.identical(), threshold);
+        assert!(found.is_complete);
+        let pairs = found.pairs.iter();
+        pairs.map(|pair| (sample.path(pair.a), sample.path(pair.b), pair.common_bytes, pair.bytes)).collect()
+    }
+
+    #[track_caller]
+    fn check(threshold: f64, lines: &[&str], expected: &[(&str, &str, u64, [u64; 2])]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&(a, b, common, bytes)| (a.to_owned(), b.to_owned(), common, bytes))
+            .collect();
+        assert_eq!(told(&sample(&["r"], lines), threshold), expected, "{lines:?}");
+        let reversed: Vec<_> = lines.iter().rev().collect();
+        assert_eq!(told(&sample(&["r"], &reversed), threshold), expected, "reversed {lines:?}");
+    }
+
+    #[test]
+    fn content_counts_and_names_do_not() {
+        let lines = ["r/a/f=xxxx", "r/a/g=y", "r/b/e=xxxx", "r/b/d/h=z"];
+        check(0.6, &lines, &[("r/a", "r/b", 4, [5, 5])]);
+        check(4.0 / 6.0, &lines, &[("r/a", "r/b", 4, [5, 5])]);
+        check(0.67, &lines, &[]);
+        // The same content under another name, down to the last byte.
+        check(1.0, &["r/a/f=xxxx", "r/b/g=xxxx"], &[("r/a", "r/b", 4, [4, 4])]);
+        // What could not be read is in common with nothing.
+        check(0.6, &["r/a/f=xxx", "r/a/g=?", "r/b/e=xxx", "r/b/g=?"], &[("r/a", "r/b", 3, [4, 4])]);
+        check(0.7, &["r/a/f=xxx", "r/a/g=?", "r/b/e=xxx", "r/b/g=?"], &[]);
+    }
+
+    #[test]
+    fn copies_count_as_often_as_they_are_there() {
+        let lines = ["r/a/f=xx", "r/a/g=xx", "r/a/h=xx", "r/b/e=xx", "r/b/i=xx"];
+        check(0.66, &lines, &[("r/a", "r/b", 4, [6, 4])]);
+        check(0.67, &lines, &[]);
+    }
+
+    #[test]
+    fn what_is_the_same_is_no_pair_and_stands_for_one() {
+        check(0.5, &["r/a/f=xx", "r/b/f=xx"], &[]);
+        // What lies in directories that are the same.
+        check(
+            0.5,
+            &["r/a/c/f=xx", "r/a/d/g=xx", "r/b/c/f=xx", "r/b/d/g=xx"],
+            &[("r/a/c", "r/a/d", 2, [2, 2])],
+        );
+        check(
+            0.5,
+            &["r/a/f=xxx", "r/a/g=y", "r/b/f=xxx", "r/b/g=y", "r/c/f=xxx", "r/c/z=z"],
+            &[("r/a", "r/c", 3, [4, 4])],
+        );
+        // A copy of the one lies in the other: that is told already.
+        check(0.5, &["r/a/f=xxx", "r/b/a/f=xxx", "r/b/g=y"], &[]);
+        check(0.5, &["r/c/f=xxx", "r/b/a/f=xxx", "r/b/g=y"], &[]);
+        // Trees that are the same count as content all the same.
+        check(0.5, &["r/a/d/f=xxx", "r/a/g=y", "r/b/d/f=xxx", "r/b/g=z"], &[("r/a", "r/b", 3, [4, 4])]);
+    }
+
+    #[test]
+    fn pairs_in_pairs_are_left_out() {
+        check(0.5, &["r/a/f=xxx", "r/a/d/g=y"], &[]);
+        let both = ["r/a/d/f=xxxxx", "r/a/d/g=y", "r/a/h=u", "r/b/d/f=xxxxx", "r/b/d/g=z", "r/b/h=v"];
+        check(0.5, &both, &[("r/a", "r/b", 5, [7, 7])]);
+        // Too little is in common above.
+        check(0.6, &both, &[("r/a/d", "r/b/d", 5, [6, 6])]);
+        // One is like another, and less so like what that one lies in.
+        let nested = ["r/a/f=xxxxxxxx", "r/a/g=y", "r/b/d/f=xxxxxxxx", "r/b/d/g=z", "r/b/h=vv"];
+        check(0.5, &nested, &[("r/a", "r/b/d", 8, [9, 9])]);
+        // The more so like what it lies in.
+        let outer = ["r/a/f=xxxxxxxx", "r/a/g=yy", "r/b/d/f=xxxxxxxx", "r/b/h=yy", "r/b/i=v"];
+        check(0.5, &outer, &[("r/a", "r/b", 10, [10, 11])]);
+    }
+
+    #[test]
+    fn what_is_everywhere_counts_and_makes_no_pairs() {
+        let mut lines: Vec<String> = (0..80).map(|i| format!("r/{i:02}/licence=xxxx")).collect();
+        lines.extend((0..80).map(|i| format!("r/{i:02}/own={i:02}")));
+        assert_eq!(told(&sample(&["r"], &lines), 0.5), []);
+        lines.extend(["r/03/f=u".to_owned(), "r/07/g=u".to_owned()]);
+        let expected = ("r/03".to_owned(), "r/07".to_owned(), 5, [7, 7]);
+        assert_eq!(told(&sample(&["r"], &lines), 0.5), [expected]);
+    }
+
+    #[test]
+    fn limits_are_told_and_what_is_found_holds() {
+        // Half of them have more in common.
+        let lines: Vec<String> = (0..20)
+            .flat_map(|i| [format!("r/{i}/{i}=xxxxxxxxx"), format!("r/{}/g{i}=yyyyy", i / 2 * 2)])
+            .collect();
+        let sample = sample(&["r"], &lines);
+        let same = sample.identical();
+        let all = reaching(&sample.catalog, &sample.contents, &same, 0.9, LIMITS);
+        assert_eq!((all.0.len(), all.1), (90, true));
+        let check = |limits: Limits, pairs_expected: usize| {
+            let (pairs, is_complete) = reaching(&sample.catalog, &sample.contents, &same, 0.9, limits);
+            assert!(!is_complete);
+            assert_eq!(pairs.len(), pairs_expected);
+            assert!(pairs.iter().all(|pair| [9, 19].contains(&pair.common)));
+        };
+        check(Limits { pairs_max: 7, ..LIMITS }, 7);
+        check(Limits { steps_max: 20, ..LIMITS }, 0);
+        // What all have is looked up for the first pair alone.
+        check(Limits { looks_max: 0, spread_max: 15, ..LIMITS }, 1);
+    }
+
+    /// Bytes of each content in a directory and how often it is there.
+    type Held = BTreeMap<String, u64>;
+
+    fn held(lines: &[String], directory: &str) -> (Held, u64) {
+        let (mut held, mut bytes) = (Held::new(), 0);
+        for rest in lines.iter().filter_map(|line| line.strip_prefix(directory)?.strip_prefix('/')) {
+            if let Some((_, content)) = rest.split_once('=') {
+                bytes += content.len() as u64;
+                *held.entry(content.to_owned()).or_default() += u64::from(content != "?");
+            }
+        }
+        (held, bytes)
+    }
+
+    fn common(a: &Held, b: &Held) -> u64 {
+        a.iter()
+            .map(|(content, count)| {
+                content.len() as u64 * b.get(content).map_or(0, |other| *count.min(other))
+            })
+            .sum()
+    }
+
+    fn lies_in(inner: &str, outer: &str) -> bool {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// All pairs that reach the threshold, each compared with each.
+    fn all_pairs(sample: &Sample, lines: &[String], threshold: f64) -> Vec<(String, String, u64, f64)> {
+        let found = sample.identical();
+        let mut directories = sample.directories();
+        directories.retain(|path| {
+            let id = sample.catalog.find_directory(path.as_bytes()).expect("it is there");
+            !found.covered[found.tree.place(id)]
+        });
+        let held: HashMap<_, _> = directories.iter().map(|path| (path, held(lines, path))).collect();
+        let mut pairs = Vec::new();
+        for (i, a) in directories.iter().enumerate() {
+            for b in directories[i + 1..].iter().filter(|b| !lies_in(b, a)) {
+                let ((held_a, bytes_a), (held_b, bytes_b)) = (&held[a], &held[b]);
+                let common = common(held_a, held_b);
+                let share = share([*bytes_a, *bytes_b], common);
+                if common > 0 && share >= threshold {
+                    pairs.push((a.clone(), b.clone(), common, share));
+                }
+            }
+        }
+        pairs
+    }
+
+    fn reached(sample: &Sample, threshold: f64, limits: Limits) -> Vec<(String, String, u64, f64)> {
+        let found = sample.identical();
+        let (mut pairs, _) = reaching(&sample.catalog, &sample.contents, &found, threshold, limits);
+        pairs.sort_by_key(|pair| (pair.a, pair.b));
+        let path = |place: u32| sample.path(found.tree.order[place as usize]);
+        pairs.iter().map(|pair| (path(pair.a), path(pair.b), pair.common, pair.share)).collect()
+    }
+
+    /// The rules by which pairs are left out, word for word.
+    fn folded(sample: &Sample, mut pairs: Vec<(String, String, u64, f64)>) -> Vec<(String, String, u64)> {
+        let found = sample.identical();
+        let copies = |path: &str| -> Vec<String> {
+            let id = sample.catalog.find_directory(path.as_bytes()).expect("it is there");
+            let same = found.classes.of(found.tree.place(id)).iter();
+            same.map(|&place| sample.path(found.tree.order[place as usize])).collect()
+        };
+        let holds_copy = |outer: &str, inner: &str| copies(inner).iter().any(|copy| lies_in(copy, outer));
+        pairs.retain(|(a, b, ..)| !holds_copy(a, b) && !holds_copy(b, a));
+        let nested = |x: &str, y: &str| lies_in(x, y) || lies_in(y, x);
+        // Stable: pairs that are as similar stay in the order of their paths.
+        pairs.sort_by(|x, y| y.3.total_cmp(&x.3));
+        let mut near: Vec<(String, String, u64, f64)> = Vec::new();
+        for (a, b, common, share) in pairs {
+            let is_beside =
+                |(x, y): (&String, &String)| (*x == a && nested(y, &b)) || (*x == b && nested(y, &a));
+            if !near.iter().any(|(x, y, ..)| is_beside((x, y)) || is_beside((y, x))) {
+                near.push((a, b, common, share));
+            }
+        }
+        let inside = |x: &str, y: &str| x != y && lies_in(x, y);
+        let is_told = |(a, b, ..): &&(String, String, u64, f64)| {
+            near.iter().any(|(x, y, ..)| (inside(a, x) && inside(b, y)) || (inside(a, y) && inside(b, x)))
+        };
+        let mut top: Vec<_> = near.iter().filter(|pair| !is_told(pair)).cloned().collect();
+        top.sort_by(|x, y| {
+            let paths = |pair: &(String, String, u64, f64)| {
+                [&pair.0, &pair.1].map(|path| path.split('/').map(str::to_owned).collect::<Vec<_>>())
+            };
+            y.2.cmp(&x.2).then_with(|| paths(x).cmp(&paths(y)))
+        });
+        top.into_iter().map(|(a, b, common, _)| (a, b, common)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_those_of_comparing_each_with_each(lines in lines(), threshold in 0.05_f64..1.0) {
+            let sample = sample(&["r"], &lines);
+            let expected = all_pairs(&sample, &lines, threshold);
+            prop_assert_eq!(&reached(&sample, threshold, LIMITS), &expected);
+            let told: Vec<_> =
+                told(&sample, threshold).into_iter().map(|(a, b, common, _)| (a, b, common)).collect();
+            prop_assert_eq!(told, folded(&sample, expected));
+        }
+
+        #[test]
+        fn what_limits_leave_is_exact(
+            lines in lines(), threshold in 0.05_f64..1.0, spread_max in 1_usize..5, steps_max in 0_u64..40,
+        ) {
+            let sample = sample(&["r"], &lines);
+            let expected = all_pairs(&sample, &lines, threshold);
+            for pair in reached(&sample, threshold, Limits { spread_max, steps_max, ..LIMITS }) {
+                prop_assert!(expected.contains(&pair), "{:?}", pair);
+            }
+        }
+
+        #[test]
+        fn order_does_not_matter(mut lines in lines()) {
+            let expected = told(&sample(&["r"], &lines), 0.3);
+            lines.sort();
+            prop_assert_eq!(&told(&sample(&["r"], &lines), 0.3), &expected);
+            lines.reverse();
+            prop_assert_eq!(&told(&sample(&["r"], &lines), 0.3), &expected);
+        }
+    }
 }
