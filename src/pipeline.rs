@@ -16,7 +16,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
 use crate::latencies::Latencies;
-use crate::plan::{self, Handles, Plan, Staging};
+use crate::plan::{self, Handles, Plan, Reads, Staging};
 use crate::queue::Queue;
 use crate::record::{Batch, Results};
 use crate::reorder::{self, Intake, Reorder};
@@ -241,7 +241,8 @@ fn note_staging(plan: &Plan, staged: &Staged, done: Vec<Done>, notes: &mut Vec<S
             files(unmapped)
         ));
     }
-    if plan.staging != Staging::RamDisk || staged.read.files == 0 {
+    // A part of a file is always read as it lies.
+    if plan.staging != Staging::RamDisk || staged.read.files == 0 || plan.reads != Reads::Whole {
         return;
     }
     let refused = done.into_iter().find_map(|done| done.tally.ram_disk_refused);

@@ -464,7 +464,7 @@ impl Pass for Slow {
 
 #[test]
 fn a_pool_grows_while_its_workers_wait() {
-    if std::env::var_os("FILEMILL_TEST_SMALL").is_some() {
+    if crate::support::takes_small_steps() {
         return;
     }
     const FILES: u32 = 3000;

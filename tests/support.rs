@@ -95,6 +95,11 @@ impl Sink for InOrder {
     }
 }
 
+/// Whether every run is to take the smallest steps.
+pub(crate) fn takes_small_steps() -> bool {
+    std::env::var_os("FILEMILL_TEST_SMALL").is_some()
+}
+
 /// Runs a plan and checks what holds for every run.
 #[track_caller]
 pub(crate) fn scan(plan: &Plan) -> (Records, Report) {
@@ -105,7 +110,7 @@ pub(crate) fn scan(plan: &Plan) -> (Records, Report) {
         queue_batches_max: 1,
         ..plan.clone()
     };
-    let plan = if std::env::var_os("FILEMILL_TEST_SMALL").is_some() { &small } else { plan };
+    let plan = if takes_small_steps() { &small } else { plan };
     let mut sink = Keep::default();
     let report = filemill::run(plan, &mut sink).unwrap();
     assert!(report.ledger.adds_up(), "{:?}", report.ledger);

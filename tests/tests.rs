@@ -4,6 +4,7 @@
 //! - `binary`: runs the binary, and reads what it says.
 //! - `command`: the binary from outside: what it prints, exit codes, messages, few handles.
 //! - `corpus`: corpora for benchmarks: made, checked, finished, refused.
+//! - `duplicates`: searches for duplicates: what is found, told and done.
 //! - `faults`: every operation goes wrong in turn.
 //! - `gates`: runs that are held against a rate or a latency.
 //! - `gitignore`: what git would leave out, by git's own word.
@@ -39,6 +40,7 @@ mod binary;
 mod command;
 #[cfg(feature = "bench")]
 mod corpus;
+mod duplicates;
 #[cfg(all(feature = "cli", feature = "faults"))]
 mod faults;
 #[cfg(feature = "cli")]

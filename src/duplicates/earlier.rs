@@ -20,7 +20,7 @@ use crate::sink::printable;
 
 /// What an earlier report knows of the content of files.
 #[derive(Debug)]
-pub(crate) struct Earlier {
+pub struct Earlier {
     roots: Vec<Vec<u8>>,
     started_ns: i128,
     is_complete: bool,
@@ -65,24 +65,24 @@ impl Earlier {
     ///
     /// # Errors
     /// [`Error::Plan`] when it cannot be read, is no report, or says nothing about content.
-    pub(crate) fn read(path: &Path) -> Result<Earlier, Error> {
+    pub fn read(path: &Path) -> Result<Earlier, Error> {
         let report = open(path).and_then(|report| Earlier::from_lines(report, LINE_BYTES_MAX));
         let shown = || printable(path.as_os_str().as_encoded_bytes());
         report.map_err(|why| Error::Plan(format!("{}: {why}", shown())))
     }
 
     /// The roots of that run, as they were shown.
-    pub(crate) fn roots(&self) -> &[Vec<u8>] {
+    pub fn roots(&self) -> &[Vec<u8>] {
         &self.roots
     }
 
     /// Whether the report ends as it should: it does not where its run was killed or interrupted.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
     /// How many files it has a digest of.
-    pub(crate) fn files(&self) -> usize {
+    pub fn files(&self) -> usize {
         self.known.len()
     }
 
@@ -90,7 +90,7 @@ impl Earlier {
     /// time of last modification that it had, and its time of last change, which nobody can set, lies before the report
     /// was begun. A file system whose clock runs behind ours, as over a network, can hide a change whose author also
     /// set back the time of last modification.
-    pub(crate) fn digest(&self, path: &[u8], size: u64, mtime_ns: i128, ctime_ns: i128) -> Option<Digest> {
+    pub fn digest(&self, path: &[u8], size: u64, mtime_ns: i128, ctime_ns: i128) -> Option<Digest> {
         let key = key(path);
         let at = self.known.binary_search_by_key(&key, |known| known.key).ok()?;
         let known = &self.known[at];

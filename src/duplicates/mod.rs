@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::earlier::Earlier;
+pub use self::earlier::Earlier;
 use self::met::Met;
 use self::rounds::Rounds;
 use crate::control::Control;
@@ -73,7 +73,7 @@ pub struct Search {
     /// How much of each file the first rounds read.
     pub rounds: Sizes,
     /// What an earlier report knows.
-    earlier: Option<Arc<Earlier>>,
+    pub earlier: Option<Arc<Earlier>>,
 }
 
 /// Which directories are searched for, beside files.

@@ -139,7 +139,6 @@ impl Candidates {
             // Hard links to one file beside each other.
             of_size.sort_unstable_by_key(|&(_, file)| (catalog.inode(file), file));
             class.clear();
-            let links_before = links.0.len();
             for linked in of_size.chunk_by(|&(_, a), &(_, b)| are_links(catalog, a, b)) {
                 names.clear();
                 names.extend(linked.iter().map(|&(_, file)| file));
@@ -150,8 +149,6 @@ impl Candidates {
             }
             if wanted.wants(&class) {
                 candidates.add_class(&class);
-            } else {
-                links.0.truncate(links_before);
             }
         }
         links.0.par_sort_unstable();

@@ -1,0 +1,134 @@
+//! What is done about files of the same content. Each step by itself, its refusals and races are tested where it is made.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use filemill::duplicates::Search;
+use filemill::plan::{Filter, Plan};
+use filemill::record::Action;
+use filemill::report::Actions;
+
+use super::{run, search, search_in};
+use crate::support::Tree;
+
+fn acting(tree: &Tree, action: Action, applies: bool) -> Search {
+    Search { action: Some(action), applies, ..search(tree) }
+}
+
+fn inode(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).unwrap().ino()
+}
+
+/// Whether leases can be had in the place for temporary files, on which hard links wait.
+fn has_leases() -> bool {
+    let tree = Tree::new();
+    ["a", "b"].iter().for_each(|name| drop(tree.file(name, "content")));
+    let done = actions(&acting(&tree, Action::Hardlink, true)).done == 1;
+    if !done {
+        println!("skipped: no leases here");
+    }
+    done
+}
+
+fn actions(search: &Search) -> Actions {
+    run(search).1.report.duplicates.unwrap().actions
+}
+
+#[test]
+fn nothing_is_changed_unless_it_is_asked_for() {
+    let tree = Tree::new();
+    let paths = ["a", "b", "c"].map(|name| tree.file(name, "content"));
+    let before = paths.each_ref().map(|path| std::fs::metadata(path).unwrap().ctime_nsec());
+    for action in [Action::Hardlink, Action::Reflink] {
+        let actions = actions(&acting(&tree, action, false));
+        assert_eq!(actions, Actions { planned: 2, bytes: 14, ..Actions::default() });
+    }
+    assert_eq!(paths.each_ref().map(|path| std::fs::metadata(path).unwrap().ctime_nsec()), before);
+    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn every_name_of_a_group_becomes_one_of_its_first_file() {
+    if !has_leases() {
+        return;
+    }
+    let tree = Tree::new();
+    let names = ["a/1", "b/1", "c/1", "d/1"];
+    names.iter().for_each(|name| drop(tree.file(name, "content")));
+    std::fs::hard_link(tree.at("d/1"), tree.at("b/link")).unwrap();
+    let kept = inode(&tree.at("a/1"));
+    let done = actions(&acting(&tree, Action::Hardlink, true));
+    assert_eq!(done, Actions { done: 4, bytes: 28, ..Actions::default() });
+    for name in names.iter().chain(&["b/link"]) {
+        assert_eq!(inode(&tree.at(name)), kept, "{name}");
+        assert_eq!(std::fs::read(tree.at(name)).unwrap(), b"content");
+    }
+    // One file under five names is no group any more.
+    assert_eq!(actions(&acting(&tree, Action::Hardlink, true)), Actions::default());
+}
+
+#[test]
+fn what_lies_in_a_reference_or_in_the_first_path_stays_as_it_is() {
+    if !has_leases() {
+        return;
+    }
+    let tree = Tree::new();
+    let names = ["a", "ref/1", "ref/2"];
+    names.iter().for_each(|name| drop(tree.file(name, "content")));
+    let before = inode(&tree.at("ref/2"));
+    let search = Search { references: vec![tree.at("ref")], ..acting(&tree, Action::Hardlink, true) };
+    assert_eq!(actions(&search).done, 1);
+    assert_eq!((inode(&tree.at("a")), inode(&tree.at("ref/2"))), (inode(&tree.at("ref/1")), before));
+
+    let tree = Tree::new();
+    let names = ["x/1", "x/2", "y/1", "y/2"];
+    let before = names.map(|name| inode(&tree.file(name, "content")));
+    let search = search_in(Plan::new(["x", "y"].map(|root| tree.at(root))));
+    let search = Search { is_across: true, action: Some(Action::Hardlink), applies: true, ..search };
+    assert_eq!(actions(&search).done, 2);
+    let [one, two, ..] = before;
+    assert_eq!(names.map(|name| inode(&tree.at(name))), [one, two, one, one]);
+}
+
+#[test]
+fn what_is_refused_stays_as_it_is_and_is_told() {
+    let tree = Tree::new();
+    let (keep, other) = (tree.file("a", "content"), tree.file("b", "content"));
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(&keep, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let before = inode(&other);
+    assert_eq!(actions(&acting(&tree, Action::Hardlink, true)), Actions { refused: 1, ..Actions::default() });
+    assert_eq!(inode(&other), before);
+    assert_eq!(std::fs::metadata(&other).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn roots_that_are_files_are_acted_on_where_they_lie() {
+    if !has_leases() {
+        return;
+    }
+    let tree = Tree::new();
+    let (a, b) = (tree.file("x/a", "content"), tree.file("y/b", "content"));
+    let search = search_in(Plan::new([&a, &b]));
+    let search = Search { action: Some(Action::Hardlink), applies: true, ..search };
+    assert_eq!(actions(&search).done, 1);
+    assert_eq!(inode(&a), inode(&b));
+    // A root that is a link is refused: its name is not that of the file.
+    let (c, link) = (tree.file("z/c", "content"), tree.link("z/link", "c"));
+    let search =
+        Search { action: Some(Action::Hardlink), applies: true, ..search_in(Plan::new([&a, &link])) };
+    let refused = actions(&search).refused;
+    assert_eq!((refused, inode(&c) == inode(&a)), (1, false));
+}
+
+#[test]
+fn files_behind_links_are_not_acted_on() {
+    let tree = Tree::new();
+    let filter = Filter { follow: true, ..Filter::default() };
+    let search = search_in(Plan { filter, ..Plan::new([tree.path()]) });
+    let error = Search { action: Some(Action::Reflink), ..search }.check().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "nothing can be done about files behind links: leave out either the action or the links"
+    );
+}

@@ -1,0 +1,269 @@
+//! `filemill duplicates` from outside: what it prints, its exit codes and messages.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+
+use serde_json::Value as Json;
+
+use crate::binary::{filemill, jsonl, of_type, text};
+use crate::support::Tree;
+
+fn tree() -> Tree {
+    let tree = Tree::new();
+    for (name, content) in
+        [("a/1", "same"), ("b/1", "same"), ("b/2", "other"), ("c/2", "other"), ("c/3", "unlike")]
+    {
+        tree.file(name, content);
+    }
+    tree.link("c/link", "3");
+    tree
+}
+
+fn duplicates(tree: &Tree, arguments: &[&str]) -> Output {
+    filemill(&[&["duplicates"], arguments].concat()).current_dir(tree.path()).output().unwrap()
+}
+
+#[track_caller]
+fn printed(tree: &Tree, arguments: &[&str]) -> String {
+    let output = duplicates(tree, arguments);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    text(&output.stdout)
+}
+
+#[test]
+fn the_formats_tell_the_groups() {
+    let tree = tree();
+    assert_eq!(printed(&tree, &["--format", "fdupes"]), "b/2\nc/2\n\na/1\nb/1\n\n");
+    let csv = printed(&tree, &["--format", "csv"]);
+    let rows: Vec<&str> = csv.lines().collect();
+    assert_eq!(rows.len(), 5);
+    assert!(rows[1].starts_with("1,files,5,") && rows[1].ends_with(",b/2"), "{csv}");
+    let table = printed(&tree, &["--format", "table"]);
+    assert!(table.starts_with("2 copies of 5 bytes, 5 bytes to gain  ("), "{table}");
+    let summary = printed(&tree, &[]);
+    assert!(summary.contains("\n2 groups of files: 2 redundant, 9 B to gain\n"), "{summary}");
+    assert!(summary.contains("6 paths met = 5 done + 1 skipped (1 symlink) + 0 failed"), "{summary}");
+    assert_eq!(printed(&tree, &["--format", "fdupes", "--min-size", "5", "."]), "./b/2\n./c/2\n\n");
+}
+
+#[test]
+fn every_record_follows_the_schema() {
+    let tree = tree();
+    let schema: Json = serde_json::from_str(filemill::sink::JSONL_SCHEMA).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    tree.file("twin/1", "same");
+    for arguments in [
+        &[][..],
+        &["--dirs"],
+        &["--dirs=similar:0.1"],
+        &["--reference", "b", "."],
+        &["--across", "a", "b", "--verify"],
+        &["--action", "hardlink"],
+        &["--action", "reflink", "--apply"],
+    ] {
+        let output = duplicates(&tree, &[arguments, &["--format", "jsonl"]].concat());
+        let (_, stderr, records) = jsonl(&output);
+        assert!(records.len() > 2, "{stderr}");
+        for record in &records {
+            let errors: Vec<_> = validator.iter_errors(record).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{arguments:?}: {record}: {errors:?}");
+        }
+        let end = records.last().unwrap();
+        let sum = |key: &str| {
+            end[key].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!(
+            end["met"].as_u64().unwrap(),
+            end["done"].as_u64().unwrap() + sum("skipped") + sum("failed")
+        );
+        let counts = &end["duplicates"];
+        let groups = counts["groups"].as_u64().unwrap() + counts["directory_groups"].as_u64().unwrap();
+        assert_eq!(
+            groups + counts["similar_pairs"].as_u64().unwrap(),
+            of_type(&records, "group").len() as u64
+        );
+        let acted: u64 = ["planned", "done", "already", "refused"]
+            .iter()
+            .map(|key| counts["actions"][key].as_u64().unwrap())
+            .sum();
+        assert_eq!(acted, of_type(&records, "action").len() as u64);
+    }
+}
+
+#[test]
+fn any_number_of_workers_prints_the_same() {
+    let tree = Tree::new();
+    (0..300).for_each(|i| drop(tree.file(format!("{}/{i}", i % 17), vec![1; 1 + i % 23 + (i % 5) * 3000])));
+    let one = printed(&tree, &["--format", "csv", "-j", "1"]);
+    assert!(one.lines().count() > 200);
+    for arguments in [&["-j", "8"][..], &["--batch-files", "1"], &["--stage", "ram-disk"], &["--verify"]] {
+        assert_eq!(printed(&tree, &[arguments, &["--format", "csv"]].concat()), one, "{arguments:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_in_one_line() {
+    let tree = tree();
+    tree.file("foreign.jsonl", "{\"type\":\"begin\",\"schema\":\"other/1\"}\n");
+    #[track_caller]
+    fn check(tree: &Tree, arguments: &[&str], expected: &str) {
+        let output = duplicates(tree, arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), stderr.as_str()),
+            (Some(2), format!("filemill: {expected}\n").as_str())
+        );
+        assert!(output.stdout.is_empty());
+    }
+    check(&tree, &["--reference", "a", "b"], "a: the reference lies in none of the paths that are searched");
+    check(&tree, &["--reference", "a/1"], "a/1: a reference must be a directory");
+    check(&tree, &["--reference", "none"], "none: No such file or directory (os error 2)");
+    check(&tree, &["--across", "a"], "what is found across paths needs two of them at least");
+    check(
+        &tree,
+        &["--dirs", "--max-depth", "2"],
+        "directories cannot be compared to a depth: what lies deeper may differ",
+    );
+    check(
+        &tree,
+        &["--dirs=like"],
+        "invalid value 'like' for '--dirs[=<HOW>]': use identical, or similar:SHARE with a share from 0 to 1: see `filemill duplicates --help`",
+    );
+    check(
+        &tree,
+        &["--dirs=similar:2"],
+        "invalid value 'similar:2' for '--dirs[=<HOW>]': the share must be above 0 and at most 1: see `filemill duplicates --help`",
+    );
+    check(
+        &tree,
+        &["--apply"],
+        "the following required arguments were not provided: --action <WHAT>: see `filemill duplicates --help`",
+    );
+    check(
+        &tree,
+        &["--action", "hardlink", "--format", "csv"],
+        "--action needs a report that tells of it: summary, table or jsonl",
+    );
+    check(
+        &tree,
+        &["--from", "foreign.jsonl"],
+        "foreign.jsonl: its schema is \"other/1\", not \"filemill.scan/1\"",
+    );
+    check(&tree, &["--from", "c"], "c: is a directory");
+    check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
+}
+
+#[test]
+fn what_is_changed_is_said_on_the_command_line_alone() {
+    let tree = tree();
+    for (name, value) in
+        [("FILEMILL_ACTION", "hardlink"), ("FILEMILL_APPLY", "true"), ("FILEMILL_REFERENCE", "/")]
+    {
+        let mut command = filemill(&["dupes", "--format", "jsonl"]);
+        let output = command.env(name, value).current_dir(tree.path()).output().unwrap();
+        let (code, stderr, records) = jsonl(&output);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert!(of_type(&records, "action").is_empty() && of_type(&records, "group").len() == 2);
+    }
+    for key in ["action = 'hardlink'", "apply = true", "from = 'x'", "reference = 'a'"] {
+        tree.file("filemill.toml", format!("[duplicates]\n{key}\n"));
+        let output = duplicates(&tree, &[]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr.ends_with(": can be given on the command line alone\n"), "{stderr}");
+    }
+    tree.file("filemill.toml", "[duplicates]\nmin-size = 5\nformat = 'fdupes'\n");
+    assert_eq!(text(&duplicates(&tree, &[]).stdout), "b/2\nc/2\n\n");
+}
+
+#[test]
+fn what_is_left_as_it_is_makes_the_exit_code_3() {
+    let tree = tree();
+    let output = duplicates(&tree, &["--action", "reflink", "--apply", "--format", "jsonl"]);
+    let (code, _, records) = jsonl(&output);
+    let refused = of_type(&records, "action").iter().filter(|record| record["outcome"] == "refused").count();
+    assert_eq!(code, if refused > 0 { Some(3) } else { Some(0) });
+    assert_eq!(of_type(&records, "action").len(), 2);
+}
+
+#[test]
+fn nothing_is_tried_on_a_file_system_that_is_read_only() {
+    let place = Tree::new();
+    let (at, binary) = (place.path().display(), env!("CARGO_BIN_EXE_filemill"));
+    let script = format!(
+        "mount -t tmpfs none {at} || exit 99; echo x > {at}/a; echo x > {at}/b; mount -o remount,ro {at} || exit 99
+        {binary} dupes --action hardlink --apply {at}"
+    );
+    let Some(output) = crate::outside::with_mounts(&script) else { return };
+    let expected = format!("filemill: {at}: nothing can be changed there: the file system is read-only\n");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected));
+}
+
+#[test]
+fn a_search_that_is_interrupted_leaves_what_it_hashed_for_the_next() {
+    let tree = Tree::new();
+    (0..50).for_each(|i| drop(tree.file(format!("{i}/same"), vec![1; 10_000])));
+    let output = duplicates(&tree, &["--out", "jsonl=found.jsonl", "-q", "--format", "fdupes"]);
+    assert_eq!(output.status.code(), Some(0));
+    // What a kill leaves behind is the start of this. Files that were made just now are older than its begin.
+    let whole = std::fs::read_to_string(tree.at("found.jsonl")).unwrap();
+    let start: String = whole.lines().take(20).map(|line| format!("{line}\n")).collect();
+    let place = Tree::new();
+    let partial =
+        place.file("found.jsonl.partial", start.replacen("\"started\":\"20", "\"started\":\"29", 1));
+    std::fs::remove_file(tree.at("found.jsonl")).unwrap();
+    let again = duplicates(&tree, &["--from", partial.to_str().unwrap(), "--format", "jsonl"]);
+    let (code, stderr, records) = jsonl(&again);
+    assert_eq!(code, Some(0));
+    assert_eq!(stderr, "filemill: the earlier report was cut short: it is used as far as it goes\n");
+    let counts = &records.last().unwrap()["duplicates"];
+    let known = start.lines().filter(|line| line.starts_with("{\"type\":\"file\"")).count() as u64;
+    assert!(known > 10);
+    assert_eq!((counts["known_files"].as_u64(), counts["redundant_files"].as_u64()), (Some(known), Some(49)));
+}
+
+/// The whole command is killed at every step that it takes on files: every name keeps its content, whatever file it leads to.
+#[cfg(feature = "faults")]
+#[test]
+fn a_kill_at_any_step_loses_nothing() {
+    let content = |name: &str| match name {
+        "a/1" | "b/1" | "c/1" => "one".repeat(2000),
+        _ => "two".repeat(10),
+    };
+    const NAMES: [&str; 5] = ["a/1", "b/1", "c/1", "d/2", "e/2"];
+    let mut at = 1;
+    loop {
+        let tree = Tree::new();
+        NAMES.iter().for_each(|name| drop(tree.file(name, content(name))));
+        let mut command = filemill(&["dupes", "--action", "hardlink", "--apply", "--format", "jsonl"]);
+        let output = command
+            .env("FILEMILL_FAULT", format!("act:{at}:kill"))
+            .current_dir(tree.path())
+            .output()
+            .unwrap();
+        let mut found = BTreeMap::new();
+        for entry in walkdir::WalkDir::new(tree.path()) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                let name = entry.path().strip_prefix(tree.path()).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+        for name in NAMES {
+            assert_eq!(found.remove(name), Some(content(name)), "{name} after a kill at step {at}");
+        }
+        let left =
+            |name: &String| name.split_once('/').is_some_and(|(_, name)| name.starts_with(".filemill-"));
+        assert!(found.keys().all(left) && found.len() <= 1, "{found:?}");
+        if output.status.code().is_some() {
+            let (_, _, records) = jsonl(&output);
+            if of_type(&records, "action").iter().any(|record| record["outcome"] == "refused") {
+                println!("skipped: no leases here");
+            } else {
+                assert!(at > 50, "only {at} steps");
+            }
+            break;
+        }
+        at += 1;
+    }
+}
