@@ -54,6 +54,32 @@ fn a_sparse_file() {
     assert_eq!(file["entropy"], 0.0);
 }
 
+/// Every file is the same as another one, which is the most that a search has to keep.
+#[test]
+fn many_files_that_are_the_same() {
+    let tree = Tree::new();
+    let number = of(1_000_000);
+    for directory in 0..number.div_ceil(1000) {
+        tree.directory(format!("directory {directory}"));
+        for i in directory * 1000..((directory + 1) * 1000).min(number) {
+            let content = format!("{:08}", i / 2);
+            std::fs::write(tree.at(format!("directory {directory}/a name of some length {i}")), content)
+                .unwrap();
+        }
+    }
+    let since = Instant::now();
+    let output = filemill(&["dupes", "--out", "jsonl=/dev/null"]).current_dir(tree.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let seconds = since.elapsed().as_secs_f64();
+    let output = filemill(&["dupes", "--format", "jsonl"]).current_dir(tree.path()).output().unwrap();
+    let stdout = crate::binary::text(&output.stdout);
+    let end: Json = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(end["duplicates"]["groups"], number / 2);
+    let peak = end["peak_memory_bytes"].as_u64().unwrap() as f64 / f64::from(1 << 20);
+    println!("| {number} files, each the same as another | duplicates | {seconds:.1} | {peak:.1} |");
+    assert!(peak < if in_full() { 256.0 } else { 32.0 }, "{peak} MiB");
+}
+
 #[test]
 fn one_line() {
     let tree = Tree::new();

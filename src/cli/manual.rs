@@ -35,6 +35,7 @@ pub(crate) fn write(directory: &Path) -> Result<(), Failure> {
         let sections = match name.as_str() {
             "filemill" => MAIN,
             "filemill-scan" => SCAN,
+            "filemill-duplicates" => DUPLICATES,
             "filemill-bench" => BENCH,
             "filemill-bench-corpus" => CORPUS,
             "filemill-bench-tier" => TIER,
@@ -87,8 +88,13 @@ fn page(command: Command, sections: &[Section]) -> io::Result<Vec<u8>> {
 /// A title, and terms with what they mean; without a term, a paragraph.
 type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
-const MAIN: &[Section] =
-    &[("SEE ALSO", &[("", "filemill-scan(1), filemill-bench(1), filemill-completions(1), filemill-man(1)")])];
+const MAIN: &[Section] = &[(
+    "SEE ALSO",
+    &[(
+        "",
+        "filemill-scan(1), filemill-duplicates(1), filemill-bench(1), filemill-completions(1), filemill-man(1)",
+    )],
+)];
 
 const BENCH: &[Section] = &[
     (
@@ -181,6 +187,79 @@ const CHECK: &[Section] = &[(
         ("4", "Too noisy to say; what would decide it is told."),
     ],
 )];
+
+const DUPLICATES: &[Section] = &[
+    (
+        "WHAT IS THE SAME",
+        &[
+            (
+                "files",
+                "Of the same content, by BLAKE3. Rounds read as little as tells files apart: sizes and inodes (look), the first 4 KiB of what has the size of another (head), the last 16 KiB of what is larger than 1 MiB (tail), and all of what is left (content). Small files that are likely the same, by their names, are read whole at once. Hard links to one file are one copy. A file that changes meanwhile is an error, and in no group.",
+            ),
+            (
+                "directories",
+                "With --dirs: those with the same names, types and contents in them, all the way down; of links, where they lead. The topmost are told, and no file in them twice. What could not be read is like nothing. --min-size and --max-size limit what is told, not what is compared. With --dirs=similar:SHARE also pairs whose common content, whatever the files are called, has this share of the bytes that either has.",
+            ),
+            (
+                "order",
+                "Most to gain first; in a group those of a --reference, then PATH by PATH as given, then by name. The first stays where something is done.",
+            ),
+        ],
+    ),
+    (
+        "EARLIER REPORTS",
+        &[(
+            "",
+            "--from takes the digest of a file from a report in JSON lines where its size and time of last modification are those of the report, and it was not changed (ctime) since two seconds before the report was begun. Everything else is read. A report that was cut short is used as far as it goes: a search that was killed goes on where it was.",
+        )],
+    ),
+    (
+        "ACTIONS",
+        &[
+            (
+                "reflink",
+                "The kernel compares both files and lets them share their blocks (FIDEDUPERANGE). Owner, mode, times and names stay.",
+            ),
+            (
+                "hardlink",
+                "The name becomes one of the file that stays. Refused where owner, mode or an extended attribute (ACLs are such) differ, on another file system, where a file is open for writing or cannot be leased, and where one changed since it was read. Both are compared byte by byte under leases (F_SETLEASE); a new link is exchanged with the old name in one step, looked at again, and only then the old name is removed. Killed at any step every name has its content; a name .filemill-... may be left. A program that looked up the old name before the exchange and opens it for writing after the last look writes to a file without a name: this race the kernel leaves.",
+            ),
+            ("", "Without --apply it is told what would be done. Nothing deletes."),
+        ],
+    ),
+    (
+        "FORMATS",
+        &[
+            ("summary", "For people: the groups with most to gain, totals, what the rounds read."),
+            (
+                "jsonl",
+                "Schema filemill.scan/1: group and action records, file records of files whose digest was taken, skipped and error records as of a scan; end has duplicates.",
+            ),
+            (
+                "csv",
+                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, path. csv-raw guards nothing.",
+            ),
+            ("table", "For people: every group."),
+            (
+                "fdupes",
+                "The first name of each copy, one a line, and an empty line after each group. A name with a line feed is left out with a message.",
+            ),
+        ],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            ("0", "Done, whether anything is the same or not."),
+            ("2", "A mistake on the command line, or the report is not usable."),
+            ("3", "Finished, but something could not be read, or was left as it is. Each is told."),
+            (
+                "129, 130, 143",
+                "Interrupted by HUP, INT or TERM: no group is told. --from goes on with the report.",
+            ),
+        ],
+    ),
+    ("SEE ALSO", &[("", "filemill-scan(1) tells of reports, workers, staging and settings.")]),
+];
 
 const SCAN: &[Section] = &[
     ("ANALYSES", &[("", "{analyses}")]),
@@ -291,7 +370,7 @@ const SCAN: &[Section] = &[
         "FILES",
         &[(
             "./filemill.toml, $XDG_CONFIG_HOME/filemill/filemill.toml",
-            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from, --files0-from and --ram-disk can be given on the command line alone.",
+            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from, --files0-from and --ram-disk, and of duplicates --reference, --from, --action and --apply, can be given on the command line alone.",
         )],
     ),
 ];
