@@ -235,7 +235,7 @@ impl Plan {
 }
 
 /// Keys that every record has, so that no column may be named so.
-const RECORD_KEYS: [&str; 4] = ["type", "path", "size", "mtime_ns"];
+const RECORD_KEYS: [&str; 5] = ["type", "path", "size", "mtime_ns", "inode"];
 
 const WALKER_HANDLES: usize = 5;
 const WALK_STACK_MIN: usize = 2;

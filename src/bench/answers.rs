@@ -134,7 +134,7 @@ impl OfReport {
         let path = XxHash3_64::oneshot(path.as_bytes());
         self.answers.bytes += record.get("size").and_then(|size| size.as_u64()).unwrap_or(0);
         for (key, value) in
-            record.iter().filter(|(key, _)| !["type", "path", "mtime_ns"].contains(&key.as_str()))
+            record.iter().filter(|(key, _)| !["type", "path", "mtime_ns", "inode"].contains(&key.as_str()))
         {
             self.answers.checksums.entry(key.clone()).or_default().add(path, value.to_string().as_bytes());
         }

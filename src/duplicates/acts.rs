@@ -1,9 +1,11 @@
 //! Does something about files of the same content, group by group, or tells what would be done.
 
+use std::collections::HashSet;
+
 use super::{Found, Search, action};
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Catalog, FileId, Name};
+use crate::groups::{Catalog, FileGroup, FileId, Name};
 use crate::plan::Plan;
 use crate::record::{Acted, Action, ActionRecord, Directory};
 use crate::report::Actions;
@@ -25,17 +27,21 @@ pub(super) fn act(
     let (mut path, mut keep_path) = (Vec::new(), Vec::new());
     for group in &found.groups {
         let Some(&keep) = group.names.first() else { continue };
+        let stays = actor.copies_that_stay(group);
+        let mut counted = None;
         keep_path.clear();
         catalog.path_to(keep.file, &mut keep_path);
         let mut kept = None;
         for name in &group.names {
-            if control.is_cancelled() || !actor.is_to_change(&keep, name) {
+            if control.is_cancelled() || stays.contains(&name.copy) {
                 continue;
             }
             let acted = actor.act(&mut kept, keep.file, name.file);
             path.clear();
             catalog.path_to(name.file, &mut path);
-            count(&mut actions, &acted, group.size);
+            // The names of one copy are one file.
+            let is_first = counted.replace(name.copy) != Some(name.copy);
+            count(&mut actions, &acted, if is_first { group.size } else { 0 });
             let record = ActionRecord { action, keep: &keep_path, path: &path, size: group.size, acted };
             sink.action(&record).map_err(Error::Sink)?;
         }
@@ -66,10 +72,18 @@ struct Actor<'s> {
 }
 
 impl Actor<'_> {
-    /// Whether a name of a group is to become the same as the first.
-    fn is_to_change(&self, keep: &Name, name: &Name) -> bool {
+    /// The copies of a group that are to stay as they are: the first; all that have a name in a reference; across paths all
+    /// that have one in the path of the first. Of empty files there is nothing to share.
+    fn copies_that_stay(&self, group: &FileGroup) -> HashSet<u32> {
         let root = |name: &Name| self.catalog.root_of(name.file);
-        name.copy != keep.copy && !name.is_reference && !(self.search.is_across && root(name) == root(keep))
+        let first = &group.names[0];
+        let stays = |name: &Name| {
+            group.size == 0
+                || name.copy == first.copy
+                || name.is_reference
+                || (self.search.is_across && root(name) == root(first))
+        };
+        group.names.iter().filter(|name| stays(name)).map(|name| name.copy).collect()
     }
 
     /// Acts on one name. `kept` is the directory of the file that stays, once it was reached.

@@ -22,6 +22,9 @@ impl Search {
         if self.directories.is_some() && self.plan.filter.depth_max.is_some() {
             return refuse("directories cannot be compared to a depth: what lies deeper may differ");
         }
+        if self.directories.is_some() && self.plan.filter.follow {
+            return refuse("directories cannot be compared through links: one may be met twice");
+        }
         if self.directories.is_some() && (self.is_across || !self.references.is_empty()) {
             return refuse(
                 "directories are searched for everywhere: neither across paths alone nor beside a reference",

@@ -22,6 +22,7 @@ use crate::sink::printable;
 #[derive(Debug)]
 pub struct Earlier {
     roots: Vec<Vec<u8>>,
+    has_lists: bool,
     started_ns: i128,
     is_complete: bool,
     /// By key.
@@ -41,7 +42,7 @@ struct Known {
     order: u32,
 }
 
-/// A path: the first half of its BLAKE3. A shorter or a faster hash will not do, as whoever may name files in the tree
+/// A path and an inode: the first half of their BLAKE3. A shorter or a faster hash will not do, as whoever may name files in the tree
 /// could then name one so that the digest of another is taken for its own. Two names that share this take 2^64 tries to
 /// find, and one that shares it with a given name 2^128.
 type Key = [u8; 16];
@@ -76,6 +77,11 @@ impl Earlier {
         &self.roots
     }
 
+    /// Whether that run had roots from lists as well, which the report does not name.
+    pub fn has_lists(&self) -> bool {
+        self.has_lists
+    }
+
     /// Whether the report ends as it should: it does not where its run was killed or interrupted.
     pub fn is_complete(&self) -> bool {
         self.is_complete
@@ -86,12 +92,19 @@ impl Earlier {
         self.known.len()
     }
 
-    /// The BLAKE3 of the file of this path, if the report has one and the file is what it was: it has the size and the
-    /// time of last modification that it had, and its time of last change, which nobody can set, lies before the report
+    /// The BLAKE3 of the file of this path and inode, if the report has one and the file is what it was: it has the size and
+    /// the time of last modification that it had, and its time of last change, which nobody can set, lies before the report
     /// was begun. A file system whose clock runs behind ours, as over a network, can hide a change whose author also
     /// set back the time of last modification.
-    pub fn digest(&self, path: &[u8], size: u64, mtime_ns: i128, ctime_ns: i128) -> Option<Digest> {
-        let key = key(path);
+    pub fn digest(
+        &self,
+        path: &[u8],
+        inode: u64,
+        size: u64,
+        mtime_ns: i128,
+        ctime_ns: i128,
+    ) -> Option<Digest> {
+        let key = key(path, inode);
         let at = self.known.binary_search_by_key(&key, |known| known.key).ok()?;
         let known = &self.known[at];
         let is_what_it_was = known.size == size
@@ -131,19 +144,19 @@ impl Earlier {
         };
         match r#type.as_ref() {
             "file" => {
-                let FileLine { path, size, mtime_ns, blake3 } = serde_json::from_slice(line)?;
+                let FileLine { path, size, mtime_ns, inode, blake3 } = serde_json::from_slice(line)?;
                 met.files = true;
                 if let Some(digest) = blake3 {
-                    self.know(&path, size, mtime_ns, digest);
+                    self.know(&path, inode, size, mtime_ns, digest);
                 }
             }
             "group" => {
                 let GroupLine { kind, size, blake3, members } = serde_json::from_slice(line)?;
                 met.groups = true;
                 if let ("files", Some(digest)) = (kind.as_ref(), blake3) {
-                    for Member { path, mtime_ns } in members {
+                    for Member { path, mtime_ns, inode } in members {
                         let mtime_ns = mtime_ns.ok_or_else(|| missing("mtime_ns"))?;
-                        self.know(&path, size, mtime_ns, digest);
+                        self.know(&path, inode, size, mtime_ns, digest);
                     }
                 }
             }
@@ -155,12 +168,19 @@ impl Earlier {
         Ok(())
     }
 
-    fn know(&mut self, path: &PathBytes<'_>, size: u64, mtime_ns: i128, Hex(digest): Hex) {
+    fn know(
+        &mut self,
+        path: &PathBytes<'_>,
+        inode: Option<u64>,
+        size: u64,
+        mtime_ns: i128,
+        Hex(digest): Hex,
+    ) {
         // No file has a time that does not fit, so none could be the one of this record.
-        let Some((seconds, nanoseconds)) = time(mtime_ns) else { return };
+        let (Some((seconds, nanoseconds)), Some(inode)) = (time(mtime_ns), inode) else { return };
         // Past four billion records it is left to chance which of two of one path is believed.
         let order = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        self.known.push(Known { key: key(&path.0), digest, size, seconds, nanoseconds, order });
+        self.known.push(Known { key: key(&path.0, inode), digest, size, seconds, nanoseconds, order });
     }
 
     /// Sorts in place, as a stable sort would take half as much memory again, and leaves the last record of each path.
@@ -207,6 +227,7 @@ fn begin(line: &[u8]) -> Result<(Earlier, bool), String> {
         begin.started.parse().map_err(|error: jiff::Error| wrong(error.to_string()))?;
     let earlier = Earlier {
         roots: begin.roots.into_iter().map(|root| root.0.into_owned()).collect(),
+        has_lists: begin.roots_listed > 0,
         started_ns: started.as_nanosecond(),
         is_complete: false,
         known: Vec::new(),
@@ -214,11 +235,14 @@ fn begin(line: &[u8]) -> Result<(Earlier, bool), String> {
     Ok((earlier, begin.columns.iter().any(|column| column == "blake3")))
 }
 
-/// A leading `./` is how the current directory was typed, not part of a path.
-fn key(path: &[u8]) -> Key {
+/// A leading `./` is how the current directory was typed, not part of a path. The inode stands for the file: a directory that
+/// was renamed, or another current directory, leads to others by the same path.
+fn key(path: &[u8], inode: u64) -> Key {
     let path = path.strip_prefix(b"./").unwrap_or(path);
     let mut key = Key::default();
-    key.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&inode.to_le_bytes()).update(path);
+    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     key
 }
 
@@ -295,6 +319,7 @@ struct BeginLine<'a> {
     started: Cow<'a, str>,
     #[serde(borrow)]
     roots: Vec<PathBytes<'a>>,
+    roots_listed: u64,
     columns: Vec<String>,
 }
 
@@ -304,6 +329,7 @@ struct FileLine<'a> {
     path: PathBytes<'a>,
     size: u64,
     mtime_ns: i128,
+    inode: Option<u64>,
     blake3: Option<Hex>,
 }
 
@@ -324,6 +350,7 @@ struct Member<'a> {
     #[serde(borrow)]
     path: PathBytes<'a>,
     mtime_ns: Option<i128>,
+    inode: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -412,7 +439,7 @@ mod tests {
     fn file(path: &str, size: u64, mtime_ns: i128, digit: char) -> String {
         let digest = hex(digit);
         format!(
-            r#"{{"type":"file","path":{path},"size":{size},"mtime_ns":{mtime_ns},"lines":1,"blake3":"{digest}"}}"#
+            r#"{{"type":"file","path":{path},"size":{size},"mtime_ns":{mtime_ns},"inode":7,"lines":1,"blake3":"{digest}"}}"#
         )
     }
 
@@ -428,7 +455,7 @@ mod tests {
 
     /// The first digit of the digest that is known.
     fn known(earlier: &Earlier, path: &[u8], size: u64, mtime_ns: i128, ctime_ns: i128) -> Option<char> {
-        let digest = earlier.digest(path, size, mtime_ns, ctime_ns)?;
+        let digest = earlier.digest(path, 7, size, mtime_ns, ctime_ns)?;
         let mut buffer = [0; 64];
         let shown = digest.hex(&mut buffer);
         assert_eq!(shown, shown[..1].repeat(64));
@@ -440,7 +467,7 @@ mod tests {
         let group = format!(
             concat!(
                 r#"{{"type":"group","kind":"files","size":7,"blake3":"{}","copies":2,"new":[1],"members":["#,
-                r#"{{"path":"g/1","copy":0,"mtime_ns":1}},{{"path":{{"bytes":"Zy//"}},"copy":1,"mtime_ns":2}}]}}"#
+                r#"{{"path":"g/1","copy":0,"mtime_ns":1,"inode":7}},{{"path":{{"bytes":"Zy//"}},"copy":1,"mtime_ns":2,"inode":7}}]}}"#
             ),
             hex('c')
         );
@@ -587,7 +614,7 @@ mod tests {
         check(
             &file("\"a\"", 5, 10, 'a').replace("aaa", "x"),
             &format!(
-                "invalid value: string \"{}a\", expected 64 hexadecimal digits at column 92",
+                "invalid value: string \"{}a\", expected 64 hexadecimal digits at column 102",
                 "x".repeat(21)
             ),
         );

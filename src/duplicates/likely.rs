@@ -20,6 +20,10 @@ pub(super) fn take(
         if catalog.size(class[0].file) > size_max {
             return false;
         }
+        // What a large class has left behind would be gone through for every small one.
+        if names.capacity() > 1024.max(8 * class.len()) {
+            names = HashMap::new();
+        }
         names.clear();
         for candidate in class {
             *names.entry(catalog.entry(candidate.file).name).or_default() += 1;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::analyses::Blake3;
 use crate::groups::{Catalog, Other};
-use crate::plan::{Plan, Reads, Root};
+use crate::plan::{Filter, Plan, Reads, Root};
 use crate::record::{Outcome, Record, SkipReason};
 use crate::sink::Sink;
 
@@ -15,14 +15,16 @@ pub(super) struct Met<'s> {
     sink: &'s mut dyn Sink,
     pub(super) catalog: Catalog,
     keeps_all: bool,
+    /// What was asked for, which is told.
+    filter: Filter,
     /// Those of the plan less those that another leads to.
     pub(super) roots: Vec<Root>,
 }
 
 impl<'s> Met<'s> {
     /// Keeps what is no file too where it `keeps_all`: directories are compared by it.
-    pub(super) fn new(sink: &'s mut dyn Sink, keeps_all: bool) -> Met<'s> {
-        Met { sink, catalog: Catalog::default(), keeps_all, roots: Vec::new() }
+    pub(super) fn new(sink: &'s mut dyn Sink, keeps_all: bool, filter: Filter) -> Met<'s> {
+        Met { sink, catalog: Catalog::default(), keeps_all, filter, roots: Vec::new() }
     }
 
     fn keep(&mut self, record: &Record<'_>) {
@@ -48,7 +50,8 @@ impl Sink for Met<'_> {
         self.catalog = Catalog::new(plan.roots.iter().map(Root::shown));
         self.roots.clone_from(&plan.roots);
         // What is told of files later is the digest of all of them.
-        let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, ..plan.clone() };
+        let filter = self.filter.clone();
+        let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, filter, ..plan.clone() };
         self.sink.begin(&told, started)
     }
 

@@ -34,6 +34,7 @@ mod met;
 mod references;
 mod rounds;
 mod tell;
+mod threads;
 mod trees;
 mod verify;
 
@@ -150,7 +151,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     let clock = Instant::now();
     search.check()?;
     let wanted = search.wanted()?;
-    let mut met = Met::new(sink, search.directories.is_some());
+    let mut met = Met::new(sink, search.directories.is_some(), search.plan.filter.clone());
     let mut report = pipeline::run_with(&search.plan_of_look(), &mut met, control)?;
     let Met { catalog, roots, .. } = met;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
@@ -161,7 +162,8 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
     let plan = Plan { roots, filter, ..search.plan.clone() };
     let compared = search.compared(&wanted);
-    let (candidates, links) = Candidates::by_size(&catalog, &compared);
+    let pool = threads::pool(&plan, &mut report.notes);
+    let (candidates, links) = threads::with(pool.as_ref(), || Candidates::by_size(&catalog, &compared));
     let mut rounds = Rounds {
         search,
         plan: &plan,
@@ -172,6 +174,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         control,
         report,
         failed: Vec::new(),
+        pool: pool.as_ref(),
     };
     let same = rounds.divide(candidates)?;
     let Rounds { report, failed, .. } = rounds;
@@ -180,8 +183,9 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     // Half a search says nothing about what is the same.
     if !control.is_cancelled() {
         let trees = trees::compare(search, &wanted, &mut found, &links, &same, &failed);
-        let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, &found.catalog));
-        found.groups = groups(&found.catalog, &wanted, &links, &same, &repeats);
+        let catalog = &found.catalog;
+        let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, catalog));
+        found.groups = threads::with(pool.as_ref(), || groups(catalog, &wanted, &links, &same, &repeats));
     }
     tell::found(&mut found, sink)?;
     acts::act(search, &plan, &mut found, sink, control)?;
@@ -204,7 +208,7 @@ impl Search {
     pub fn take_from(&mut self, report: &Path) -> Result<Vec<Root>, Error> {
         let earlier = Earlier::read(report)?;
         let root = |shown: &Vec<u8>| if shown.is_empty() { Root::here() } else { root_of(shown) };
-        let roots = earlier.roots().iter().map(root).collect();
+        let roots: Vec<Root> = earlier.roots().iter().map(root).collect();
         self.earlier = Some(Arc::new(earlier));
         Ok(roots)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::verify::Verified;
-use super::{Search, likely, verify};
+use super::{Search, likely, threads, verify};
 use rayon::slice::ParallelSliceMut;
 
 use crate::analyses::{Analysis, Blake3, Xxh3};
@@ -37,6 +37,8 @@ pub(super) struct Rounds<'s> {
     pub(super) report: Report,
     /// Files that could not be read, or changed.
     pub(super) failed: Vec<FileId>,
+    /// Threads to sort and compare with.
+    pub(super) pool: Option<&'s rayon::ThreadPool>,
 }
 
 impl Rounds<'_> {
@@ -44,7 +46,7 @@ impl Rounds<'_> {
     pub(super) fn divide(&mut self, mut candidates: Candidates) -> Result<Candidates, Error> {
         let mut same = self.known(&mut candidates)?;
         let sizes = self.search.rounds;
-        let (wanted, catalog) = (self.wanted, self.catalog);
+        let catalog = self.catalog;
         let size = |class: &[Candidate]| catalog.size(class[0].file);
 
         let mut likely =
@@ -52,20 +54,22 @@ impl Rounds<'_> {
         if likely.all().len() * LIKELY_OF < candidates.all().len() {
             candidates.put(std::mem::take(&mut likely));
         }
-        let digests = self.read("at once", Reads::Whole, Arc::new(Blake3), likely.all())?;
-        likely.divide(wanted, &digests);
+        self.read("at once", Reads::Whole, Arc::new(Blake3), &mut likely)?;
+        self.divide_by_digest(&mut likely);
         same.put(likely);
 
-        let digests = self.read("head", Reads::Head(sizes.head_bytes), Arc::new(Xxh3), candidates.all())?;
-        candidates.divide(wanted, &digests);
+        self.read("head", Reads::Head(sizes.head_bytes), Arc::new(Xxh3), &mut candidates)?;
+        self.divide_by_digest(&mut candidates);
 
         let mut large = candidates.take(|class| size(class) >= sizes.tail_size_min);
-        let digests = self.read("tail", Reads::Tail(sizes.tail_bytes), Arc::new(Xxh3), large.all())?;
-        large.divide(wanted, &digests);
+        large.know(|_| None);
+        self.read("tail", Reads::Tail(sizes.tail_bytes), Arc::new(Xxh3), &mut large)?;
+        self.divide_by_digest(&mut large);
         candidates.put(large);
 
-        let digests = self.read("content", Reads::Whole, Arc::new(Blake3), candidates.all())?;
-        candidates.divide(wanted, &digests);
+        candidates.know(|_| None);
+        self.read("content", Reads::Whole, Arc::new(Blake3), &mut candidates)?;
+        self.divide_by_digest(&mut candidates);
         same.put(candidates);
         if self.search.verifies {
             self.verify(&mut same)?;
@@ -78,23 +82,25 @@ impl Rounds<'_> {
     fn known(&mut self, candidates: &mut Candidates) -> Result<Candidates, Error> {
         let Some(earlier) = &self.search.earlier else { return Ok(Candidates::default()) };
         let mut path = Vec::new();
-        candidates.know(|file| {
-            path.clear();
-            self.catalog.path_to(file, &mut path);
-            let entry = self.catalog.entry(file);
-            earlier.digest(&path, entry.size, entry.mtime_ns, entry.identity.ctime_ns)
+        candidates.know(|candidate| {
+            // Any name will do: which one was read is not for this run to say.
+            let others = self.links.names(candidate.file).filter(|&name| name != candidate.file);
+            std::iter::once(candidate.file).chain(others).find_map(|name| {
+                path.clear();
+                self.catalog.path_to(name, &mut path);
+                let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(name);
+                earlier.digest(&path, identity.inode, size, mtime_ns, identity.ctime_ns)
+            })
         });
         let mut partly = candidates.take(|class| class.iter().any(|candidate| candidate.digest.is_some()));
-        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        let mut count = 0;
         for candidate in partly.all() {
-            known.push(candidate.digest);
-            match candidate.digest {
-                None => unknown.push(*candidate),
-                // For whoever takes it from this report, should it be cut short as well.
-                Some(digest) => self.tell_of(candidate.file, digest).map_err(Error::Sink)?,
+            // For whoever takes it from this report, should it be cut short as well.
+            if let Some(digest) = candidate.digest {
+                self.tell_of(candidate.file, digest).map_err(Error::Sink)?;
+                count += 1;
             }
         }
-        let count = known.iter().flatten().count() as u64;
         self.report.duplicates.get_or_insert_default().known_files = count;
         if !earlier.is_complete() {
             self.note("the earlier report was cut short: it is used as far as it goes".to_owned());
@@ -105,11 +111,8 @@ impl Rounds<'_> {
                 "of {files} files that the earlier report knows none is of use: are the paths the same?"
             ));
         }
-        let mut read = self.read("content", Reads::Whole, Arc::new(Blake3), &unknown)?.into_iter();
-        for digest in known.iter_mut().filter(|digest| digest.is_none()) {
-            *digest = read.next().flatten();
-        }
-        partly.divide(self.wanted, &known);
+        self.read("content", Reads::Whole, Arc::new(Blake3), &mut partly)?;
+        self.divide_by_digest(&mut partly);
         Ok(partly)
     }
 
@@ -123,13 +126,14 @@ impl Rounds<'_> {
     fn verify(&mut self, same: &mut Candidates) -> Result<(), Error> {
         let since = Instant::now();
         let files = same.all().len() as u64;
-        let Verified { bytes, failed } = verify::verify(self.plan, self.catalog, same, self.control);
-        let digest = |candidate: &Candidate| {
+        let (plan, catalog, control) = (self.plan, self.catalog, self.control);
+        let verified = threads::with(self.pool, || verify::verify(plan, catalog, same, control));
+        let Verified { bytes, failed } = verified;
+        same.know(|candidate| {
             let has_failed = failed.binary_search_by_key(&candidate.file, |(file, _)| *file).is_ok();
             candidate.digest.filter(|_| !has_failed)
-        };
-        let digests: Vec<_> = same.all().iter().map(digest).collect();
-        same.divide(self.wanted, &digests);
+        });
+        self.divide_by_digest(same);
         let mut failures =
             Failures { sink: &mut *self.sink, ledger: &mut self.report.ledger, failed: &mut self.failed };
         for (file, error) in failed {
@@ -139,28 +143,34 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// Reads something of every candidate. Returns its digest, in their order; of those that fail there is none.
+    fn divide_by_digest(&self, candidates: &mut Candidates) {
+        threads::with(self.pool, || candidates.divide(self.wanted));
+    }
+
+    /// Reads something of every candidate of which nothing is known, and puts its digest into it; unless that fails.
     fn read(
         &mut self,
         name: &'static str,
         reads: Reads,
         digest: Arc<dyn Analysis>,
-        candidates: &[Candidate],
-    ) -> Result<Vec<Option<Digest>>, Error> {
-        let mut digests = vec![None; candidates.len()];
-        if candidates.is_empty() || self.control.is_cancelled() {
-            return Ok(digests);
-        }
+        candidates: &mut Candidates,
+    ) -> Result<(), Error> {
         // Directory by directory, so that each is reached once.
-        let place = |candidate: &Candidate| (self.catalog.directory_of(candidate.file), candidate.file);
-        let mut order: Vec<_> = (0..).zip(candidates).map(|(at, candidate)| (place(candidate), at)).collect();
-        order.par_sort_unstable();
-        let order: Vec<u32> = order.into_iter().map(|(_, at)| at).collect();
+        let place = |file| (self.catalog.directory_of(file), file);
+        let mut order: Vec<_> = (0..)
+            .zip(candidates.all())
+            .filter(|(_, candidate)| candidate.digest.is_none())
+            .map(|(at, candidate)| (place(candidate.file), at))
+            .collect();
+        if order.is_empty() || self.control.is_cancelled() {
+            return Ok(());
+        }
+        threads::with(self.pool, || order.par_sort_unstable());
+        let order: Vec<(FileId, u32)> = order.into_iter().map(|((_, file), at)| (file, at)).collect();
         let again = Again {
             files: order.len() as u64,
             file: &|number, tell| {
-                let at = order[usize::try_from(number).expect("it counts files")];
-                let file = candidates[at as usize].file;
+                let (file, _) = order[usize::try_from(number).expect("it counts files")];
                 let entry = self.catalog.entry(file);
                 let directory = self.catalog.directory_path(entry.directory);
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });
@@ -172,7 +182,6 @@ impl Rounds<'_> {
             links: self.links,
             candidates,
             order: &order,
-            digests: &mut digests,
             failures: Failures {
                 sink: &mut *self.sink,
                 ledger: &mut self.report.ledger,
@@ -181,7 +190,7 @@ impl Rounds<'_> {
         };
         let report = pipeline::run_again(&plan, &again, &mut round, self.control)?;
         self.add(name, &report);
-        Ok(digests)
+        Ok(())
     }
 
     /// Adds what a round did to the whole.
@@ -240,9 +249,8 @@ fn record<'c>(catalog: &'c Catalog, file: FileId, outcome: Outcome, values: &'c 
 struct Reading<'r> {
     catalog: &'r Catalog,
     links: &'r Links,
-    candidates: &'r [Candidate],
-    order: &'r [u32],
-    digests: &'r mut [Option<Digest>],
+    candidates: &'r mut Candidates,
+    order: &'r [(FileId, u32)],
     failures: Failures<'r>,
 }
 
@@ -270,13 +278,12 @@ impl Sink for Reading<'_> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let number = usize::try_from(record.number).expect("it counts files");
-        let at = self.order[number] as usize;
-        let file = self.candidates[at].file;
+        let (file, at) = self.order[number];
         if let Some(error) = self.failure(file, &record.outcome) {
             return self.failures.add(self.catalog, self.links, file, error);
         }
         let [Value::Digest(digest)] = record.values else { return Ok(()) };
-        self.digests[at] = Some(*digest);
+        self.candidates.learn(at as usize, *digest);
         // BLAKE3, and so of a whole file: it need not be taken again, should this run be cut short.
         if digest.as_bytes().len() == 32 { self.failures.sink.record(record) } else { Ok(()) }
     }

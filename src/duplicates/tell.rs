@@ -64,6 +64,7 @@ impl Told<'_> {
             copy,
             size,
             mtime_ns: None,
+            inode: None,
             is_reference: false,
         };
         match self {
@@ -75,6 +76,7 @@ impl Told<'_> {
                     copy: name.copy,
                     size: group.size,
                     mtime_ns: Some(entry.mtime_ns),
+                    inode: Some(entry.identity.inode),
                     is_reference: name.is_reference,
                 }
             })),

@@ -3,7 +3,7 @@
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::control::Control;
-use crate::error::{Cause, FileError, Step};
+use crate::error::{Cause, FileError, Step, caught};
 use crate::groups::{Candidate, Candidates, Catalog, FileId};
 use crate::plan::{Plan, Reads, Staging};
 use crate::record::{Batch, Outcome};
@@ -44,6 +44,13 @@ pub(super) fn verify(plan: &Plan, catalog: &Catalog, same: &Candidates, control:
     verified
 }
 
+/// What came of comparing a file with the first of its class.
+enum Compared {
+    Same,
+    /// It cannot be read, or is not what it was.
+    Failed(FileError),
+}
+
 /// Compares on one thread.
 struct Verifier<'v> {
     reach: Reach<'v>,
@@ -58,51 +65,81 @@ impl<'v> Verifier<'v> {
         Verifier { reach, stage, catalog, blocks: [vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]] }
     }
 
-    /// Where the first cannot be read, the second takes its place, and so on.
+    /// Each of a class with the first that can be read.
     fn class(&mut self, class: &[Candidate], control: &Control, verified: &mut Verified) {
-        let mut left = class;
-        while let [first, others @ ..] = left {
-            left = others;
-            let opened = self.open(first.file);
-            let first = match opened {
-                Ok(opened) => (first.file, opened),
-                Err(error) => {
-                    verified.failed.push((first.file, error));
-                    continue;
+        let mut left: Vec<FileId> = class.iter().map(|candidate| candidate.file).collect();
+        // Where it turns out that the first is not what it was, what was compared with it counts for nothing.
+        while let Some(&first) = left.first() {
+            match self.compare_all(first, &left[1..], control, verified) {
+                Ok(failed) => {
+                    verified.failed.extend(failed);
+                    return;
                 }
-            };
-            for other in others {
-                let compared = self.compare(&first, other.file, verified);
-                verified.failed.extend(compared.err());
-                if control.is_cancelled() {
-                    break;
+                Err(error) => {
+                    verified.failed.push((first, error));
+                    left.remove(0);
                 }
             }
-            return;
         }
     }
 
-    /// That a file has the content of the first. The error is of the one that cannot be read, or is another.
-    fn compare(
+    /// What came of the others. The error is of the first.
+    fn compare_all(
         &mut self,
-        (first, opened): &(FileId, OpenFile),
-        other: FileId,
+        first: FileId,
+        others: &[FileId],
+        control: &Control,
         verified: &mut Verified,
-    ) -> Result<(), (FileId, FileError)> {
-        let other_opened = self.open(other).map_err(|error| (other, error))?;
-        let [ours, theirs] = &mut self.blocks;
+    ) -> Result<Vec<(FileId, FileError)>, FileError> {
+        let opened = self.open(first)?;
+        let mut failed = Vec::new();
+        for &other in others {
+            if control.is_cancelled() {
+                break;
+            }
+            match caught(|| self.compare(&opened, other, &mut verified.bytes)).and_then(|compared| compared) {
+                Ok(Compared::Same) => {}
+                Ok(Compared::Failed(error)) => failed.push((other, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        self.check_unchanged(&opened)?;
+        Ok(failed)
+    }
+
+    /// Compares a file with the first. The error is of the first.
+    fn compare(&mut self, first: &OpenFile, other: FileId, bytes: &mut u64) -> Result<Compared, FileError> {
+        let opened = match self.open(other) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Compared::Failed(error)),
+        };
         let mut offset = 0;
         loop {
-            let read = opened.read_full_at(ours, offset).map_err(|error| (*first, error))?;
-            let other_read = other_opened.read_full_at(theirs, offset).map_err(|error| (other, error))?;
-            verified.bytes += (read + other_read) as u64;
+            let [ours, theirs] = &mut self.blocks;
+            let read = first.read_full_at(ours, offset)?;
+            let other_read = match opened.read_full_at(theirs, offset) {
+                Ok(read) => read,
+                Err(error) => return Ok(Compared::Failed(error)),
+            };
+            *bytes += (read + other_read) as u64;
             if ours[..read] != theirs[..other_read] {
-                return Err((other, FileError::new(Step::Stage, Cause::Changed)));
+                // One of them is not what was hashed: where it is not the first, it is the other.
+                self.check_unchanged(first)?;
+                return Ok(Compared::Failed(FileError::new(Step::Stage, Cause::Changed)));
             }
             if read < ours.len() {
-                return Ok(());
+                break;
             }
             offset += read as u64;
+        }
+        Ok(self.check_unchanged(&opened).map_or_else(Compared::Failed, |()| Compared::Same))
+    }
+
+    fn check_unchanged(&self, file: &OpenFile) -> Result<(), FileError> {
+        match self.stage.close_part(file) {
+            Outcome::Done { .. } => Ok(()),
+            Outcome::Failed(error) => Err(error),
+            _ => Err(FileError::new(Step::Stage, Cause::Changed)),
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Entry<'c> {
 pub struct Catalog {
     /// As they are shown, in the order in which they were given.
     roots: Vec<Box<[u8]>>,
+    /// The first of each, by how it is shown.
+    roots_by_path: HashMap<Box<[u8]>, u32>,
     text: Vec<u8>,
     directories: Vec<Folder>,
     by_path: HashMap<u64, DirectoryId>,
@@ -104,7 +106,12 @@ struct File {
 impl Catalog {
     /// An empty catalog of what lies below `roots`, as they are shown.
     pub fn new<'r>(roots: impl IntoIterator<Item = &'r [u8]>) -> Catalog {
-        Catalog { roots: roots.into_iter().map(Box::from).collect(), ..Catalog::default() }
+        let roots: Vec<Box<[u8]>> = roots.into_iter().map(Box::from).collect();
+        let mut roots_by_path = HashMap::with_capacity(roots.len());
+        for (number, root) in (0..).zip(&roots) {
+            roots_by_path.entry(root.clone()).or_insert(number);
+        }
+        Catalog { roots, roots_by_path, ..Catalog::default() }
     }
 
     /// Adds a file that lies in the directory of this path.
@@ -290,8 +297,8 @@ impl Catalog {
         if folder.path.bytes == 0 {
             // A root that is a file is named from nowhere.
             let name = self.text(Text { start: name_start, bytes: name_bytes });
-            if let Some(root) = self.roots.iter().position(|root| **root == *name) {
-                return root;
+            if let Some(&root) = self.roots_by_path.get(name) {
+                return root as usize;
             }
         }
         folder.root as usize
@@ -309,16 +316,19 @@ impl Catalog {
 
     /// The longest root that is a start of `path`: a root inside another one is a root of its own.
     fn root_above(&self, path: &[u8]) -> u32 {
-        let leads = |root: &[u8]| {
-            root.is_empty()
-                || path
-                    .strip_prefix(root)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || root.ends_with(b"/"))
-        };
-        let roots = self.roots.iter().enumerate().filter(|(_, root)| leads(root));
-        // Of two that are shown alike, the first.
-        let longest = roots.rev().max_by_key(|(_, root)| root.len()).map_or(0, |(i, _)| i);
-        u32::try_from(longest).unwrap_or(0)
+        let root = |path: &[u8]| self.roots_by_path.get(path).copied();
+        let mut end = path.len();
+        loop {
+            // A root may have been given with slashes at its end.
+            let with_slash = path.get(..end + 1).filter(|start| start.ends_with(b"/"));
+            if let Some(found) = with_slash.and_then(root).or_else(|| root(&path[..end])) {
+                return found;
+            }
+            match memchr::memrchr(b'/', &path[..end]) {
+                Some(slash) => end = slash,
+                None => return root(b"").unwrap_or(0),
+            }
+        }
     }
 
     fn device(&mut self, device: u64) -> u32 {

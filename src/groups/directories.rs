@@ -29,6 +29,8 @@ pub struct DirectoryGroup {
     pub files: u64,
     /// The sum of their sizes.
     pub bytes: u64,
+    /// What of the bytes of all but the first is no copy, as its files are hard links to others of the group.
+    pub shared_bytes: u64,
 }
 
 /// Finds the directories that are the same. Of those that are told, what lies in them at the same place is not told once more:
@@ -60,7 +62,7 @@ pub fn identical(
 impl DirectoryGroup {
     /// Bytes that would be free if there were one copy alone.
     pub fn reclaimable_bytes(&self) -> u64 {
-        (self.directories.len() as u64 - 1).saturating_mul(self.bytes)
+        (self.directories.len() as u64 - 1).saturating_mul(self.bytes).saturating_sub(self.shared_bytes)
     }
 }
 
@@ -268,6 +270,7 @@ fn group(catalog: &Catalog, tree: &Tree, classes: &Classes, class: usize) -> Opt
     let first = places[0] as usize;
     (directories.len() > 1).then(|| DirectoryGroup {
         directories,
+        shared_bytes: 0,
         files: tree.files[first],
         bytes: tree.bytes[first],
     })

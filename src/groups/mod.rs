@@ -5,6 +5,8 @@ mod catalog;
 mod contents;
 mod directories;
 mod exact;
+mod files;
+mod order;
 #[cfg(test)]
 mod sample;
 mod similar;
@@ -14,5 +16,6 @@ mod tree;
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
 pub use self::contents::Contents;
 pub use self::directories::{DirectoryGroup, Identical, identical};
-pub use self::exact::{Candidate, Candidates, FileGroup, Links, Name, Wanted, groups};
+pub use self::exact::{Candidate, Candidates, Links, Wanted};
+pub use self::files::{FileGroup, Name, groups};
 pub use self::similar::{Similar, SimilarPair, similar};

@@ -67,6 +67,8 @@ pub struct Member<'a> {
     pub size: u64,
     /// Time of last modification, in nanoseconds since 1970; none for directories.
     pub mtime_ns: Option<i128>,
+    /// Its number on its device, as [`super::Identity::inode`]; none for directories.
+    pub inode: Option<u64>,
     /// Whether it lies in a reference, which is to stay as it is.
     pub is_reference: bool,
 }

@@ -81,6 +81,7 @@ mod tests {
             copy,
             size: 7,
             mtime_ns: Some(0),
+            inode: None,
             is_reference: false,
         };
         let members: Vec<_> = names.iter().map(member).collect();

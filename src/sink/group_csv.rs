@@ -108,6 +108,7 @@ mod tests {
             copy,
             size: 7,
             mtime_ns: Some(-1),
+            inode: None,
             is_reference: copy == 0,
         };
         let files = [member(b"=a", 0), member(b"b,\xff", 1), member(b"c", 1)];

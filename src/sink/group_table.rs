@@ -145,6 +145,7 @@ mod tests {
             copy,
             size: 7,
             mtime_ns: Some(0),
+            inode: None,
             is_reference: copy == 0,
         };
         let files = [member(b"a", 0), member(b"a\n", 0), member(b"b", 1), member(b"c", 1)];

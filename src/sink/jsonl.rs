@@ -137,13 +137,15 @@ impl<W: Write> Sink for Jsonl<W> {
     /// Written piece by piece, as this is the one thing done per file on a single thread.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match &record.outcome {
-            Outcome::Done { size, mtime_ns, .. } => {
+            Outcome::Done { size, mtime_ns, identity } => {
                 self.text(br#"{"type":"file","path":"#);
                 self.path(|path| record.path_to(path))?;
                 self.text(br#","size":"#);
                 self.number(*size);
                 self.text(br#","mtime_ns":"#);
                 self.number(*mtime_ns);
+                self.text(br#","inode":"#);
+                self.number(identity.inode);
                 let keys = std::mem::take(&mut self.keys);
                 for (key, value) in keys.iter().zip(record.values) {
                     self.text(key);
@@ -461,20 +463,20 @@ mod tests {
     #[test]
     fn a_file_has_a_key_a_column() {
         let done = Outcome::Done { size: 3, mtime_ns: -1, identity: Default::default() };
-        check(b"d", b"f", done, &[], r#"{"type":"file","path":"d/f","size":3,"mtime_ns":-1}"#);
+        check(b"d", b"f", done, &[], r#"{"type":"file","path":"d/f","size":3,"mtime_ns":-1,"inode":0}"#);
         check(
             b"",
             b"f",
             done,
             &[Value::U64(u64::MAX), Value::F64(4.5), Value::Null],
-            r#"{"type":"file","path":"f","size":3,"mtime_ns":-1,"a":18446744073709551615,"b":4.5,"c":null}"#,
+            r#"{"type":"file","path":"f","size":3,"mtime_ns":-1,"inode":0,"a":18446744073709551615,"b":4.5,"c":null}"#,
         );
         check(
             b"/",
             b"f",
             done,
             &[Value::Bool(true), Value::Text("x\"y".into()), Value::Digest(Digest::new(&[0xab]))],
-            r#"{"type":"file","path":"/f","size":3,"mtime_ns":-1,"a":true,"b":"x\"y","c":"ab"}"#,
+            r#"{"type":"file","path":"/f","size":3,"mtime_ns":-1,"inode":0,"a":true,"b":"x\"y","c":"ab"}"#,
         );
     }
 

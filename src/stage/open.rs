@@ -127,7 +127,7 @@ impl Stage<'_> {
     }
 
     /// The same, where only a part of the file was wanted.
-    pub(super) fn close_part(&self, file: &OpenFile) -> Outcome {
+    pub(crate) fn close_part(&self, file: &OpenFile) -> Outcome {
         let done = Outcome::Done { size: file.size(), mtime_ns: file.mtime_ns(), identity: file.identity() };
         let outcome = match self.is_as_it_was(file) {
             Ok(true) => done,

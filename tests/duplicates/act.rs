@@ -58,7 +58,7 @@ fn every_name_of_a_group_becomes_one_of_its_first_file() {
     std::fs::hard_link(tree.at("d/1"), tree.at("b/link")).unwrap();
     let kept = inode(&tree.at("a/1"));
     let done = actions(&acting(&tree, Action::Hardlink, true));
-    assert_eq!(done, Actions { done: 4, bytes: 28, ..Actions::default() });
+    assert_eq!(done, Actions { done: 4, bytes: 21, ..Actions::default() });
     for name in names.iter().chain(&["b/link"]) {
         assert_eq!(inode(&tree.at(name)), kept, "{name}");
         assert_eq!(std::fs::read(tree.at(name)).unwrap(), b"content");
@@ -88,6 +88,17 @@ fn what_lies_in_a_reference_or_in_the_first_path_stays_as_it_is() {
     assert_eq!(actions(&search).done, 2);
     let [one, two, ..] = before;
     assert_eq!(names.map(|name| inode(&tree.at(name))), [one, two, one, one]);
+}
+
+/// Another name of a file that lies in a reference is a name of that file.
+#[test]
+fn a_copy_that_has_a_name_in_a_reference_stays_as_it_is() {
+    let tree = Tree::new();
+    ["ref/1", "ref/2"].iter().for_each(|name| drop(tree.file(name, "content")));
+    std::fs::hard_link(tree.at("ref/2"), tree.at("other")).unwrap();
+    tree.file("copy", "content");
+    let search = Search { references: vec![tree.at("ref")], ..acting(&tree, Action::Hardlink, false) };
+    assert_eq!(actions(&search), Actions { planned: 1, bytes: 7, ..Actions::default() });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `filemill duplicates` from outside: what it prints, its exit codes and messages.
 
+#[cfg(feature = "faults")]
 use std::collections::BTreeMap;
 use std::process::Output;
 
@@ -150,6 +151,13 @@ fn mistakes_are_told_in_one_line() {
         "foreign.jsonl: its schema is \"other/1\", not \"filemill.scan/1\"",
     );
     check(&tree, &["--from", "c"], "c: is a directory");
+    tree.file("list", "a\nb\n");
+    duplicates(&tree, &["--files-from", "list", "--out", "jsonl=listed.jsonl", "-q"]);
+    check(
+        &tree,
+        &["--from", "listed.jsonl"],
+        "listed.jsonl: its paths came from a list: name them, or give the list once more",
+    );
     check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
 }
 

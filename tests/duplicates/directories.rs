@@ -124,6 +124,24 @@ fn sizes_limit_what_is_told_not_what_is_compared() {
     assert_eq!(of(6, "OTHER"), [("directories", 7), ("files", 7)]);
 }
 
+/// As `cp -al` makes them: the same, and nothing to gain.
+#[test]
+fn trees_of_hard_links_are_the_same_and_take_nothing_twice() {
+    let tree = Tree::new();
+    for name in ["1", "deep/2", "deep/3"] {
+        let file = tree.file(format!("a/{name}"), name);
+        tree.directory("b/deep");
+        std::fs::hard_link(file, tree.at(format!("b/{name}"))).unwrap();
+    }
+    let (keep, _) = run(&identical(&tree));
+    assert_eq!(keep.copies(), [[vec!["a"], vec!["b"]]]);
+    assert_eq!((keep.groups[0].size, keep.groups[0].reclaimable_bytes), (13, 0));
+    // One file of its own is one to gain.
+    std::fs::remove_file(tree.at("b/1")).unwrap();
+    tree.file("b/1", "1");
+    assert_eq!(run(&identical(&tree)).0.groups[0].reclaimable_bytes, 1);
+}
+
 #[test]
 fn two_roots_may_be_the_same() {
     let tree = twins();

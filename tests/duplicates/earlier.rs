@@ -76,6 +76,26 @@ fn a_file_that_was_touched_after_the_report_is_read_again() {
     );
 }
 
+/// The names, sizes and times stay, and what they lead to does not.
+#[cfg(unix)]
+#[test]
+fn directories_that_were_exchanged_are_read_again() {
+    let (tree, place) = (Tree::new(), Tree::new());
+    for (name, content) in [("a/1", "one"), ("b/1", "two"), ("c", "one")] {
+        let file = tree.file(name, content);
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let report = report(&tree, &place);
+    for (from, to) in [("a", "x"), ("b", "a"), ("x", "b")] {
+        std::fs::rename(tree.at(from), tree.at(to)).unwrap();
+    }
+    let mut search = search(&tree);
+    search.take_from(&report).unwrap();
+    let (keep, _) = run(&search);
+    assert_eq!(keep.copies(), [[vec!["b/1"], vec!["c"]]]);
+}
+
 #[test]
 fn a_report_that_was_cut_short_is_used_as_far_as_it_goes() {
     let (tree, place) = (Tree::new(), Tree::new());

@@ -128,6 +128,24 @@ fn across_paths_what_is_within_one_does_not_count() {
     assert_eq!(error, "what is found across paths needs two of them at least");
 }
 
+/// A file with names below both paths is found across them, in whatever order they are given.
+#[test]
+fn a_file_with_names_below_both_paths_counts_across_them() {
+    let tree = Tree::new();
+    tree.file("a/1", "one");
+    std::fs::hard_link(tree.at("a/1"), {
+        tree.directory("b");
+        tree.at("b/1")
+    })
+    .unwrap();
+    tree.file("a/2", "one");
+    for roots in [["a", "b"], ["b", "a"]] {
+        let plan = Plan::new(roots.map(|root| tree.at(root)));
+        let (keep, _) = run(&Search { is_across: true, ..search_in(plan) });
+        assert_eq!(keep.groups.len(), 1, "{roots:?}");
+    }
+}
+
 /// Differences at every place that some round does not see.
 #[test]
 fn one_byte_tells_files_apart_wherever_it_lies() {

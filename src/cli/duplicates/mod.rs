@@ -50,9 +50,18 @@ fn search(flags: &DuplicatesFlags) -> Result<Search, Failure> {
         let is_typed = !flags.input.paths.is_empty()
             || !flags.input.files_from.is_empty()
             || !flags.input.files0_from.is_empty();
-        let earlier = search.take_from(report)?;
+        let report = if report == Path::new("-") { Path::new("/dev/stdin") } else { report };
+        let roots = search.take_from(report)?;
+        let has_lists = search.earlier.as_ref().is_some_and(|earlier| earlier.has_lists());
+        if !is_typed && (has_lists || roots.is_empty()) {
+            let why = format!(
+                "{}: its paths came from a list: name them, or give the list once more",
+                report.display()
+            );
+            return Err(Failure::Usage(why));
+        }
         if !is_typed {
-            search.plan.roots = earlier;
+            search.plan.roots = roots;
         }
     }
     Ok(search)

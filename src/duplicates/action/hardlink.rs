@@ -127,19 +127,21 @@ impl Swap<'_> {
             Ok(None) => return Err("a new link to the kept file leads elsewhere".into()),
             Err(errno) => return Err(Step::CheckLink.failed(self.keep.name(), errno)),
         }
+        // Whoever writes to the kept file from here on writes to what both names lead to. After the exchange it would be wrong
+        // to take it back for them: they may have come by the name that is replaced.
+        check_lease(self.steps, self.keep)?;
         self.exchange(Step::Exchange).map_err(|errno| match errno {
             Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => "the file system cannot exchange names".into(),
             Errno::NOENT => "it is gone".into(),
             _ => Step::Exchange.failed("it", errno),
         })?;
         match self.find(Step::CheckOld, self.replace) {
-            Ok(Some(old)) if content_stamp(&old) == content_stamp(&self.replace.stat) => {}
-            Ok(Some(_)) => return Err("it was written to meanwhile".into()),
+            Ok(Some(old)) if stamp(&old) == stamp(&self.replace.stat) => {}
+            Ok(Some(_)) => return Err("it was changed meanwhile".into()),
             Ok(None) => return Err("another file took its name meanwhile".into()),
             Err(errno) => return Err(Step::CheckOld.failed("it", errno)),
         }
         // Last, so that as little time as can be lies between this and the end of the old name.
-        check_lease(self.steps, self.keep)?;
         check_lease(self.steps, self.replace)?;
         self.unlink(Step::Unlink).map_err(|errno| Step::Unlink.failed("it", errno))
     }
@@ -205,10 +207,10 @@ impl Swap<'_> {
     }
 }
 
-/// What shows that somebody wrote to a file. The time of last change would as well, but the exchange itself changes it on
-/// some file systems.
-fn content_stamp(stat: &Stat) -> impl PartialEq + use<> {
-    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec)
+/// What shows that somebody wrote to a file, or changed its owner or mode. The time of last change would as well, but the
+/// exchange itself changes it on some file systems.
+fn stamp(stat: &Stat) -> impl PartialEq + use<> {
+    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_mode, stat.st_uid, stat.st_gid)
 }
 
 #[cfg(test)]
@@ -380,6 +382,11 @@ mod tests {
                     let opened = options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
                     assert_eq!(opened.unwrap_err().raw_os_error(), Some(nix::libc::EWOULDBLOCK));
                 });
+                if name == "keep" && matches!(at, Step::Exchange | Step::CheckOld) {
+                    // Whoever came by either name is to write to the file that both lead to.
+                    assert_eq!((acted, scene.inode("replace")), (Acted::Done, scene.inode("keep")));
+                    continue;
+                }
                 check_as_before(&scene, &acted, &format!("{whom} was opened for writing meanwhile"));
                 assert_eq!(scene.inode(name), held.metadata().unwrap().ino());
             }
@@ -436,7 +443,7 @@ mod tests {
         let Some(scene) = scene() else { return };
         let held = OpenOptions::new().read(true).open(scene.at("replace")).unwrap();
         let acted = act_and(&scene, Step::CheckOld, || touch(&held));
-        check_as_before(&scene, &acted, "it was written to meanwhile");
+        check_as_before(&scene, &acted, "it was changed meanwhile");
         assert_eq!(scene.inode("replace"), held.metadata().unwrap().ino());
     }
 

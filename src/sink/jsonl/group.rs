@@ -56,6 +56,10 @@ impl<W: Write> Jsonl<W> {
             self.text(br#","mtime_ns":"#);
             self.number(mtime_ns);
         }
+        if let Some(inode) = member.inode {
+            self.text(br#","inode":"#);
+            self.number(inode);
+        }
         if member.is_reference {
             self.text(br#","reference":true"#);
         }
@@ -128,23 +132,23 @@ mod tests {
     }
 
     fn member(directory: &'static [u8], name: &'static [u8], copy: u32) -> Member<'static> {
-        Member { directory, name, copy, size: 7, mtime_ns: None, is_reference: false }
+        Member { directory, name, copy, size: 7, mtime_ns: None, inode: None, is_reference: false }
     }
 
     #[test]
     fn files_have_a_digest_and_times() {
         let members = [
-            Member { mtime_ns: Some(-1), is_reference: true, ..member(b"d", b"f", 0) },
-            Member { mtime_ns: Some(2), ..member(b"", b"\xff", 1) },
-            Member { mtime_ns: Some(2), ..member(b"/", b"\n", 1) },
+            Member { mtime_ns: Some(-1), inode: Some(3), is_reference: true, ..member(b"d", b"f", 0) },
+            Member { mtime_ns: Some(2), inode: Some(4), ..member(b"", b"\xff", 1) },
+            Member { mtime_ns: Some(2), inode: Some(4), ..member(b"/", b"\n", 1) },
         ];
         let digest = Some(Digest::new(&[0xab; 32]));
         let group = Group { alike: Alike::Files, size: 7, digest, reclaimable_bytes: 7, members: &members };
         let expected = format!(
             concat!(
                 r#"{{"type":"group","kind":"files","size":7,"blake3":"{}","copies":2,"reclaimable_bytes":7,"#,
-                r#""members":[{{"path":"d/f","copy":0,"mtime_ns":-1,"reference":true}},"#,
-                r#"{{"path":{{"bytes":"/w=="}},"copy":1,"mtime_ns":2}},{{"path":"/\n","copy":1,"mtime_ns":2}}]}}"#
+                r#""members":[{{"path":"d/f","copy":0,"mtime_ns":-1,"inode":3,"reference":true}},"#,
+                r#"{{"path":{{"bytes":"/w=="}},"copy":1,"mtime_ns":2,"inode":4}},{{"path":"/\n","copy":1,"mtime_ns":2,"inode":4}}]}}"#
             ),
             "ab".repeat(32)
         );
