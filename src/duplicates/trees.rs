@@ -42,7 +42,7 @@ pub(super) fn compare(
 }
 
 /// Files that several of the directories have under names of one inode are not there twice: there is nothing to gain by them.
-fn subtract_links(catalog: &Catalog, links: &Links, groups: &mut Vec<DirectoryGroup>) {
+fn subtract_links(catalog: &Catalog, links: &Links, groups: &mut [DirectoryGroup]) {
     let members: HashMap<DirectoryId, (usize, bool)> = (0..)
         .zip(groups.iter())
         .flat_map(|(group, of)| {
