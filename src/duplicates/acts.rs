@@ -7,7 +7,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::groups::{Catalog, FileGroup, FileId, Name};
 use crate::plan::Plan;
-use crate::record::{Acted, Action, ActionRecord, Directory};
+use crate::record::{Acted, Action, ActionRecord, Directory, Identity};
 use crate::report::Actions;
 use crate::sink::Sink;
 use crate::walk::again::Reach;
@@ -22,8 +22,9 @@ pub(super) fn act(
 ) -> Result<(), Error> {
     let Some(action) = search.action else { return Ok(()) };
     let catalog = &found.catalog;
-    let mut actor = Actor { search, plan, catalog, action, reach: Reach::new(plan) };
+    let mut actor = Actor { search, plan, catalog, action, reach: Reach::new(plan), touched: HashSet::new() };
     let mut actions = Actions::default();
+    let mut outside = 0_u64;
     let (mut path, mut keep_path) = (Vec::new(), Vec::new());
     for group in &found.groups {
         let Some(&keep) = group.names.first() else { continue };
@@ -41,10 +42,22 @@ pub(super) fn act(
             catalog.path_to(name.file, &mut path);
             // The names of one copy are one file.
             let is_first = counted.replace(name.copy) != Some(name.copy);
+            let links = catalog.entry(name.file).identity.links;
+            if is_first && links > 1 {
+                let names = group.names.iter().filter(|other| other.copy == name.copy).count() as u64;
+                outside += u64::from(links > names);
+            }
             count(&mut actions, &acted, if is_first { group.size } else { 0 });
             let record = ActionRecord { action, keep: &keep_path, path: &path, size: group.size, acted };
             sink.action(&record).map_err(Error::Sink)?;
         }
+    }
+    if outside > 0 {
+        let what = if outside == 1 { "1 file has" } else { &format!("{outside} files have") };
+        found
+            .report
+            .notes
+            .push(format!("{what} other names than those that were met: what they take stays taken"));
     }
     found.report.duplicates.get_or_insert_default().actions = actions;
     Ok(())
@@ -69,6 +82,8 @@ struct Actor<'s> {
     catalog: &'s Catalog,
     action: Action,
     reach: Reach<'s>,
+    /// Files that were linked or lost a name here, if only for a moment: that has changed the time of their last change.
+    touched: HashSet<(u32, u64)>,
 }
 
 impl Actor<'_> {
@@ -108,11 +123,16 @@ impl Actor<'_> {
         }
         let directory = self.directory(replace).map_err(|error| unreachable("it", &error))?;
         let (Some(kept), catalog) = (&*kept, self.catalog) else { return Ok(Acted::Planned) };
-        let (keep, replace) = (place(catalog, kept, keep), place(catalog, &directory, replace));
-        Ok(match (keep, replace) {
-            (Some(keep), Some(replace)) => action::act(self.action, &keep, &replace, &self.plan.faults),
-            _ => Acted::Refused("it has no name of its own".into()),
-        })
+        let inodes = [keep, replace].map(|file| catalog.inode(file));
+        let [keep_touched, replace_touched] = inodes.map(|inode| self.touched.contains(&inode));
+        let keep = place(catalog, kept, keep, keep_touched);
+        let replace = place(catalog, &directory, replace, replace_touched);
+        let (Some(keep), Some(replace)) = (keep, replace) else {
+            return Ok(Acted::Refused("it has no name of its own".into()));
+        };
+        let acted = action::act(self.action, &keep, &replace, &self.plan.faults);
+        self.touched.extend(inodes);
+        Ok(acted)
     }
 
     #[cfg(not(unix))]
@@ -134,9 +154,15 @@ impl Actor<'_> {
     }
 }
 
-/// A name as an action needs it.
+/// A name as an action needs it. Of a file that `is_touched` the time of last change says nothing any more, and with a number
+/// of links that no file has it is not asked; content is compared in any case.
 #[cfg(unix)]
-fn place<'p>(catalog: &'p Catalog, directory: &'p Directory, file: FileId) -> Option<action::Place<'p>> {
+fn place<'p>(
+    catalog: &'p Catalog,
+    directory: &'p Directory,
+    file: FileId,
+    is_touched: bool,
+) -> Option<action::Place<'p>> {
     use std::os::fd::AsFd;
     let entry = catalog.entry(file);
     let start = memchr::memrchr(b'/', entry.name).map_or(0, |slash| slash + 1);
@@ -147,6 +173,6 @@ fn place<'p>(catalog: &'p Catalog, directory: &'p Directory, file: FileId) -> Op
         name,
         size: entry.size,
         mtime_ns: entry.mtime_ns,
-        identity: entry.identity,
+        identity: Identity { links: if is_touched { 0 } else { entry.identity.links }, ..entry.identity },
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{Directories, Search};
 use crate::error::Error;
+use crate::walk::roots;
 
 impl Search {
     /// Refuses what contradicts itself or cannot work.
@@ -11,7 +12,7 @@ impl Search {
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Plan(why.to_owned()));
         self.plan.check()?;
-        if self.is_across && self.plan.roots.len() < 2 {
+        if self.is_across && roots::resolve(&self.plan, &mut Vec::new())?.roots.len() < 2 {
             return refuse("what is found across paths needs two of them at least");
         }
         if let Some(Directories::Similar(share)) = self.directories

@@ -44,7 +44,7 @@ pub fn groups(
     same: &Candidates,
     is_repeat: &(dyn Fn(FileId) -> bool + Sync),
 ) -> Vec<FileGroup> {
-    let maker = Maker { catalog, wanted, links, is_repeat, order: PathOrder::new(catalog) };
+    let maker = Maker { catalog, wanted, links, is_repeat, order: PathOrder::new(catalog, same.all().len()) };
     let mut groups: Vec<_> = same.classes().filter_map(|class| maker.group(class)).collect();
     let first = |group: &FileGroup| group.names[0].file;
     groups.par_sort_unstable_by(|a, b| {
@@ -52,6 +52,13 @@ pub fn groups(
         gain.then_with(|| maker.order.compare(first(a), first(b)))
     });
     groups
+}
+
+/// Whether an action that was killed has left a file of this name beside another.
+pub(crate) fn is_leftover(name: &[u8]) -> bool {
+    const RANDOM_DIGITS: usize = 32;
+    let random = name.strip_prefix(b".filemill-");
+    random.is_some_and(|random| random.len() == RANDOM_DIGITS && random.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// What groups are made with.
@@ -122,8 +129,10 @@ impl Maker<'_> {
         is_wanted.then(|| number - kept)
     }
 
-    /// Those of a reference first.
+    /// Those of a reference first, and what an action left behind that was killed last: nothing is to become its like.
     fn compare(&self, a: &Name, b: &Name) -> Ordering {
-        b.is_reference.cmp(&a.is_reference).then_with(|| self.order.compare(a.file, b.file))
+        let is_leftover = |name: &Name| is_leftover(self.catalog.entry(name.file).name);
+        let kind = |name: &Name| (is_leftover(name), !name.is_reference);
+        kind(a).cmp(&kind(b)).then_with(|| self.order.compare(a.file, b.file))
     }
 }

@@ -17,5 +17,6 @@ pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
 pub use self::contents::Contents;
 pub use self::directories::{DirectoryGroup, Identical, identical};
 pub use self::exact::{Candidate, Candidates, Links, Wanted};
+pub(crate) use self::files::is_leftover;
 pub use self::files::{FileGroup, Name, groups};
 pub use self::similar::{Similar, SimilarPair, similar};

@@ -14,7 +14,11 @@ pub(super) struct PathOrder<'c> {
 }
 
 impl<'c> PathOrder<'c> {
-    pub(super) fn new(catalog: &'c Catalog) -> PathOrder<'c> {
+    /// To compare about so many files: for a few it is not worth while to put all directories in order.
+    pub(super) fn new(catalog: &'c Catalog, files: usize) -> PathOrder<'c> {
+        if files < catalog.directories() {
+            return PathOrder { catalog, places: Vec::new(), ends: Vec::new() };
+        }
         let number = u32::try_from(catalog.directories()).expect("a catalog holds 2^32 directories at most");
         let mut order: Vec<DirectoryId> = (0..number).map(DirectoryId).collect();
         let root = |directory: DirectoryId| catalog.root_of_directory(directory);
@@ -38,6 +42,9 @@ impl<'c> PathOrder<'c> {
 
     pub(super) fn compare(&self, a: FileId, b: FileId) -> Ordering {
         let catalog = self.catalog;
+        if self.places.is_empty() {
+            return compare_paths(catalog, a, b);
+        }
         let (x, y) = (catalog.directory_of(a), catalog.directory_of(b));
         if x == y {
             let root = |file| catalog.root_of(file);
@@ -92,7 +99,7 @@ mod tests {
                 catalog.add_file(directory.as_bytes(), name.as_bytes(), 0, 0, Identity::default());
             }
         }
-        let order = PathOrder::new(&catalog);
+        let order = PathOrder::new(&catalog, usize::MAX);
         let mut files: Vec<FileId> = catalog.files().collect();
         for &a in &files {
             for &b in &files {

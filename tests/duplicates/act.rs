@@ -90,6 +90,42 @@ fn what_lies_in_a_reference_or_in_the_first_path_stays_as_it_is() {
     assert_eq!(names.map(|name| inode(&tree.at(name))), [one, two, one, one]);
 }
 
+/// What a killed action left behind is never what the others become.
+#[test]
+fn what_was_left_behind_is_not_kept() {
+    let tree = Tree::new();
+    let leftover = format!(".filemill-{}", "0123456789abcdef".repeat(2));
+    [leftover.as_str(), "x"].iter().for_each(|name| drop(tree.file(name, "content")));
+    let (keep, found) = run(&acting(&tree, Action::Hardlink, false));
+    assert_eq!(keep.copies(), [[vec!["x"], vec![leftover.as_str()]]]);
+    assert_eq!(found.report.notes.len(), 1, "{:?}", found.report.notes);
+}
+
+/// One that cannot be done leaves the others as they can be.
+#[cfg(feature = "faults")]
+#[test]
+fn a_step_that_fails_does_not_hinder_the_others() {
+    use filemill::faults::{Effect, Faults, Operation};
+    if !has_leases() {
+        return;
+    }
+    for at in 1.. {
+        let tree = Tree::new();
+        ["a", "b", "c", "d"].iter().for_each(|name| drop(tree.file(name, "content")));
+        let mut search = acting(&tree, Action::Hardlink, true);
+        search.plan.faults = Faults::new(Operation::Act, at, Effect::FailsOnce);
+        let actions = actions(&search);
+        if !search.plan.faults.has_struck() || actions.refused == 0 {
+            assert!(at > 15, "only {at} steps");
+            break;
+        }
+        assert_eq!((actions.done, actions.refused), (2, 1), "step {at}");
+        if at > 25 {
+            break;
+        }
+    }
+}
+
 /// Another name of a file that lies in a reference is a name of that file.
 #[test]
 fn a_copy_that_has_a_name_in_a_reference_stays_as_it_is() {

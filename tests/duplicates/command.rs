@@ -158,6 +158,12 @@ fn mistakes_are_told_in_one_line() {
         &["--from", "listed.jsonl"],
         "listed.jsonl: its paths came from a list: name them, or give the list once more",
     );
+    check(
+        &tree,
+        &["--dirs", "--format", "fdupes"],
+        "the layout of fdupes has no directories: use another format with --dirs",
+    );
+    check(&tree, &["--across", "a", "b/../a"], "what is found across paths needs two of them at least");
     check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
 }
 

@@ -38,10 +38,10 @@ pub(crate) struct Keep {
 impl Keep {
     /// The paths of each copy of each group.
     pub(crate) fn copies(&self) -> Vec<Vec<Vec<&str>>> {
-        fn names(names: &Vec<String>) -> Vec<&str> {
+        fn names(names: &[String]) -> Vec<&str> {
             names.iter().map(|name| relative(name)).collect()
         }
-        self.groups.iter().map(|group| group.copies.iter().map(names).collect()).collect()
+        self.groups.iter().map(|group| group.copies.iter().map(|copy| names(copy)).collect()).collect()
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn run(search: &Search) -> (Keep, Found) {
     let report = &found.report;
     assert!(report.ledger.adds_up(), "{:?}", report.ledger);
     let counts = report.duplicates.as_ref().unwrap();
-    assert_eq!(counts.groups as usize, found.groups.len());
+    assert_eq!(counts.groups, found.groups.len() as u64);
     assert_eq!(keep.groups.len(), found.groups.len() + found.directories.len() + found.similar.len());
     assert_eq!(
         counts.reclaimable_bytes,

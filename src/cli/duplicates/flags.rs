@@ -104,7 +104,7 @@ fn parse_directories(typed: &str) -> Result<Directories, String> {
 pub(crate) enum ActionWord {
     /// They share their blocks on the disk, and stay files of their own (Btrfs, XFS and the like)
     Reflink,
-    /// They become names of one file: of the same owner, mode and attributes, open for writing by nobody
+    /// They become names of one file, which keeps its times: of the same owner, mode and extended attributes, open for writing by nobody
     Hardlink,
 }
 

@@ -29,6 +29,10 @@ pub(crate) fn run(flags: &DuplicatesFlags, sources: &[String]) -> Result<Exit, F
         let why = "--action needs a report that tells of it: summary, table or jsonl";
         return Err(Failure::Usage(why.to_owned()));
     }
+    if flags.dirs.is_some() && outputs.formats().any(|format| format == GroupFormat::Fdupes) {
+        let why = "the layout of fdupes has no directories: use another format with --dirs";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let mut search = search(flags)?;
     plans::fit(&mut search.plan, &flags.messages)?;
     search.check()?;
