@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::{Found, Search, action};
+use super::apply::Applier;
+use super::{Found, Search};
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Catalog, FileGroup, FileId, Name};
+use crate::groups::{Catalog, FileGroup, Name};
 use crate::plan::Plan;
-use crate::record::{Acted, Action, ActionRecord, Directory, Identity};
+use crate::record::{Acted, ActionRecord};
 use crate::report::Actions;
 use crate::sink::Sink;
-use crate::walk::again::Reach;
 
 /// Acts on every group, and tells of it. `plan` has the roots that the catalog speaks of.
 pub(super) fn act(
@@ -22,7 +22,8 @@ pub(super) fn act(
 ) -> Result<(), Error> {
     let Some(action) = search.action else { return Ok(()) };
     let catalog = &found.catalog;
-    let mut actor = Actor { search, plan, catalog, action, reach: Reach::new(plan), touched: HashSet::new() };
+    let actor = Actor { search, catalog };
+    let mut applier = Applier::new(plan, catalog, action);
     let mut actions = Actions::default();
     let mut outside = 0_u64;
     let (mut path, mut keep_path) = (Vec::new(), Vec::new());
@@ -37,7 +38,8 @@ pub(super) fn act(
             if control.is_cancelled() || stays.contains(&name.copy) {
                 continue;
             }
-            let acted = actor.act(&mut kept, keep.file, name.file);
+            let acted =
+                if search.applies { applier.apply(&mut kept, keep.file, name.file) } else { Acted::Planned };
             path.clear();
             catalog.path_to(name.file, &mut path);
             // The names of one copy are one file.
@@ -75,15 +77,10 @@ fn count(actions: &mut Actions, acted: &Acted, size: u64) {
     }
 }
 
-/// Acts on one name after the other.
+/// Knows what is to be changed.
 struct Actor<'s> {
     search: &'s Search,
-    plan: &'s Plan,
     catalog: &'s Catalog,
-    action: Action,
-    reach: Reach<'s>,
-    /// Files that were linked or lost a name here, if only for a moment: that has changed the time of their last change.
-    touched: HashSet<(u32, u64)>,
 }
 
 impl Actor<'_> {
@@ -100,79 +97,4 @@ impl Actor<'_> {
         };
         group.names.iter().filter(|name| stays(name)).map(|name| name.copy).collect()
     }
-
-    /// Acts on one name. `kept` is the directory of the file that stays, once it was reached.
-    fn act(&mut self, kept: &mut Option<Directory>, keep: FileId, replace: FileId) -> Acted {
-        if !self.search.applies {
-            return Acted::Planned;
-        }
-        let acted = self.try_to(kept, keep, replace);
-        acted.unwrap_or_else(|why| Acted::Refused(why.into()))
-    }
-
-    #[cfg(unix)]
-    fn try_to(
-        &mut self,
-        kept: &mut Option<Directory>,
-        keep: FileId,
-        replace: FileId,
-    ) -> Result<Acted, String> {
-        let unreachable = |what: &str, error: &std::io::Error| format!("{what} cannot be reached: {error}");
-        if kept.is_none() {
-            *kept = Some(self.directory(keep).map_err(|error| unreachable("the kept file", &error))?);
-        }
-        let directory = self.directory(replace).map_err(|error| unreachable("it", &error))?;
-        let (Some(kept), catalog) = (&*kept, self.catalog) else { return Ok(Acted::Planned) };
-        let inodes = [keep, replace].map(|file| catalog.inode(file));
-        let [keep_touched, replace_touched] = inodes.map(|inode| self.touched.contains(&inode));
-        let keep = place(catalog, kept, keep, keep_touched);
-        let replace = place(catalog, &directory, replace, replace_touched);
-        let (Some(keep), Some(replace)) = (keep, replace) else {
-            return Ok(Acted::Refused("it has no name of its own".into()));
-        };
-        let acted = action::act(self.action, &keep, &replace, &self.plan.faults);
-        self.touched.extend(inodes);
-        Ok(acted)
-    }
-
-    #[cfg(not(unix))]
-    fn try_to(&mut self, _: &mut Option<Directory>, _: FileId, _: FileId) -> Result<Acted, String> {
-        Err("this system cannot act on files that are the same".to_owned())
-    }
-
-    /// The directory in which a name is acted on. A root that is a file is named by a whole path.
-    #[cfg(unix)]
-    fn directory(&mut self, file: FileId) -> std::io::Result<Directory> {
-        let entry = self.catalog.entry(file);
-        let path = self.catalog.directory_path(entry.directory);
-        if !path.is_empty() {
-            return self.reach.directory(path, self.catalog.root_of(file));
-        }
-        let above = entry.name.iter().rposition(|&byte| byte == b'/');
-        let above = above.map_or(&b"."[..], |slash| if slash == 0 { b"/" } else { &entry.name[..slash] });
-        Reach::from_path(above)
-    }
-}
-
-/// A name as an action needs it. Of a file that `is_touched` the time of last change says nothing any more, and with a number
-/// of links that no file has it is not asked; content is compared in any case.
-#[cfg(unix)]
-fn place<'p>(
-    catalog: &'p Catalog,
-    directory: &'p Directory,
-    file: FileId,
-    is_touched: bool,
-) -> Option<action::Place<'p>> {
-    use std::os::fd::AsFd;
-    let entry = catalog.entry(file);
-    let start = memchr::memrchr(b'/', entry.name).map_or(0, |slash| slash + 1);
-    let name = Some(&entry.name[start..]).filter(|name| !matches!(*name, b"" | b"." | b".."))?;
-    let directory = directory.handle.as_ref()?.as_fd();
-    Some(action::Place {
-        directory,
-        name,
-        size: entry.size,
-        mtime_ns: entry.mtime_ns,
-        identity: Identity { links: if is_touched { 0 } else { entry.identity.links }, ..entry.identity },
-    })
 }

@@ -25,8 +25,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(target_os = "linux")]
 mod action;
 mod acts;
+#[cfg_attr(not(target_os = "linux"), path = "apply_none.rs")]
+mod apply;
 mod check;
 mod earlier;
 mod likely;

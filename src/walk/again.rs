@@ -5,6 +5,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+#[cfg(target_os = "linux")]
 use std::path::Path;
 
 use super::filter::bytes_to_path;
@@ -12,7 +13,7 @@ use super::{Met, Tally};
 use crate::control::{Control, WHOLE_TREE};
 use crate::error::{FileError, Step};
 use crate::faults::Operation;
-use crate::plan::{Plan, Root};
+use crate::plan::Plan;
 use crate::record::{Directory, Found};
 
 /// The files to be met, in an order in which those of one directory follow each other.
@@ -148,7 +149,7 @@ impl<'p> Reach<'p> {
     ///
     /// # Errors
     /// When it cannot be opened.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn from_path(path: &[u8]) -> io::Result<Directory> {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -163,7 +164,7 @@ impl<'p> Reach<'p> {
         const FLAGS: OFlags =
             OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
         if self.root.as_ref().is_none_or(|(open, _)| *open != root) {
-            let path = Root::path(&self.plan.roots[root]);
+            let path = self.plan.roots[root].path();
             self.root = Some((root, retry_on_intr(|| openat(CWD, path, FLAGS, Mode::empty()))?));
         }
         let (_, beside) = self.root.as_ref().expect("it was just opened");

@@ -6,26 +6,17 @@
 //!
 //! The one way in is [`act()`]. It may not delete, overwrite or write to a file, and it prints nothing.
 
-#[cfg_attr(not(target_os = "linux"), path = "act_none.rs")]
 mod act;
-#[cfg(target_os = "linux")]
 mod attributes;
-#[cfg(target_os = "linux")]
 mod compare;
-#[cfg(target_os = "linux")]
 mod hardlink;
-#[cfg(target_os = "linux")]
 mod kernel;
-#[cfg(target_os = "linux")]
 mod open;
-#[cfg(target_os = "linux")]
 mod reflink;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod scene;
-#[cfg(target_os = "linux")]
 mod step;
 
-#[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
 use crate::record::Identity;
@@ -36,7 +27,6 @@ pub(crate) use self::act::act;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'p> {
     /// The open directory it lies in.
-    #[cfg(unix)]
     pub(crate) directory: BorrowedFd<'p>,
     /// Its name there: one component, no NUL.
     pub(crate) name: &'p [u8],
