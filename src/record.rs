@@ -49,6 +49,19 @@ pub fn join_path(directory: &[u8], name: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
 }
 
+/// A path of these bytes, as the system gave them.
+#[cfg(unix)]
+pub(crate) fn bytes_to_path(path: &[u8]) -> &std::path::Path {
+    use std::os::unix::ffi::OsStrExt;
+    std::path::Path::new(std::ffi::OsStr::from_bytes(path))
+}
+
+/// The same where paths are no bytes: what is not Unicode is not found.
+#[cfg(not(unix))]
+pub(crate) fn bytes_to_path(path: &[u8]) -> std::path::PathBuf {
+    String::from_utf8_lossy(path).into_owned().into()
+}
+
 /// What the walk says of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {

@@ -22,14 +22,13 @@ pub(super) fn act(
 ) -> Result<(), Error> {
     let Some(action) = search.action else { return Ok(()) };
     let catalog = &found.catalog;
-    let actor = Actor { search, catalog };
     let mut applier = Applier::new(plan, catalog, action);
     let mut actions = Actions::default();
     let mut outside = 0_u64;
     let (mut path, mut keep_path) = (Vec::new(), Vec::new());
     for group in &found.groups {
         let Some(&keep) = group.names.first() else { continue };
-        let stays = actor.copies_that_stay(group);
+        let stays = copies_that_stay(search, catalog, group);
         let mut counted = None;
         keep_path.clear();
         catalog.path_to(keep.file, &mut keep_path);
@@ -77,24 +76,16 @@ fn count(actions: &mut Actions, acted: &Acted, size: u64) {
     }
 }
 
-/// Knows what is to be changed.
-struct Actor<'s> {
-    search: &'s Search,
-    catalog: &'s Catalog,
-}
-
-impl Actor<'_> {
-    /// The copies of a group that are to stay as they are: the first; all that have a name in a reference; across paths all
-    /// that have one in the path of the first. Of empty files there is nothing to share.
-    fn copies_that_stay(&self, group: &FileGroup) -> HashSet<u32> {
-        let root = |name: &Name| self.catalog.root_of(name.file);
-        let first = &group.names[0];
-        let stays = |name: &Name| {
-            group.size == 0
-                || name.copy == first.copy
-                || name.is_reference
-                || (self.search.is_across && root(name) == root(first))
-        };
-        group.names.iter().filter(|name| stays(name)).map(|name| name.copy).collect()
-    }
+/// The copies of a group that are to stay as they are: the first; all that have a name in a reference; across paths all that
+/// have one in the path of the first. Of empty files there is nothing to share.
+fn copies_that_stay(search: &Search, catalog: &Catalog, group: &FileGroup) -> HashSet<u32> {
+    let root = |name: &Name| catalog.root_of(name.file);
+    let first = &group.names[0];
+    let stays = |name: &Name| {
+        group.size == 0
+            || name.copy == first.copy
+            || name.is_reference
+            || (search.is_across && root(name) == root(first))
+    };
+    group.names.iter().filter(|name| stays(name)).map(|name| name.copy).collect()
 }

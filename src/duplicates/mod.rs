@@ -53,7 +53,7 @@ use crate::error::Error;
 use crate::groups::{Candidates, Catalog, DirectoryGroup, FileGroup, SimilarPair, Wanted, groups};
 use crate::pipeline;
 use crate::plan::{Filter, Plan, Reads, Root};
-use crate::record::Action;
+use crate::record::{Action, bytes_to_path};
 use crate::report::{Duplicates, Report, Round, peak_memory_bytes};
 use crate::sink::Sink;
 
@@ -210,7 +210,8 @@ impl Search {
     /// [`Error::Plan`] when it cannot be read, or is no such report.
     pub fn take_from(&mut self, report: &Path) -> Result<Vec<Root>, Error> {
         let earlier = Earlier::read(report)?;
-        let root = |shown: &Vec<u8>| if shown.is_empty() { Root::here() } else { root_of(shown) };
+        let root =
+            |shown: &Vec<u8>| if shown.is_empty() { Root::here() } else { bytes_to_path(shown).into() };
         let roots: Vec<Root> = earlier.roots().iter().map(root).collect();
         self.earlier = Some(Arc::new(earlier));
         Ok(roots)
@@ -243,15 +244,4 @@ impl Search {
         }
         plan
     }
-}
-
-#[cfg(unix)]
-fn root_of(shown: &[u8]) -> Root {
-    use std::os::unix::ffi::OsStrExt;
-    Root::from(std::ffi::OsStr::from_bytes(shown))
-}
-
-#[cfg(not(unix))]
-fn root_of(shown: &[u8]) -> Root {
-    Root::from(String::from_utf8_lossy(shown).as_ref())
 }

@@ -7,6 +7,7 @@ use crate::groups::{
     Candidates, Catalog, Contents, DirectoryGroup, DirectoryId, FileId, Identical, Links, Wanted, identical,
     similar,
 };
+use crate::record::bytes_to_path;
 
 /// Puts into `found` which directories are alike. Returns what that means for their files; `None` where nobody asked.
 pub(super) fn compare(
@@ -91,14 +92,7 @@ fn contents(catalog: &Catalog, links: &Links, same: &Candidates, failed: &[FileI
 }
 
 /// What a symbolic link holds.
-#[cfg(unix)]
 fn link_target(path: &[u8]) -> Option<Vec<u8>> {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let target = std::fs::read_link(std::ffi::OsStr::from_bytes(path)).ok()?;
-    Some(target.into_os_string().into_vec())
-}
-
-#[cfg(not(unix))]
-fn link_target(_: &[u8]) -> Option<Vec<u8>> {
-    None
+    let target = std::fs::read_link(bytes_to_path(path)).ok()?;
+    Some(target.into_os_string().into_encoded_bytes())
 }

@@ -54,12 +54,19 @@ pub fn groups(
     groups
 }
 
-/// Whether an action that was killed has left a file of this name beside another.
-pub(crate) fn is_leftover(name: &[u8]) -> bool {
-    const RANDOM_DIGITS: usize = 32;
-    let random = name.strip_prefix(b".filemill-");
-    random.is_some_and(|random| random.len() == RANDOM_DIGITS && random.iter().all(u8::is_ascii_hexdigit))
+/// The name, given 128 random bits, that an action gives for a moment to what lies beside a file.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn name_beside(random: u128) -> String {
+    format!("{BESIDE}{random:032x}")
 }
+
+/// Whether this is such a name: an action that was killed has left it.
+pub(crate) fn is_leftover(name: &[u8]) -> bool {
+    let random = name.strip_prefix(BESIDE.as_bytes());
+    random.is_some_and(|random| random.len() == 32 && random.iter().all(u8::is_ascii_hexdigit))
+}
+
+const BESIDE: &str = ".filemill-";
 
 /// What groups are made with.
 struct Maker<'g> {
@@ -134,5 +141,24 @@ impl Maker<'_> {
         let is_leftover = |name: &Name| is_leftover(self.catalog.entry(name.file).name);
         let kind = |name: &Name| (is_leftover(name), !name.is_reference);
         kind(a).cmp(&kind(b)).then_with(|| self.order.compare(a.file, b.file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_behind_is_known_by_its_name() {
+        #[track_caller]
+        fn check(name: &str, expected: bool) {
+            assert_eq!(is_leftover(name.as_bytes()), expected, "{name}");
+        }
+        check(&name_beside(0), true);
+        check(&name_beside(u128::MAX), true);
+        check(".filemill-", false);
+        check(".filemill-notes", false);
+        check(&name_beside(7)[1..], false);
+        check(&format!("{}x", name_beside(7)), false);
     }
 }

@@ -18,5 +18,7 @@ pub use self::contents::Contents;
 pub use self::directories::{DirectoryGroup, Identical, identical};
 pub use self::exact::{Candidate, Candidates, Links, Wanted};
 pub(crate) use self::files::is_leftover;
+#[cfg(target_os = "linux")]
+pub(crate) use self::files::name_beside;
 pub use self::files::{FileGroup, Name, groups};
 pub use self::similar::{Similar, SimilarPair, similar};

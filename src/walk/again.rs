@@ -8,13 +8,12 @@ use std::ops::ControlFlow;
 #[cfg(target_os = "linux")]
 use std::path::Path;
 
-use super::filter::bytes_to_path;
 use super::{Met, Tally};
 use crate::control::{Control, WHOLE_TREE};
 use crate::error::{FileError, Step};
 use crate::faults::Operation;
 use crate::plan::Plan;
-use crate::record::{Directory, Found};
+use crate::record::{Directory, Found, bytes_to_path};
 
 /// The files to be met, in an order in which those of one directory follow each other.
 pub(crate) struct Again<'a> {

@@ -1,8 +1,6 @@
 //! Leaves entries out by name.
 
 use std::collections::HashSet;
-#[cfg(unix)]
-use std::path::Path;
 use std::sync::Arc;
 
 use ignore::overrides::{Override, OverrideBuilder};
@@ -10,7 +8,7 @@ use ignore::overrides::{Override, OverrideBuilder};
 use super::ignores::{GitPatterns, Ignores, Place};
 use crate::error::Error;
 use crate::plan::{Filter, Root};
-use crate::record::join_path;
+use crate::record::{bytes_to_path, join_path};
 
 /// The filter of a plan, ready to be asked.
 pub(super) struct NameFilter {
@@ -91,17 +89,6 @@ impl NameFilter {
         let path = path.strip_prefix(b"./").unwrap_or(&path);
         globs.matched(bytes_to_path(path), is_directory).is_ignore()
     }
-}
-
-#[cfg(unix)]
-pub(super) fn bytes_to_path(path: &[u8]) -> &Path {
-    use std::os::unix::ffi::OsStrExt;
-    Path::new(std::ffi::OsStr::from_bytes(path))
-}
-
-#[cfg(not(unix))]
-pub(super) fn bytes_to_path(path: &[u8]) -> std::path::PathBuf {
-    String::from_utf8_lossy(path).into_owned().into()
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use super::compare::check_same_content;
 use super::kernel::{has_lease, take_lease};
 use super::open::Opened;
 use super::step::{Step, Steps};
+use crate::groups::name_beside;
 
 /// Makes the name of `replace` one of `keep`.
 pub(super) fn hardlink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<(), Refusal> {
@@ -107,8 +108,8 @@ fn link_beside(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Re
 
 /// The standard library seeds its hash tables with random numbers of the system, and no two alike.
 fn unguessable_name() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!(".filemill-{:016x}{:016x}", random(), random())
+    let random = || u128::from(RandomState::new().build_hasher().finish());
+    name_beside(random() << 64 | random())
 }
 
 /// The name that is replaced, and beside it the new name: of the kept file before the exchange, of the old one after it.
