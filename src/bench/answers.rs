@@ -260,7 +260,7 @@ mod tests {
     }
 
     const NOWHERE: crate::record::Identity =
-        crate::record::Identity { device: 0, inode: 0, links: 0, ctime_ns: 0 };
+        crate::record::Identity { device: 0, inode: 0, links: 0, ctime_seconds: 0, ctime_nanoseconds: 0 };
     const DONE: Outcome = Outcome::Done { size: 3, mtime_ns: 0, identity: NOWHERE };
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn act(
             catalog.path_to(name.file, &mut path);
             // The names of one copy are one file.
             let is_first = counted.replace(name.copy) != Some(name.copy);
-            let links = catalog.entry(name.file).identity.links;
+            let links = u64::from(catalog.entry(name.file).identity.links);
             if is_first && links > 1 {
                 let names = group.names.iter().filter(|other| other.copy == name.copy).count() as u64;
                 outside += u64::from(links > names);

@@ -89,7 +89,7 @@ impl Rounds<'_> {
                 path.clear();
                 self.catalog.path_to(name, &mut path);
                 let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(name);
-                earlier.digest(&path, identity.inode, size, mtime_ns, identity.ctime_ns)
+                earlier.digest(&path, identity.inode, size, mtime_ns, identity.ctime_ns())
             })
         });
         let mut partly = candidates.take(|class| class.iter().any(|candidate| candidate.digest.is_some()));

@@ -130,19 +130,19 @@ impl Catalog {
         let directory = self.add_directory(directory);
         let Text { start, bytes } = self.keep(name);
         let device = self.device(identity.device);
-        let (mtime, ctime) = (split(mtime_ns), split(identity.ctime_ns));
+        let mtime = split(mtime_ns);
         self.files.push(File {
             size,
             inode: identity.inode,
             mtime_seconds: mtime.0,
-            ctime_seconds: ctime.0,
+            ctime_seconds: identity.ctime_seconds,
             name_start: start,
             name_bytes: bytes,
             mtime_nanoseconds: mtime.1,
-            ctime_nanoseconds: ctime.1,
+            ctime_nanoseconds: identity.ctime_nanoseconds,
             directory,
             device,
-            links: u32::try_from(identity.links).unwrap_or(u32::MAX),
+            links: identity.links,
         });
         id
     }
@@ -233,8 +233,9 @@ impl Catalog {
             identity: Identity {
                 device: self.devices[file.device as usize],
                 inode: file.inode,
-                links: file.links.into(),
-                ctime_ns: join(file.ctime_seconds, file.ctime_nanoseconds),
+                links: file.links,
+                ctime_seconds: file.ctime_seconds,
+                ctime_nanoseconds: file.ctime_nanoseconds,
             },
         }
     }
@@ -379,7 +380,8 @@ mod tests {
 
     #[test]
     fn what_is_added_can_be_read_again() {
-        let identity = Identity { device: 7, inode: 9, links: 2, ctime_ns: -1_500_000_001 };
+        let identity =
+            Identity { device: 7, inode: 9, links: 2, ctime_seconds: -2, ctime_nanoseconds: 499_999_999 };
         let mut catalog = Catalog::new([&b"r"[..]]);
         let file = catalog.add_file(b"r/d", b"\xff\n", 42, i128::from(i64::MAX), identity);
         let entry = catalog.entry(file);

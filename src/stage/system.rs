@@ -191,8 +191,9 @@ impl Status {
         Identity {
             device: self.0.st_dev as u64,
             inode: self.0.st_ino as u64,
-            links: self.0.st_nlink as u64,
-            ctime_ns: nanoseconds(self.0.st_ctime as i64, self.0.st_ctime_nsec as u64),
+            links: u32::try_from(self.0.st_nlink).unwrap_or(u32::MAX),
+            ctime_seconds: self.0.st_ctime as i64,
+            ctime_nanoseconds: u32::try_from(self.0.st_ctime_nsec).unwrap_or(0),
         }
     }
 

@@ -113,8 +113,8 @@ fn change_since_read(stat: &Stat, known: &Place<'_>) -> Option<&'static str> {
     if nanoseconds(stat.st_mtime, stat.st_mtime_nsec) != known.mtime_ns {
         return Some("it has another time of last modification");
     }
-    let has_same_links = number(stat.st_nlink) == known.identity.links;
-    if has_same_links && nanoseconds(stat.st_ctime, stat.st_ctime_nsec) != known.identity.ctime_ns {
+    let has_same_links = number(stat.st_nlink) == u64::from(known.identity.links);
+    if has_same_links && nanoseconds(stat.st_ctime, stat.st_ctime_nsec) != known.identity.ctime_ns() {
         return Some("it has another time of last change");
     }
     None

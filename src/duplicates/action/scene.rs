@@ -88,8 +88,9 @@ impl Scene {
             identity: Identity {
                 device: of.dev(),
                 inode: of.ino(),
-                links: of.nlink(),
-                ctime_ns: nanoseconds(of.ctime(), of.ctime_nsec()),
+                links: u32::try_from(of.nlink()).expect("few names"),
+                ctime_seconds: of.ctime(),
+                ctime_nanoseconds: u32::try_from(of.ctime_nsec()).expect("less than a second"),
             },
         }
     }
