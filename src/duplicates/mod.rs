@@ -188,7 +188,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         let trees = trees::compare(search, &wanted, &mut found, &links, &same, &failed);
         let catalog = &found.catalog;
         let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, catalog));
-        found.groups = threads::with(pool.as_ref(), || groups(catalog, &wanted, &links, &same, &repeats));
+        found.groups = threads::with(pool.as_ref(), || groups(catalog, &wanted, &links, same, &repeats));
     }
     tell::found(&mut found, sink)?;
     acts::act(search, &plan, &mut found, sink, control)?;

@@ -147,6 +147,19 @@ impl Candidates {
         self.0.chunk_by(|a, b| a.class == b.class)
     }
 
+    /// Takes out the last class, and gives its memory back where that is much: what is made of millions of candidates takes
+    /// as much again.
+    pub(super) fn pop(&mut self) -> Option<Vec<Candidate>> {
+        let class = self.0.last()?.class;
+        let start =
+            self.0.iter().rposition(|candidate| candidate.class != class).map_or(0, |before| before + 1);
+        let popped = self.0.split_off(start);
+        if self.0.len() < self.0.capacity() / 2 {
+            self.0.shrink_to_fit();
+        }
+        Some(popped)
+    }
+
     /// Takes out the classes for which this is true.
     pub fn take(&mut self, is_taken: impl FnMut(&[Candidate]) -> bool) -> Candidates {
         let taken: Vec<bool> = self.classes().map(is_taken).collect();

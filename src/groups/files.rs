@@ -41,11 +41,12 @@ pub fn groups(
     catalog: &Catalog,
     wanted: &Wanted,
     links: &Links,
-    same: &Candidates,
+    mut same: Candidates,
     is_repeat: &(dyn Fn(FileId) -> bool + Sync),
 ) -> Vec<FileGroup> {
     let maker = Maker { catalog, wanted, links, is_repeat, order: PathOrder::new(catalog, same.all().len()) };
-    let mut groups: Vec<_> = same.classes().filter_map(|class| maker.group(class)).collect();
+    let mut groups: Vec<_> =
+        std::iter::from_fn(|| same.pop()).filter_map(|class| maker.group(&class)).collect();
     let first = |group: &FileGroup| group.names[0].file;
     groups.par_sort_unstable_by(|a, b| {
         let gain = b.reclaimable_bytes.cmp(&a.reclaimable_bytes);
@@ -106,12 +107,13 @@ impl Maker<'_> {
         copies.sort_unstable_by(|(a, ..), (b, ..)| self.compare(a, b));
         let names_of = |&(_, start, end): &(Name, u32, u32)| &names[start as usize..end as usize];
         let redundant = self.redundant(copies.iter().map(names_of))?;
-        let numbered = (0..).zip(&copies);
-        let names =
-            numbered.flat_map(|(copy, of)| names_of(of).iter().map(move |&name| Name { copy, ..name }));
-        let names = names.collect();
+        // No larger than it must be: there may be half a million of them.
+        let mut ordered = Vec::with_capacity(names.len());
+        for (copy, of) in (0..).zip(&copies) {
+            ordered.extend(names_of(of).iter().map(|&name| Name { copy, ..name }));
+        }
         let digest = class[0].digest.expect("classes of the same content have a digest");
-        Some(FileGroup { size, digest, reclaimable_bytes: size * redundant, redundant, names })
+        Some(FileGroup { size, digest, reclaimable_bytes: size * redundant, redundant, names: ordered })
     }
 
     /// How many copies there are beyond those that stay: the first, or all in a reference, or across roots all in that of the
