@@ -201,6 +201,8 @@ pub enum ValueKind {
     Text,
     /// A digest, shown in lower-case hex.
     Digest,
+    /// Numbers of 32 bits, shown as base64 of their bytes, least byte first.
+    Sketch,
 }
 
 /// One column of an analysis: every sink derives its keys and headers from this.
@@ -268,6 +270,8 @@ pub enum Value {
     Text(Cow<'static, str>),
     /// A digest.
     Digest(Digest),
+    /// Numbers of 32 bits that stand for the content.
+    Sketch(Box<[u32]>),
 }
 
 /// The answers for one file, in the order of the columns.

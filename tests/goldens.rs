@@ -48,5 +48,6 @@ fn text(value: &Value) -> String {
         Value::Bool(truth) => truth.to_string(),
         Value::Text(text) => text.to_string(),
         Value::Digest(digest) => digest.hex(&mut [0; 64]).to_owned(),
+        Value::Sketch(sketch) => sketch.iter().map(|number| format!("{number:08x}")).collect(),
     }
 }

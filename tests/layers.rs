@@ -85,6 +85,8 @@ fn what_is_kept_in_one_place_stays_there() {
         "unsafe {",
         &[
             "analyses/words.rs",
+            "analyses/minhash/permutations.rs",
+            "analyses/minhash/shingles.rs",
             "analyses/histogram/bit_planes.rs",
             "duplicates/action/kernel.rs",
             "stage/mmap.rs",

@@ -8,18 +8,24 @@ mod entropy;
 mod histogram;
 mod kind;
 mod lines;
+mod minhash;
 mod registry;
 mod sha256;
 mod words;
 mod xxh3;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use self::blake3::Blake3;
 pub use self::entropy::Entropy;
 pub use self::kind::{HEAD_BYTES, Kind};
 pub use self::lines::Lines;
+pub use self::minhash::{
+    K_DEFAULT, K_MAX, MinHash, SHINGLE_BYTES_MAX, SHINGLE_WORDS_MAX, SHINGLES_MAX, Shingle, ShingleSet,
+    SketchKind,
+};
 pub use self::registry::{ParseError, REGISTRY, Registered, nearest, parse};
 pub use self::sha256::Sha256;
 pub use self::words::Words;
@@ -31,6 +37,11 @@ use crate::record::{Column, FileRecord, Row};
 pub trait Analysis: Send + Sync {
     /// The word on the command line, the prefix of its columns, the stem of its files.
     fn name(&self) -> &'static str;
+
+    /// The word that selects it, with its parameters where it has some: who reads a report knows what was asked.
+    fn word(&self) -> Cow<'static, str> {
+        self.name().into()
+    }
 
     /// Its columns, at least one. Names must differ from those of the other analyses of a plan and from the
     /// keys of every record (`type`, `path`, `size`, `mtime_ns`).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Analysis, Blake3, Entropy, Kind, Lines, Sha256, Words, Xxh3};
+use super::{Analysis, Blake3, Entropy, Kind, Lines, MinHash, Sha256, Words, Xxh3};
 
 /// An analysis by name.
 pub struct Registered {
@@ -14,7 +14,16 @@ pub struct Registered {
     pub in_full: bool,
     /// Whether the preset `light`, the default, contains it.
     pub in_light: bool,
-    make: fn() -> Arc<dyn Analysis>,
+    /// Its parameters for people; empty: it has none.
+    pub parameters: &'static str,
+    make: Make,
+}
+
+/// Makes an analysis.
+enum Make {
+    Plain(fn() -> Arc<dyn Analysis>),
+    /// Of its parameters as typed, which may be none.
+    Of(fn(&str) -> Result<Arc<dyn Analysis>, String>),
 }
 
 /// Every analysis, in the order of the columns.
@@ -24,49 +33,64 @@ pub const REGISTRY: &[Registered] = &[
         about: "type by magic numbers, whether it is text, its encoding (first 16 KiB)",
         in_full: true,
         in_light: true,
-        make: || Arc::new(Kind),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Kind)),
     },
     Registered {
         name: "lines",
         about: "number of line feeds",
         in_full: true,
         in_light: true,
-        make: || Arc::new(Lines),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Lines)),
     },
     Registered {
         name: "words",
         about: "number of runs of bytes that are not white space",
         in_full: true,
         in_light: true,
-        make: || Arc::new(Words::new()),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Words::new())),
     },
     Registered {
         name: "entropy",
         about: "Shannon entropy of the bytes, in bits per byte",
         in_full: true,
         in_light: false,
-        make: || Arc::new(Entropy::new()),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Entropy::new())),
     },
     Registered {
         name: "xxh3",
         about: "XXH3 digest, 128 bit",
         in_full: true,
         in_light: false,
-        make: || Arc::new(Xxh3),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Xxh3)),
     },
     Registered {
         name: "sha256",
         about: "SHA-256 digest",
         in_full: true,
         in_light: false,
-        make: || Arc::new(Sha256),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Sha256)),
     },
     Registered {
         name: "blake3",
         about: "BLAKE3 digest, 256 bit",
         in_full: true,
         in_light: false,
-        make: || Arc::new(Blake3),
+        parameters: "",
+        make: Make::Plain(|| Arc::new(Blake3)),
+    },
+    Registered {
+        name: "minhash",
+        about: "sketch of its shingles, for near duplicates",
+        in_full: false,
+        in_light: false,
+        parameters: "k=128:shingle=bytes:16|words:5:kind=permutations|one-permutation",
+        make: Make::Of(|typed| Ok(Arc::new(MinHash::from_parameters(typed)?))),
     },
 ];
 
@@ -88,6 +112,22 @@ pub enum ParseError {
         name: String,
         /// The parameter as it was typed.
         parameter: String,
+    },
+    /// A parameter is wrong.
+    #[error("analysis {name:?} does not take {parameter:?}: {why}")]
+    WrongParameter {
+        /// The analysis.
+        name: String,
+        /// The parameters as they were typed.
+        parameter: String,
+        /// What would be right.
+        why: String,
+    },
+    /// An analysis is named twice, with different parameters.
+    #[error("analysis {name:?} is named twice, with different parameters")]
+    Twice {
+        /// The analysis.
+        name: String,
     },
     /// `none` stands beside others.
     #[error("\"none\" cannot be combined with other analyses")]
@@ -112,18 +152,18 @@ fn words() -> impl Iterator<Item = &'static str> {
 }
 
 /// Makes the analyses of a comma-separated list of names and presets; repeated names count once and the order is
-/// the registry's, so that a list has one meaning however it is typed.
+/// the registry's, so that a list has one meaning however it is typed. Parameters follow a name after a colon.
 ///
 /// # Errors
-/// When a name is unknown or empty, when a parameter is given to an analysis that takes none, or when `none` is
-/// not alone.
+/// When a name is unknown or empty, when parameters are wrong, given to an analysis that takes none or given twice in
+/// different ways, or when `none` is not alone.
 pub fn parse(list: &str) -> Result<Vec<Arc<dyn Analysis>>, ParseError> {
     if list.trim() == "none" {
         return Ok(Vec::new());
     }
-    let mut chosen = [false; REGISTRY.len()];
+    let mut chosen: [Option<&str>; REGISTRY.len()] = [None; REGISTRY.len()];
     for word in list.split(',').map(str::trim) {
-        let (name, parameter) = word.split_once(':').map_or((word, None), |(name, rest)| (name, Some(rest)));
+        let (name, parameters) = word.split_once(':').map_or((word, None), |(name, rest)| (name, Some(rest)));
         let selects: fn(&Registered, &str) -> bool = match name {
             "" => return Err(ParseError::Empty),
             "none" => return Err(ParseError::NoneWithOthers),
@@ -131,25 +171,41 @@ pub fn parse(list: &str) -> Result<Vec<Arc<dyn Analysis>>, ParseError> {
             "full" => |registered, _| registered.in_full,
             _ => |registered, name| registered.name == name,
         };
-        let mut known = false;
+        let mut takes_parameters = false;
+        let mut is_known = false;
         for (chosen, registered) in chosen.iter_mut().zip(REGISTRY) {
-            let selected = selects(registered, name);
-            *chosen |= selected;
-            known |= selected;
+            if !selects(registered, name) {
+                continue;
+            }
+            is_known = true;
+            takes_parameters |= matches!(registered.make, Make::Of(_));
+            let before = chosen.replace(parameters.unwrap_or_default());
+            if before.is_some_and(|before| before != parameters.unwrap_or_default()) {
+                return Err(ParseError::Twice { name: name.to_owned() });
+            }
         }
-        if !known {
+        if !is_known {
             return Err(ParseError::Unknown { name: name.to_owned(), nearest: nearest(name, words()) });
         }
-        if let Some(parameter) = parameter {
+        if let Some(parameter) = parameters.filter(|_| !takes_parameters) {
             return Err(ParseError::Parameter { name: name.to_owned(), parameter: parameter.to_owned() });
         }
     }
-    Ok(chosen
-        .iter()
-        .zip(REGISTRY)
-        .filter(|(chosen, _)| **chosen)
-        .map(|(_, registered)| (registered.make)())
-        .collect())
+    let chosen = chosen.into_iter().zip(REGISTRY);
+    chosen.filter_map(|(typed, registered)| Some(registered.make(typed?))).collect()
+}
+
+impl Registered {
+    fn make(&self, typed: &str) -> Result<Arc<dyn Analysis>, ParseError> {
+        match self.make {
+            Make::Plain(make) => Ok(make()),
+            Make::Of(make) => make(typed).map_err(|why| ParseError::WrongParameter {
+                name: self.name.to_owned(),
+                parameter: typed.to_owned(),
+                why,
+            }),
+        }
+    }
 }
 
 /// The word that takes the fewest edits to reach from what was typed, where a person would see the likeness.
@@ -199,6 +255,7 @@ mod tests {
         check("full", &full);
         check("blake3,lines", &["lines", "blake3"]);
         check("lines, lines", &["lines"]);
+        check("minhash:k=3,lines,minhash:k=3", &["lines", "minhash"]);
         check("light,blake3", &["kind", "lines", "words", "blake3"]);
     }
 
@@ -214,6 +271,9 @@ mod tests {
         check("blake", "unknown analysis \"blake\": did you mean \"blake3\"?");
         let known: Vec<_> = words().collect();
         check("md5", &format!("unknown analysis \"md5\": known are {}", known.join(", ")));
+        check("minhash:k=0", "analysis \"minhash\" does not take \"k=0\": k must be from 1 to 1024");
+        check("minhash:k=3,minhash", "analysis \"minhash\" is named twice, with different parameters");
+        check("full:k=3", "analysis \"full\" takes no parameters, but \"k=3\" was given");
         check("lines:k=3", "analysis \"lines\" takes no parameters, but \"k=3\" was given");
     }
 

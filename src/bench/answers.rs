@@ -231,6 +231,10 @@ fn add_value(sum: &mut Checksum, path: u64, value: &Value) {
         Value::Bool(truth) => sum.add(path, &[u8::from(*truth)]),
         Value::Text(text) => sum.add(path, text.as_bytes()),
         Value::Digest(digest) => sum.add(path, digest.as_bytes()),
+        Value::Sketch(sketch) => {
+            let bytes: Vec<u8> = sketch.iter().flat_map(|number| number.to_le_bytes()).collect();
+            sum.add(path, &bytes);
+        }
     }
 }
 

@@ -121,9 +121,12 @@ pub(crate) fn analyses_help() -> String {
     let mut help = String::new();
     for registered in filemill::analyses::REGISTRY {
         help.push_str(&format!("  {:<8} {}\n", registered.name, registered.about));
+        if !registered.parameters.is_empty() {
+            help.push_str(&format!("  {:<8} {}:{}\n", "", registered.name, registered.parameters));
+        }
     }
     help.push_str(
-        "Presets: none (size and time of last change alone), light (kind, lines, words), full (all)\n",
+        "Presets: none (size and time of last change alone), light (kind, lines, words), full (all but minhash)\n",
     );
     help
 }

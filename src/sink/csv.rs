@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use super::Sink;
+use super::sketch::base64_to;
 use crate::plan::Plan;
 use crate::record::{Outcome, Record, Value};
 use crate::report::Report;
@@ -57,6 +58,12 @@ impl<W: Write> Csv<W> {
             Value::F64(number) => self.plain(&number.to_string()),
             Value::Bool(truth) => self.plain(if *truth { "true" } else { "false" }),
             Value::Digest(digest) => self.plain(digest.hex(&mut [0; 64])),
+            Value::Sketch(sketch) => {
+                self.cell.clear();
+                base64_to(sketch, &mut self.cell);
+                // Base64 may begin with a +, but is no formula, and no one is to take it for text.
+                self.writer.write_field(&self.cell).map_err(io_error)
+            }
             Value::Text(text) => {
                 self.cell.clear();
                 self.cell.extend_from_slice(text.as_bytes());

@@ -5,6 +5,7 @@
 mod group;
 mod search;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::Sink;
+use super::sketch::base64_to;
 use crate::error::FileError;
 use crate::latencies::Latencies;
 use crate::plan::Plan;
@@ -104,6 +106,11 @@ impl<W: Write> Jsonl<W> {
             Value::Bool(truth) => self.text(if *truth { b"true" } else { b"false" }),
             Value::Text(text) => self.json(text.as_ref())?,
             Value::Digest(digest) => self.digest(digest),
+            Value::Sketch(sketch) => {
+                self.buffer.push(b'"');
+                base64_to(sketch, &mut self.buffer);
+                self.buffer.push(b'"');
+            }
         }
         Ok(())
     }
@@ -207,7 +214,7 @@ struct Begin<'a> {
 /// What decides the answers and what was asked for, not how it was scheduled; in the words of the flags.
 #[derive(Serialize)]
 struct Options<'a> {
-    analyses: Vec<&'static str>,
+    analyses: Vec<Cow<'static, str>>,
     globs: &'a [String],
     gitignore: bool,
     skip_hidden: bool,
@@ -229,7 +236,7 @@ impl<'a> Begin<'a> {
     ) -> io::Result<Begin<'a>> {
         let filter = &plan.filter;
         let options = Options {
-            analyses: plan.analyses.iter().map(|analysis| analysis.name()).collect(),
+            analyses: plan.analyses.iter().map(|analysis| analysis.word()).collect(),
             globs: &filter.globs,
             gitignore: filter.gitignore,
             skip_hidden: filter.skip_hidden,

@@ -9,6 +9,7 @@ mod jsonl;
 mod manifest;
 mod paths;
 mod printable;
+mod sketch;
 mod table;
 mod totals;
 

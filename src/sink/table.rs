@@ -14,6 +14,8 @@ use crate::report::Report;
 pub struct Table<W: Write> {
     writer: BufWriter<W>,
     columns: Vec<Column>,
+    /// Which of the plan's columns those are: a sketch says nothing to people.
+    shown: Vec<usize>,
     /// The first rows, until there are enough to see how wide the columns are.
     first: Vec<Cells>,
     widths: Vec<usize>,
@@ -35,10 +37,16 @@ impl<W: Write> Table<W> {
         Table {
             writer: BufWriter::new(writer),
             columns: Vec::new(),
+            shown: Vec::new(),
             first: Vec::new(),
             widths: Vec::new(),
             is_sorted: false,
         }
+    }
+
+    fn show(&mut self, columns: Vec<Column>) {
+        let shown = columns.into_iter().enumerate().filter(|(_, column)| column.kind != ValueKind::Sketch);
+        (self.shown, self.columns) = shown.unzip();
     }
 
     fn is_right_aligned(&self, column: usize) -> bool {
@@ -86,6 +94,7 @@ fn cell(value: &Value) -> String {
         Value::Bool(truth) => if *truth { "yes" } else { "no" }.to_owned(),
         Value::Text(text) => printable(text.as_bytes()),
         Value::Digest(digest) => digest.hex(&mut [0; 64]).to_owned(),
+        Value::Sketch(_) => unreachable!("columns of sketches are not shown"),
     }
 }
 
@@ -98,7 +107,7 @@ fn time(mtime_ns: i128) -> String {
 
 impl<W: Write> Sink for Table<W> {
     fn begin(&mut self, plan: &Plan, _started: SystemTime) -> io::Result<()> {
-        self.columns = plan.columns();
+        self.show(plan.columns());
         self.is_sorted = plan.sort == Sort::Path;
         Ok(())
     }
@@ -114,7 +123,8 @@ impl<W: Write> Sink for Table<W> {
         let row = match &record.outcome {
             Outcome::Done { size, mtime_ns, .. } => {
                 let fixed = [size.to_string(), time(*mtime_ns)].into_iter();
-                Cells { cells: fixed.chain(record.values.iter().map(cell)).collect(), path }
+                let shown = self.shown.iter().filter_map(|&column| record.values.get(column));
+                Cells { cells: fixed.chain(shown.map(cell)).collect(), path }
             }
             Outcome::Skipped(reason) => without(format!("skipped: {}", reason.name())),
             Outcome::Failed(error) => without(format!("error: {}", error.cause.name())),
@@ -152,12 +162,14 @@ mod tests {
         let mut report = Vec::new();
         let mut sink = Table::new(&mut report);
         let column = |name, kind| Column { name, kind, unit: "" };
-        sink.columns = vec![column("kind", ValueKind::Text), column("lines", ValueKind::U64)];
+        let sketch = column("minhash", ValueKind::Sketch);
+        sink.show(vec![column("kind", ValueKind::Text), sketch, column("lines", ValueKind::U64)]);
+        let some = || Value::Sketch([7].into());
         let done = |size, mtime_ns| Outcome::Done { size, mtime_ns, identity: Default::default() };
         let rows = [
-            (&b"a"[..], done(5, 0), vec![Value::Text("text/html".into()), Value::U64(1)]),
-            (b"b\x1b[31m", done(1_234_567, -1), vec![Value::Null, Value::U64(99)]),
-            (b"c", done(0, i128::from(i64::MAX) * 1_000_000_000), vec![Value::Null, Value::U64(0)]),
+            (&b"a"[..], done(5, 0), vec![Value::Text("text/html".into()), some(), Value::U64(1)]),
+            (b"b\x1b[31m", done(1_234_567, -1), vec![Value::Null, Value::Null, Value::U64(99)]),
+            (b"c", done(0, i128::from(i64::MAX) * 1_000_000_000), vec![Value::Null, some(), Value::U64(0)]),
             (b"d", Outcome::Skipped(SkipReason::Fifo), vec![]),
         ];
         for (name, outcome, values) in rows {
