@@ -244,12 +244,43 @@ pub struct Duplicates {
     pub rounds: Vec<Round>,
     /// What was done about them, or would be.
     pub actions: Actions,
+    /// Of a search for files that are nearly the same.
+    pub near: Option<Near>,
+}
+
+/// What a search for files that are nearly the same did, and how much it may have missed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Near {
+    /// The similarity that was asked for, above 0 and at most 1.
+    pub threshold: f64,
+    /// The analysis that made the sketches, with its parameters.
+    pub sketch: String,
+    /// Bands, and rows in each, that pairs were found by; `None` where all pairs were compared.
+    pub banding: Option<(usize, usize)>,
+    /// The probability that a pair whose sketches have this similarity was compared.
+    pub found_at_threshold: f64,
+    /// The same for a pair that is 0.1 less similar.
+    pub found_below: f64,
+    /// Whether similarities are Jaccard indices of the shingles themselves, not estimates by sketches.
+    pub is_exact: bool,
+    /// Different contents that were compared.
+    pub contents: u64,
+    /// Files that have no sketch: they are shorter than a shingle, or have more shingles than a sketch can stand for.
+    pub unsketched: u64,
+    /// Files that are no text, where text alone was wanted.
+    pub not_text: u64,
+    /// Bytes of sketches that did not fit the memory, and were kept on a disk.
+    pub spilled_bytes: u64,
+    /// Groups of files that are nearly the same.
+    pub groups: u64,
+    /// Files in them: hard links to one file count as one.
+    pub files: u64,
 }
 
 /// A round of a search for duplicates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Round {
-    /// What it read: nothing (`look`), the starts of files (`head`), their ends (`tail`), or all (`at once`, `content`, `verify`).
+    /// What it read: nothing (`look`), the starts of files (`head`), their ends (`tail`), or all (`at once`, `content`, `verify`, `sketch`, `exact`); or, without reading, compared sketches (`compare`).
     pub name: &'static str,
     /// Files that it looked at.
     pub files: u64,

@@ -42,6 +42,9 @@ impl Search {
         if self.rounds.head_bytes == 0 || self.rounds.tail_bytes == 0 {
             return refuse("head_bytes and tail_bytes must be at least 1");
         }
+        if let Some(near) = &self.near {
+            near.check(self)?;
+        }
         super::references::resolve(self)?;
         if self.action.is_some() && self.applies {
             self.check_writable()?;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What has a size, a head or a tail of its own is like no other file, and is not read any further. Small files that are
-//! likely the same, by their names, are read whole at once instead of in rounds.
+//! likely the same, by their names, are read whole at once instead of in rounds. Where files are wanted that are nearly the
+//! same, all are read, once: for their digests and for sketches (`near/`).
 //!
 //! ```
 //! use filemill::control::Control;
@@ -34,8 +35,10 @@ mod check;
 mod earlier;
 mod likely;
 mod met;
+mod near;
 mod references;
 mod rounds;
+mod source;
 mod tell;
 mod threads;
 mod trees;
@@ -47,10 +50,13 @@ use std::time::Instant;
 
 pub use self::earlier::Earlier;
 use self::met::Met;
+pub use self::near::{Compares, Near};
 use self::rounds::Rounds;
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Candidates, Catalog, DirectoryGroup, FileGroup, SimilarPair, Wanted, groups};
+use crate::groups::{
+    Candidates, Catalog, DirectoryGroup, FileGroup, NearGroup, SimilarPair, Wanted, groups,
+};
 use crate::pipeline;
 use crate::plan::{Filter, Plan, Reads, Root};
 use crate::record::{Action, bytes_to_path};
@@ -78,6 +84,8 @@ pub struct Search {
     pub rounds: Sizes,
     /// What an earlier report knows.
     pub earlier: Option<Arc<Earlier>>,
+    /// Whether files that are nearly the same are searched for as well, and how. All files are read then, once.
+    pub near: Option<Near>,
 }
 
 /// Which directories are searched for, beside files.
@@ -117,6 +125,7 @@ impl Search {
             action: None,
             applies: false,
             earlier: None,
+            near: None,
             rounds: Sizes {
                 // ops/duplicates.md.
                 head_bytes: 4 << 10,
@@ -141,6 +150,8 @@ pub struct Found {
     pub directories: Vec<DirectoryGroup>,
     /// Directories that have much in common, most of it first.
     pub similar: Vec<SimilarPair>,
+    /// Files that are nearly the same, most bytes beside the first of a group first. Files of the same content are in them as well.
+    pub near: Vec<NearGroup>,
     /// What was done.
     pub report: Report,
 }
@@ -166,7 +177,8 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     let plan = Plan { roots, filter, ..search.plan.clone() };
     let compared = search.compared(&wanted);
     let pool = threads::pool(&plan, &mut report.notes);
-    let (candidates, links) = threads::with(pool.as_ref(), || Candidates::by_size(&catalog, &compared));
+    let candidates = if search.near.is_some() { Candidates::of_all } else { Candidates::by_size };
+    let (candidates, links) = threads::with(pool.as_ref(), || candidates(&catalog, &compared));
     let mut rounds = Rounds {
         search,
         plan: &plan,
@@ -177,12 +189,16 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         control,
         report,
         failed: Vec::new(),
+        memory_bytes_max: plan.memory_bytes_max,
         pool: pool.as_ref(),
     };
-    let same = rounds.divide(candidates)?;
+    let (same, near) = match &search.near {
+        None => (rounds.divide(candidates)?, Vec::new()),
+        Some(near) => near::search(near, &mut rounds, candidates)?,
+    };
     let Rounds { report, failed, .. } = rounds;
     let mut found =
-        Found { catalog, groups: Vec::new(), directories: Vec::new(), similar: Vec::new(), report };
+        Found { catalog, groups: Vec::new(), directories: Vec::new(), similar: Vec::new(), near, report };
     // Half a search says nothing about what is the same.
     if !control.is_cancelled() {
         let trees = trees::compare(search, &wanted, &mut found, &links, &same, &failed);

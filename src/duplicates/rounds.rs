@@ -23,6 +23,22 @@ use crate::walk::again::{Again, Known};
 /// reached once more.
 const LIKELY_OF: usize = 10;
 
+/// Takes what a round learns of a file beside its digest.
+pub(super) type More<'m> = dyn FnMut(&Digest, &[Value]) -> io::Result<()> + 'm;
+
+fn nothing_more(_: &Digest, _: &[Value]) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn blake3() -> Vec<Arc<dyn Analysis>> {
+    vec![Arc::new(Blake3)]
+}
+
+/// Only tells apart: what is reported has BLAKE3.
+fn xxh3() -> Vec<Arc<dyn Analysis>> {
+    vec![Arc::new(Xxh3)]
+}
+
 /// The rounds of a search.
 pub(super) struct Rounds<'s> {
     pub(super) search: &'s Search,
@@ -37,6 +53,8 @@ pub(super) struct Rounds<'s> {
     pub(super) report: Report,
     /// Files that could not be read, or changed.
     pub(super) failed: Vec<FileId>,
+    /// What a round may take of the memory, as the plan has it.
+    pub(super) memory_bytes_max: Option<u64>,
     /// Threads to sort and compare with.
     pub(super) pool: Option<&'s rayon::ThreadPool>,
 }
@@ -54,21 +72,21 @@ impl Rounds<'_> {
         if likely.all().len() * LIKELY_OF < candidates.all().len() {
             candidates.put(std::mem::take(&mut likely));
         }
-        self.read("at once", Reads::Whole, Arc::new(Blake3), &mut likely)?;
+        self.read("at once", Reads::Whole, blake3(), &mut likely, &mut nothing_more)?;
         self.divide_by_digest(&mut likely);
         same.put(likely);
 
-        self.read("head", Reads::Head(sizes.head_bytes), Arc::new(Xxh3), &mut candidates)?;
+        self.read("head", Reads::Head(sizes.head_bytes), xxh3(), &mut candidates, &mut nothing_more)?;
         self.divide_by_digest(&mut candidates);
 
         let mut large = candidates.take(|class| size(class) >= sizes.tail_size_min);
         large.know(|_| None);
-        self.read("tail", Reads::Tail(sizes.tail_bytes), Arc::new(Xxh3), &mut large)?;
+        self.read("tail", Reads::Tail(sizes.tail_bytes), xxh3(), &mut large, &mut nothing_more)?;
         self.divide_by_digest(&mut large);
         candidates.put(large);
 
         candidates.know(|_| None);
-        self.read("content", Reads::Whole, Arc::new(Blake3), &mut candidates)?;
+        self.read("content", Reads::Whole, blake3(), &mut candidates, &mut nothing_more)?;
         self.divide_by_digest(&mut candidates);
         same.put(candidates);
         if self.search.verifies {
@@ -111,7 +129,7 @@ impl Rounds<'_> {
                 "of {files} files that the earlier report knows none is of use: are the paths the same?"
             ));
         }
-        self.read("content", Reads::Whole, Arc::new(Blake3), &mut partly)?;
+        self.read("content", Reads::Whole, blake3(), &mut partly, &mut nothing_more)?;
         self.divide_by_digest(&mut partly);
         Ok(partly)
     }
@@ -123,7 +141,7 @@ impl Rounds<'_> {
     }
 
     /// Compares what has the same digest, and takes out what is not the same.
-    fn verify(&mut self, same: &mut Candidates) -> Result<(), Error> {
+    pub(super) fn verify(&mut self, same: &mut Candidates) -> Result<(), Error> {
         let since = Instant::now();
         let files = same.all().len() as u64;
         let (plan, catalog, control) = (self.plan, self.catalog, self.control);
@@ -134,26 +152,33 @@ impl Rounds<'_> {
             candidate.digest.filter(|_| !has_failed)
         });
         self.divide_by_digest(same);
-        let mut failures =
-            Failures { sink: &mut *self.sink, ledger: &mut self.report.ledger, failed: &mut self.failed };
-        for (file, error) in failed {
-            failures.add(self.catalog, self.links, file, error).map_err(Error::Sink)?;
-        }
+        self.fail(failed)?;
         self.count(Round { name: "verify", files, bytes, elapsed: since.elapsed() });
         Ok(())
     }
 
-    fn divide_by_digest(&self, candidates: &mut Candidates) {
+    /// Tells of files that cannot be read any more, or are not what they were.
+    pub(super) fn fail(&mut self, failed: Vec<(FileId, FileError)>) -> Result<(), Error> {
+        let mut failures =
+            Failures { sink: &mut *self.sink, ledger: &mut self.report.ledger, failed: &mut self.failed };
+        failed.into_iter().try_for_each(|(file, error)| {
+            failures.add(self.catalog, self.links, file, error).map_err(Error::Sink)
+        })
+    }
+
+    pub(super) fn divide_by_digest(&self, candidates: &mut Candidates) {
         threads::with(self.pool, || candidates.divide(self.wanted));
     }
 
-    /// Reads something of every candidate of which nothing is known, and puts its digest into it; unless that fails.
-    fn read(
+    /// Reads something of every candidate of which nothing is known, and puts its digest into it, the value of the first of
+    /// the analyses; unless that fails. `more` is given that digest, and the values that follow.
+    pub(super) fn read(
         &mut self,
         name: &'static str,
         reads: Reads,
-        digest: Arc<dyn Analysis>,
+        analyses: Vec<Arc<dyn Analysis>>,
         candidates: &mut Candidates,
+        more: &mut More<'_>,
     ) -> Result<(), Error> {
         // Directory by directory, so that each is reached once.
         let place = |file| (self.catalog.directory_of(file), file);
@@ -176,11 +201,12 @@ impl Rounds<'_> {
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });
             },
         };
-        let plan = Plan { reads, analyses: vec![digest], ..self.plan.clone() };
+        let plan = Plan { reads, analyses, memory_bytes_max: self.memory_bytes_max, ..self.plan.clone() };
         let mut round = Reading {
             catalog: self.catalog,
             links: self.links,
             candidates,
+            more,
             order: &order,
             failures: Failures {
                 sink: &mut *self.sink,
@@ -204,13 +230,13 @@ impl Rounds<'_> {
         self.count(Round { name, files, bytes, elapsed: round.elapsed });
     }
 
-    fn count(&mut self, round: Round) {
+    pub(super) fn count(&mut self, round: Round) {
         let duplicates = self.report.duplicates.get_or_insert_default();
         duplicates.read_bytes += round.bytes;
         duplicates.rounds.push(round);
     }
 
-    fn note(&mut self, note: String) {
+    pub(super) fn note(&mut self, note: String) {
         if !self.report.notes.contains(&note) {
             self.report.notes.push(note);
         }
@@ -250,6 +276,7 @@ struct Reading<'r> {
     catalog: &'r Catalog,
     links: &'r Links,
     candidates: &'r mut Candidates,
+    more: &'r mut More<'r>,
     order: &'r [(FileId, u32)],
     failures: Failures<'r>,
 }
@@ -282,10 +309,14 @@ impl Sink for Reading<'_> {
         if let Some(error) = self.failure(file, &record.outcome) {
             return self.failures.add(self.catalog, self.links, file, error);
         }
-        let [Value::Digest(digest)] = record.values else { return Ok(()) };
+        let Some((Value::Digest(digest), more)) = record.values.split_first() else { return Ok(()) };
         self.candidates.learn(at as usize, *digest);
+        (self.more)(digest, more)?;
         // BLAKE3, and so of a whole file: it need not be taken again, should this run be cut short.
-        if digest.as_bytes().len() == 32 { self.failures.sink.record(record) } else { Ok(()) }
+        if digest.as_bytes().len() < 32 {
+            return Ok(());
+        }
+        self.failures.sink.record(&Record { values: &record.values[..1], ..*record })
     }
 
     fn idle(&mut self) -> io::Result<()> {

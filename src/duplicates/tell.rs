@@ -2,7 +2,9 @@
 
 use super::Found;
 use crate::error::Error;
-use crate::groups::{Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, SimilarPair, is_leftover};
+use crate::groups::{
+    Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, SimilarPair, is_leftover,
+};
 use crate::record::{Alike, Group, Member};
 use crate::sink::Sink;
 
@@ -13,7 +15,7 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     let mut members = Vec::new();
     let mut tell = |group: Told<'_>| {
         members.clear();
-        let (alike, size, digest, reclaimable_bytes) = group.head();
+        let (alike, size, digest, reclaimable_bytes) = group.head(catalog);
         group.members_to(catalog, &mut members);
         let group = Group { alike, size, digest, reclaimable_bytes, members: &members };
         sink.group(&group).map_err(Error::Sink)
@@ -43,6 +45,13 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
         counts.redundant_files += group.redundant;
         counts.reclaimable_bytes += group.reclaimable_bytes;
     }
+    if let Some(near) = &mut counts.near {
+        for group in &found.near {
+            tell(Told::Near(group, near.threshold))?;
+            near.groups += 1;
+            near.files += group.members.last().map_or(0, |last| u64::from(last.name.copy) + 1);
+        }
+    }
     Ok(())
 }
 
@@ -51,10 +60,11 @@ enum Told<'g> {
     Files(&'g FileGroup),
     Directories(&'g DirectoryGroup),
     Similar(&'g SimilarPair),
+    Near(&'g NearGroup, f64),
 }
 
 impl Told<'_> {
-    fn head(&self) -> (Alike, u64, Option<crate::record::Digest>, u64) {
+    fn head(&self, catalog: &Catalog) -> (Alike, u64, Option<crate::record::Digest>, u64) {
         match self {
             Told::Files(group) => (Alike::Files, group.size, Some(group.digest), group.reclaimable_bytes),
             Told::Directories(group) => {
@@ -63,6 +73,9 @@ impl Told<'_> {
             }
             // What only one of them has is not known to be of no use.
             Told::Similar(pair) => (Alike::Similar { share: pair.share() }, pair.common_bytes, None, 0),
+            Told::Near(group, threshold) => {
+                (Alike::Near { threshold: *threshold }, catalog.size(group.members[0].name.file), None, 0)
+            }
         }
     }
 
@@ -75,19 +88,26 @@ impl Told<'_> {
             mtime_ns: None,
             inode: None,
             is_reference: false,
+            similarity: None,
+        };
+        let file = |name: &Name| {
+            let entry = catalog.entry(name.file);
+            Member {
+                directory: catalog.directory_path(entry.directory),
+                name: entry.name,
+                copy: name.copy,
+                size: entry.size,
+                mtime_ns: Some(entry.mtime_ns),
+                inode: Some(entry.identity.inode),
+                is_reference: name.is_reference,
+                similarity: None,
+            }
         };
         match self {
-            Told::Files(group) => members.extend(group.names.iter().map(|name| {
-                let entry = catalog.entry(name.file);
-                Member {
-                    directory: catalog.directory_path(entry.directory),
-                    name: entry.name,
-                    copy: name.copy,
-                    size: group.size,
-                    mtime_ns: Some(entry.mtime_ns),
-                    inode: Some(entry.identity.inode),
-                    is_reference: name.is_reference,
-                }
+            Told::Files(group) => members.extend(group.names.iter().map(file)),
+            Told::Near(group, _) => members.extend(group.members.iter().map(|member| Member {
+                similarity: Some(member.similarity),
+                ..file(&member.name)
             })),
             Told::Directories(group) => {
                 let directories = (0..).zip(&group.directories);

@@ -2,13 +2,12 @@
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use super::source::{self, Source};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step, caught};
 use crate::groups::{Candidate, Candidates, Catalog, FileId};
-use crate::plan::{Plan, Reads, Staging};
-use crate::record::{Batch, Outcome};
-use crate::stage::{Budget, OpenFile, Stage};
-use crate::walk::again::{Known, Reach};
+use crate::plan::Plan;
+use crate::stage::{Budget, OpenFile};
 
 /// Large enough that changing between two files costs little beside reading them. A guess.
 const BLOCK_BYTES: usize = 128 << 10;
@@ -24,8 +23,7 @@ pub(super) struct Verified {
 /// Compares the files of every class with its first one. One that has changed since it was hashed is a failure.
 pub(super) fn verify(plan: &Plan, catalog: &Catalog, same: &Candidates, control: &Control) -> Verified {
     let classes: Vec<&[Candidate]> = same.classes().collect();
-    // Files are read as they lie.
-    let plan = &Plan { staging: Staging::Read, reads: Reads::Whole, ..plan.clone() };
+    let plan = &source::plan(plan);
     let budget = Budget::new(plan);
     let verifier = || Verifier::new(plan, catalog, control, &budget);
     let verified = classes.par_iter().map_init(verifier, |verifier, class| {
@@ -53,16 +51,14 @@ enum Compared {
 
 /// Compares on one thread.
 struct Verifier<'v> {
-    reach: Reach<'v>,
-    stage: Stage<'v>,
-    catalog: &'v Catalog,
+    source: Source<'v>,
     blocks: [Vec<u8>; 2],
 }
 
 impl<'v> Verifier<'v> {
     fn new(plan: &'v Plan, catalog: &'v Catalog, control: &'v Control, budget: &'v Budget) -> Self {
-        let (reach, stage) = (Reach::new(plan), Stage::new(plan, control, budget));
-        Verifier { reach, stage, catalog, blocks: [vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]] }
+        let source = Source::new(plan, catalog, control, budget);
+        Verifier { source, blocks: [vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]] }
     }
 
     /// Each of a class with the first that can be read.
@@ -91,7 +87,7 @@ impl<'v> Verifier<'v> {
         control: &Control,
         verified: &mut Verified,
     ) -> Result<Vec<(FileId, FileError)>, FileError> {
-        let opened = self.open(first)?;
+        let opened = self.source.open(first)?;
         let mut failed = Vec::new();
         for &other in others {
             if control.is_cancelled() {
@@ -103,13 +99,13 @@ impl<'v> Verifier<'v> {
                 Err(error) => return Err(error),
             }
         }
-        self.check_unchanged(&opened)?;
+        self.source.check_unchanged(&opened)?;
         Ok(failed)
     }
 
     /// Compares a file with the first. The error is of the first.
     fn compare(&mut self, first: &OpenFile, other: FileId, bytes: &mut u64) -> Result<Compared, FileError> {
-        let opened = match self.open(other) {
+        let opened = match self.source.open(other) {
             Ok(opened) => opened,
             Err(error) => return Ok(Compared::Failed(error)),
         };
@@ -124,7 +120,7 @@ impl<'v> Verifier<'v> {
             *bytes += (read + other_read) as u64;
             if ours[..read] != theirs[..other_read] {
                 // One of them is not what was hashed: where it is not the first, it is the other.
-                self.check_unchanged(first)?;
+                self.source.check_unchanged(first)?;
                 return Ok(Compared::Failed(FileError::new(Step::Stage, Cause::Changed)));
             }
             if read < ours.len() {
@@ -132,34 +128,6 @@ impl<'v> Verifier<'v> {
             }
             offset += read as u64;
         }
-        Ok(self.check_unchanged(&opened).map_or_else(Compared::Failed, |()| Compared::Same))
-    }
-
-    fn check_unchanged(&self, file: &OpenFile) -> Result<(), FileError> {
-        match self.stage.close_part(file) {
-            Outcome::Done { .. } => Ok(()),
-            Outcome::Failed(error) => Err(error),
-            _ => Err(FileError::new(Step::Stage, Cause::Changed)),
-        }
-    }
-
-    /// Opens a file, which must be the one that was met.
-    fn open(&mut self, file: FileId) -> Result<OpenFile, FileError> {
-        let entry = self.catalog.entry(file);
-        let path = self.catalog.directory_path(entry.directory);
-        let known = Known { directory: path, root: self.catalog.root_of(file), name: entry.name };
-        let changed = || FileError::new(Step::Stage, Cause::Changed);
-        let found = self.reach.found(&known);
-        let directory =
-            self.reach.directory(path, known.root).map_err(|error| FileError::from_io(Step::Walk, &error))?;
-        let mut batch = Batch::default();
-        batch.push(&directory, entry.name, found);
-        let entry_of_batch = batch.entries().next().ok_or_else(changed)?;
-        let opened = self.stage.open(&entry_of_batch).map_err(|outcome| match outcome {
-            Outcome::Failed(error) => error,
-            _ => changed(),
-        })?;
-        let is_same = (opened.mtime_ns(), opened.identity()) == (entry.mtime_ns, entry.identity);
-        if is_same && opened.size() == entry.size { Ok(opened) } else { Err(changed()) }
+        Ok(self.source.check_unchanged(&opened).map_or_else(Compared::Failed, |()| Compared::Same))
     }
 }

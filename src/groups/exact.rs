@@ -108,6 +108,15 @@ pub(super) fn lies_in(path: &[u8], directory: &[u8]) -> bool {
 impl Candidates {
     /// The files of a catalog that may be the same as others, by their sizes.
     pub fn by_size(catalog: &Catalog, wanted: &Wanted) -> (Candidates, Links) {
+        Candidates::gather(catalog, wanted, true)
+    }
+
+    /// All files of a catalog: what is nearly the same as others may have a size of its own.
+    pub fn of_all(catalog: &Catalog, wanted: &Wanted) -> (Candidates, Links) {
+        Candidates::gather(catalog, wanted, false)
+    }
+
+    fn gather(catalog: &Catalog, wanted: &Wanted, prunes: bool) -> (Candidates, Links) {
         let sizes = wanted.size_min..=wanted.size_max.unwrap_or(u64::MAX);
         // Hard links to one file beside each other.
         let mut files: Vec<(u64, (u32, u64), FileId)> = catalog
@@ -118,7 +127,10 @@ impl Candidates {
         files.par_sort_unstable();
         let (mut candidates, mut links) = (Candidates::default(), Links::default());
         let mut names = Vec::new();
-        for of_size in files.chunk_by(|(a, ..), (b, ..)| a == b).filter(|of_size| of_size.len() > 1) {
+        for of_size in files.chunk_by(|(a, ..), (b, ..)| a == b) {
+            if prunes && of_size.len() == 1 {
+                continue;
+            }
             let (start, class) = (candidates.0.len(), candidates.0.last().map_or(0, |last| last.class + 1));
             for linked in of_size.chunk_by(|(_, a, _), (_, b, _)| are_links(*a, *b)) {
                 names.clear();
@@ -129,7 +141,7 @@ impl Candidates {
                     links.0.extend(names.iter().map(|&name| (candidate.file, name)));
                 }
             }
-            if !wanted.wants(&candidates.0[start..]) {
+            if prunes && !wanted.wants(&candidates.0[start..]) {
                 candidates.0.truncate(start);
             }
         }

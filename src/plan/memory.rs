@@ -92,6 +92,11 @@ impl Plan {
         Ok(())
     }
 
+    /// What the smallest run of this plan takes, with one worker that maps nothing, in bytes.
+    pub(crate) fn memory_bytes_least(&self) -> u64 {
+        (BASE_BYTES + self.walkers as u64 * WALKER_BYTES).saturating_add(self.worker_bytes())
+    }
+
     /// What a worker takes that maps nothing.
     fn worker_bytes(&self) -> u64 {
         // What it works on and what came of it; and for each worker two of either may wait.

@@ -9,7 +9,8 @@ use super::{Digest, join_path};
 pub struct Group<'a> {
     /// What they are, and how much alike.
     pub alike: Alike,
-    /// Bytes of each: of a file, or of all files of a directory; of similar directories what they have in common.
+    /// Bytes of each: of a file, or of all files of a directory; of similar directories what they have in common, of files
+    /// that are nearly the same those of the first.
     pub size: u64,
     /// BLAKE3 of the content; directories have none.
     pub digest: Option<Digest>,
@@ -41,6 +42,11 @@ pub enum Alike {
         /// Bytes of what they have in common over bytes of what either has, from 0 to 1.
         share: f64,
     },
+    /// Files that are nearly the same: each has at least this similarity to some other of them.
+    Near {
+        /// What was asked for, above 0 and at most 1.
+        threshold: f64,
+    },
 }
 
 impl Alike {
@@ -50,6 +56,7 @@ impl Alike {
             Alike::Files => "files",
             Alike::Directories { .. } => "directories",
             Alike::Similar { .. } => "similar-directories",
+            Alike::Near { .. } => "near",
         }
     }
 }
@@ -71,9 +78,17 @@ pub struct Member<'a> {
     pub inode: Option<u64>,
     /// Whether it lies in a reference, which is to stay as it is.
     pub is_reference: bool,
+    /// Of files that are nearly the same: its similarity to the first, from 0 to 1. It may be below the threshold, where
+    /// others lie between them.
+    pub similarity: Option<f64>,
 }
 
 impl Member<'_> {
+    /// Whether its similarity to the first is below the threshold of its group.
+    pub fn is_below(&self, alike: Alike) -> bool {
+        matches!((alike, self.similarity), (Alike::Near { threshold }, Some(similarity)) if similarity < threshold)
+    }
+
     /// Appends the whole path to `out`.
     pub fn path_to(&self, out: &mut Vec<u8>) {
         join_path(self.directory, self.name, out);

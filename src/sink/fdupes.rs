@@ -83,6 +83,7 @@ mod tests {
             mtime_ns: Some(0),
             inode: None,
             is_reference: false,
+            similarity: None,
         };
         let members: Vec<_> = names.iter().map(member).collect();
         let group = Group { alike, size: 7, digest: None, reclaimable_bytes: 7, members: &members };

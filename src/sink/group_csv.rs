@@ -1,7 +1,7 @@
 //! Groups of a search for duplicates as CSV: a header, then a row a name. What is done about them is not in it.
 //!
 //! `group` counts from 1 in the order in which they come; `size`, `blake3` and `copies` are those of the group, and stand
-//! in each of its rows. Bytes of a path are as they are.
+//! in each of its rows; `similarity` is that to the first of files that are nearly the same. Bytes of a path are as they are.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -22,8 +22,8 @@ pub struct GroupCsv<W: Write> {
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-const HEADER: [&str; 9] =
-    ["group", "kind", "size", "blake3", "copies", "copy", "reference", "mtime_ns", "path"];
+const HEADER: [&str; 10] =
+    ["group", "kind", "size", "blake3", "copies", "copy", "reference", "mtime_ns", "similarity", "path"];
 
 impl<W: Write> GroupCsv<W> {
     /// A sink that writes to `writer`, which needs no buffer of its own. Paths are guarded as [`super::Csv`] does it.
@@ -74,6 +74,10 @@ impl<W: Write> Sink for GroupCsv<W> {
                 Some(mtime_ns) => self.number(mtime_ns)?,
                 None => self.field("")?,
             }
+            match member.similarity {
+                Some(similarity) => self.field(&similarity.to_string())?,
+                None => self.field("")?,
+            }
             self.path.clear();
             member.path_to(&mut self.path);
             if self.is_guarded {
@@ -110,6 +114,7 @@ mod tests {
             mtime_ns: Some(-1),
             inode: None,
             is_reference: copy == 0,
+            similarity: None,
         };
         let files = [member(b"=a", 0), member(b"b,\xff", 1), member(b"c", 1)];
         let digest = Some(Digest::new(&[0xab]));
@@ -131,10 +136,10 @@ mod tests {
     fn a_name_has_a_row() {
         let rows = |first: &str| {
             let rows = [
-                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,path\r\n1,files,7,ab,2,0,true,-1,",
+                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,similarity,path\r\n1,files,7,ab,2,0,true,-1,,",
                 first.as_bytes(),
-                b"\r\n1,files,7,ab,2,1,false,-1,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,c\r\n",
-                b"2,directories,7,,2,0,true,,x/y\r\n2,directories,7,,2,1,false,,z\r\n",
+                b"\r\n1,files,7,ab,2,1,false,-1,,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,,c\r\n",
+                b"2,directories,7,,2,0,true,,,x/y\r\n2,directories,7,,2,1,false,,,z\r\n",
             ];
             rows.concat()
         };

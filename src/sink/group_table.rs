@@ -90,9 +90,11 @@ fn heading(group: &Group<'_>) -> String {
             format!("{copies} directories of {files}, {size}, {gain}")
         }
         Alike::Similar { share } => {
-            // Rounded down, as those that differ in one file of a thousand are not the same.
-            let percent = (share * 100.0).floor();
+            let percent = percent(share);
             format!("{copies} directories with {size} in common ({percent} %), {gain}")
+        }
+        Alike::Near { threshold } => {
+            format!("{copies} files nearly the same, each at least {} % like another", percent(threshold))
         }
     };
     if let Some(digest) = &group.digest {
@@ -103,12 +105,21 @@ fn heading(group: &Group<'_>) -> String {
     heading
 }
 
+/// Rounded down, as what differs in one of a thousand is not the same.
+fn percent(share: f64) -> f64 {
+    (share * 100.0).floor()
+}
+
 fn line(alike: Alike, member: &Member<'_>, is_link: bool) -> String {
     let mut path = Vec::new();
     member.path_to(&mut path);
     let mut line = printable(&path);
-    if let Alike::Similar { .. } = alike {
+    if let Alike::Similar { .. } | Alike::Near { .. } = alike {
         line.push_str(&format!("  ({})", bytes(member.size)));
+    }
+    if let Some(similarity) = member.similarity {
+        let below = if member.is_below(alike) { ", below what was asked for" } else { "" };
+        line.push_str(&format!("  ({} %{below})", percent(similarity)));
     }
     if is_link {
         line.push_str("  (hard link)");
@@ -147,6 +158,7 @@ mod tests {
             mtime_ns: Some(0),
             inode: None,
             is_reference: copy == 0,
+            similarity: None,
         };
         let files = [member(b"a", 0), member(b"a\n", 0), member(b"b", 1), member(b"c", 1)];
         let digest = Some(Digest::new(&[0xab; 32]));

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use filemill::analyses::MinHash;
 use filemill::duplicates::Directories;
 use filemill::record::Action;
 
@@ -46,6 +47,26 @@ pub(crate) struct DuplicatesFlags {
     #[arg(long, value_name = "REPORT", help_heading = "Search")]
     pub(crate) from: Option<PathBuf>,
 
+    /// Files as well that are nearly the same: at least this similar to another, e.g. 0.8. All files are read
+    #[arg(long, value_name = "SIMILARITY", value_parser = parse_near, help_heading = "Search")]
+    pub(crate) near: Option<f64>,
+
+    /// Compare all pairs instead of those that likely are: none is missed
+    #[arg(long, requires = "near", help_heading = "Search")]
+    pub(crate) near_all: bool,
+
+    /// Let the shingles themselves decide instead of sketches: files that may be nearly the same are read once more
+    #[arg(long, requires = "near", help_heading = "Search")]
+    pub(crate) exact: bool,
+
+    /// How files are sketched, in the words of the analysis minhash: k=128:shingle=bytes:16|words:5:kind=permutations|one-permutation
+    #[arg(long, value_name = "PARAMETERS", value_parser = parse_minhash, requires = "near", help_heading = "Search")]
+    pub(crate) minhash: Option<MinHash>,
+
+    /// Only text is nearly the same
+    #[arg(long, requires = "near", help_heading = "Search")]
+    pub(crate) text_only: bool,
+
     /// What to do about the copies: shown, not done, without --apply. Nothing is ever deleted
     #[arg(long, value_name = "WHAT", help_heading = "Action")]
     pub(crate) action: Option<ActionWord>,
@@ -82,10 +103,22 @@ Examples:
   filemill dupes --min-size 1MiB --format table /data /backup
   filemill dupes --reference /data/originals /data
   filemill dupes --dirs=similar:0.8 ~/projects
+  filemill dupes --near 0.8 --text-only ~/documents
   filemill dupes --out jsonl=same.jsonl /data           # killed? go on with:
   filemill dupes --from same.jsonl.partial /data
   filemill dupes --action reflink /data                 # shows what would be done
   filemill dupes --action reflink --apply /data";
+
+fn parse_near(typed: &str) -> Result<f64, String> {
+    match typed.parse::<f64>() {
+        Ok(similarity) if similarity > 0.0 && similarity <= 1.0 => Ok(similarity),
+        _ => Err("the similarity must be above 0 and at most 1".to_owned()),
+    }
+}
+
+fn parse_minhash(typed: &str) -> Result<MinHash, String> {
+    MinHash::from_parameters(typed)
+}
 
 fn parse_directories(typed: &str) -> Result<Directories, String> {
     match typed.split_once(':') {

@@ -6,8 +6,9 @@ mod summary;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use filemill::analyses::Analysis;
 use filemill::control::Control;
-use filemill::duplicates::{Directories, Search, find};
+use filemill::duplicates::{Compares, Directories, Near, Search, find};
 use filemill::record::Action;
 use filemill::sink::{Fdupes, GroupCsv, GroupTable, Jsonl, Sink};
 
@@ -33,6 +34,10 @@ pub(crate) fn run(flags: &DuplicatesFlags, sources: &[String]) -> Result<Exit, F
         let why = "the layout of fdupes has no directories: use another format with --dirs";
         return Err(Failure::Usage(why.to_owned()));
     }
+    if flags.near.is_some() && outputs.formats().any(|format| format == GroupFormat::Fdupes) {
+        let why = "in the layout of fdupes all files of a group are the same: use another format with --near";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let mut search = search(flags)?;
     plans::fit(&mut search.plan, &flags.messages)?;
     search.check()?;
@@ -50,6 +55,13 @@ fn search(flags: &DuplicatesFlags) -> Result<Search, Failure> {
     search.verifies = flags.verify;
     search.action = flags.action.map(Into::into);
     search.applies = flags.apply;
+    search.near = flags.near.map(|threshold| Near {
+        sketches: flags.minhash.clone().unwrap_or_default(),
+        compares: if flags.near_all { Compares::All } else { Compares::Banded },
+        is_exact: flags.exact,
+        text_only: flags.text_only,
+        ..Near::new(threshold)
+    });
     if let Some(report) = &flags.from {
         let is_typed = !flags.input.paths.is_empty()
             || !flags.input.files_from.is_empty()
@@ -118,6 +130,11 @@ fn options(flags: &DuplicatesFlags) -> serde_json::Value {
         "from": flags.from.as_deref().map(path),
         "action": flags.action.map(|action| Action::from(action).name()),
         "apply": flags.apply,
+        "near": flags.near,
+        "near_all": flags.near_all,
+        "exact": flags.exact,
+        "minhash": flags.near.map(|_| flags.minhash.clone().unwrap_or_default().word().into_owned()),
+        "text_only": flags.text_only,
     })
 }
 

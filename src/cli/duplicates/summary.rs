@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use console::{measure_text_width, style};
 use filemill::record::{Acted, ActionRecord, Alike, Group, Record};
-use filemill::report::{Actions, Duplicates, Report};
+use filemill::report::{Actions, Duplicates, Near, Report};
 use filemill::sink::{Sink, printable};
 use indicatif::{DecimalBytes, HumanCount};
 
@@ -82,18 +82,20 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
                 let share = share * 100.0;
                 writeln!(self.text, "\n{share:.0} % alike: {copies} directories with {size} in common")?;
             }
+            Alike::Near { .. } => writeln!(self.text, "\n{copies} files nearly the same")?,
         }
         let mut before = None;
         for member in group.members.iter().take(NAMES_MAX) {
             let mut path = Vec::new();
             member.path_to(&mut path);
             let note = match before {
-                Some(copy) if copy == member.copy => "  (hard link)",
-                _ if member.is_reference => "  (reference)",
-                _ => "",
+                Some(copy) if copy == member.copy => "  (hard link)".to_owned(),
+                _ if member.is_reference => "  (reference)".to_owned(),
+                None => String::new(),
+                _ => member.similarity.map_or_else(String::new, similar),
             };
             before = Some(member.copy);
-            self.path(&path, "  ", note)?;
+            self.path(&path, "  ", &note)?;
         }
         let left = group.members.len().saturating_sub(NAMES_MAX);
         if left > 0 {
@@ -127,6 +129,9 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         }
         let duplicates = report.duplicates.clone().unwrap_or_default();
         totals(&mut self.text, report, &duplicates)?;
+        if let Some(told) = duplicates.near.as_ref().filter(|_| !report.cancelled) {
+            near(&mut self.text, told)?;
+        }
         actions(&mut self.text, &duplicates.actions)?;
         rounds(&mut self.text, &duplicates)?;
         ledger(&mut self.text, report)?;
@@ -175,6 +180,46 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
         "{done} of {} acted on; {already} were so already, {refused} left as they are",
         DecimalBytes(bytes)
     )
+}
+
+/// Rounded down, as what differs in one of a thousand is not the same.
+fn similar(similarity: f64) -> String {
+    format!("  ({:.0} %)", (similarity * 100.0).floor())
+}
+
+/// What is nearly the same, and how much may have been missed.
+fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
+    let percent = |share: f64| format!("{} %", (share * 1000.0).floor() / 10.0);
+    writeln!(
+        out,
+        "{} of {} nearly the same, each at least {} like another",
+        style(count(near.groups, "group")).bold(),
+        count(near.files, "file"),
+        percent(near.threshold),
+    )?;
+    match near.banding {
+        None => writeln!(out, "all pairs of {} compared", count(near.contents, "content"))?,
+        Some((bands, rows)) => writeln!(
+            out,
+            "{} of {}: of pairs that are {} alike {} are found, of those that are {} alike {}",
+            count(bands as u64, "band"),
+            count(rows as u64, "row"),
+            percent(near.threshold),
+            percent(near.found_at_threshold),
+            percent((near.threshold - 0.1).max(0.0)),
+            percent(near.found_below),
+        )?,
+    }
+    if near.unsketched > 0 {
+        writeln!(out, "{} too short or too long to be nearly the same", count(near.unsketched, "file"))?;
+    }
+    if near.not_text > 0 {
+        writeln!(out, "{} no text", count(near.not_text, "file"))?;
+    }
+    if near.spilled_bytes > 0 {
+        writeln!(out, "{} of sketches on a disk", DecimalBytes(near.spilled_bytes))?;
+    }
+    Ok(())
 }
 
 /// What was read, and how long that took.

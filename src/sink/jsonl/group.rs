@@ -25,6 +25,10 @@ impl<W: Write> Jsonl<W> {
                 self.text(br#","share":"#);
                 self.json(&share)?;
             }
+            Alike::Near { threshold } => {
+                self.text(br#","threshold":"#);
+                self.json(&threshold)?;
+            }
         }
         self.text(br#","copies":"#);
         self.number(group.copies());
@@ -33,7 +37,7 @@ impl<W: Write> Jsonl<W> {
         self.text(br#","members":"#);
         for (i, member) in group.members.iter().enumerate() {
             self.text(if i == 0 { b"[" } else { b"," });
-            self.member(member, matches!(group.alike, Alike::Similar { .. }))?;
+            self.member(member, group.alike)?;
             // A group may hold every file of the tree: the buffer must not.
             if self.buffer.len() >= BUFFER_BYTES {
                 self.flush()?;
@@ -43,12 +47,12 @@ impl<W: Write> Jsonl<W> {
         self.end_line()
     }
 
-    fn member(&mut self, member: &Member<'_>, has_size: bool) -> io::Result<()> {
+    fn member(&mut self, member: &Member<'_>, alike: Alike) -> io::Result<()> {
         self.text(br#"{"path":"#);
         self.path(|path| member.path_to(path))?;
         self.text(br#","copy":"#);
         self.number(member.copy);
-        if has_size {
+        if matches!(alike, Alike::Similar { .. } | Alike::Near { .. }) {
             self.text(br#","size":"#);
             self.number(member.size);
         }
@@ -62,6 +66,13 @@ impl<W: Write> Jsonl<W> {
         }
         if member.is_reference {
             self.text(br#","reference":true"#);
+        }
+        if let Some(similarity) = member.similarity {
+            self.text(br#","similarity":"#);
+            self.json(&similarity)?;
+        }
+        if member.is_below(alike) {
+            self.text(br#","below":true"#);
         }
         self.text(b"}");
         Ok(())
@@ -132,7 +143,16 @@ mod tests {
     }
 
     fn member(directory: &'static [u8], name: &'static [u8], copy: u32) -> Member<'static> {
-        Member { directory, name, copy, size: 7, mtime_ns: None, inode: None, is_reference: false }
+        Member {
+            directory,
+            name,
+            copy,
+            size: 7,
+            mtime_ns: None,
+            inode: None,
+            is_reference: false,
+            similarity: None,
+        }
     }
 
     #[test]
@@ -171,6 +191,26 @@ mod tests {
             r#""reclaimable_bytes":7,"members":[{"path":"a/b","copy":0,"size":7},{"path":"c","copy":1,"size":9}]}"#
         );
         check(|sink| sink.group(&group), expected, &["share"]);
+    }
+
+    #[test]
+    fn files_that_are_nearly_the_same_have_a_similarity() {
+        let near = |name, copy, similarity| Member {
+            mtime_ns: Some(0),
+            inode: Some(3),
+            similarity: Some(similarity),
+            ..member(b"d", name, copy)
+        };
+        let members = [near(b"a", 0, 1.0), near(b"b", 1, 0.875), near(b"c", 2, 0.5)];
+        let alike = Alike::Near { threshold: 0.8 };
+        let group = Group { alike, size: 7, digest: None, reclaimable_bytes: 0, members: &members };
+        let expected = concat!(
+            r#"{"type":"group","kind":"near","size":7,"threshold":0.8,"copies":3,"reclaimable_bytes":0,"members":["#,
+            r#"{"path":"d/a","copy":0,"size":7,"mtime_ns":0,"inode":3,"similarity":1.0},"#,
+            r#"{"path":"d/b","copy":1,"size":7,"mtime_ns":0,"inode":3,"similarity":0.875},"#,
+            r#"{"path":"d/c","copy":2,"size":7,"mtime_ns":0,"inode":3,"similarity":0.5,"below":true}]}"#
+        );
+        check(|sink| sink.group(&group), expected, &["threshold"]);
     }
 
     #[test]
@@ -222,8 +262,13 @@ mod tests {
     #[test]
     fn the_schema_refuses_what_does_not_go_together() {
         let (schema, validator) = validator();
-        let names =
-            [Alike::Files, Alike::Directories { files: 0 }, Alike::Similar { share: 0.0 }].map(Alike::name);
+        let names = [
+            Alike::Files,
+            Alike::Directories { files: 0 },
+            Alike::Similar { share: 0.0 },
+            Alike::Near { threshold: 0.0 },
+        ]
+        .map(Alike::name);
         assert_eq!(schema["$defs"]["group"]["properties"]["kind"]["enum"], json!(names));
         let members = json!([{"path": "a", "copy": 0}, {"path": "b", "copy": 1}]);
         let right = json!({
