@@ -89,6 +89,7 @@ fn what_is_kept_in_one_place_stays_there() {
             "analyses/minhash/shingles.rs",
             "analyses/histogram/bit_planes.rs",
             "duplicates/action/kernel.rs",
+            "groups/pairs.rs",
             "stage/mmap.rs",
         ],
     );

@@ -7,6 +7,8 @@ use std::io::{BufWriter, Write};
 use std::process::Command;
 use std::time::Instant;
 
+use filemill::control::Control;
+use filemill::groups::{Banding, Sketches, banded_components};
 use serde_json::Value as Json;
 
 use crate::binary::{check_sums, filemill, jsonl};
@@ -142,4 +144,74 @@ fn a_great_many_files_in_one_directory() {
             assert!(paths.is_sorted(), "not in order");
         }
     }
+}
+
+/// Says to the test below that it is the process to be measured, and how much memory its sketches may take.
+const SKETCHES_BYTES: &str = "FILEMILL_TEST_SKETCHES_BYTES";
+
+/// Sketches of 128 numbers, as many files have: one in ten has a near duplicate, and one in twenty is the same as another one. Half
+/// of them in memory, and all of them, for which there is room.
+#[test]
+fn a_great_many_sketches() {
+    let number = of(1_000_000);
+    if let Some(bytes) = std::env::var_os(SKETCHES_BYTES) {
+        return search_sketches(number, bytes.to_str().unwrap().parse().unwrap());
+    }
+    for memory in [number * 256, number * 512 + (8 << 20)] {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "sizes::a_great_many_sketches", "--nocapture"]);
+        let output = child.env(SKETCHES_BYTES, memory.to_string()).output().unwrap();
+        let stdout = crate::binary::text(&output.stdout);
+        assert!(output.status.success(), "{stdout}{}", crate::binary::text(&output.stderr));
+        let line = stdout.lines().find(|line| line.starts_with("| ")).unwrap();
+        println!("{line}");
+        let peak: f64 = line.split(" | ").last().unwrap().trim_end_matches(" |").parse().unwrap();
+        // The sketches in memory, 9 bytes a row for the table, 8 for what is connected, and what a process takes.
+        let ceiling = (memory + number * 17) as f64 / f64::from(1 << 20) + 48.0;
+        assert!(peak < ceiling.min(1024.0), "{peak} MiB of {ceiling}");
+    }
+}
+
+/// Makes sketches, finds what is near, and prints a row of the table.
+fn search_sketches(number: u64, memory: u64) {
+    const K: usize = 128;
+    let mut state = 1_u64;
+    let mut random = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((z ^ z >> 31) >> 32).unwrap()
+    };
+    let mut sketches = Sketches::new(K, memory, std::env::temp_dir());
+    let mut row = [0; K];
+    let mut near = 0;
+    for i in 0..number {
+        match i % 20 {
+            // The same as the one before.
+            19 => {}
+            // The one before, but for 12 places: 9 of the 21 bands agree at least, so that it is found for certain.
+            4 | 14 => {
+                let first = random() as usize % K;
+                (0..12).for_each(|place| row[(first + 5 * place) % K] = random());
+                near += 1;
+            }
+            _ => row.fill_with(&mut random),
+        }
+        sketches.push(&row).unwrap();
+    }
+    let since = Instant::now();
+    let banding = Banding::choose(0.8, K);
+    let found = banded_components(&sketches, banding, 103, 64 << 20, &Control::new()).unwrap();
+    let seconds = since.elapsed().as_secs_f64();
+    assert_eq!(found.passes, 1 + banding.bands as u64);
+    let groups = found.components.groups();
+    assert_eq!(groups.len() as u64, near + number / 20);
+    assert!(groups.iter().all(|rows| rows.len() == 2 && rows[0] + 1 == rows[1]));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = peak.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0;
+    let spilled = sketches.spilled_bytes() >> 20;
+    println!(
+        "| {number} sketches, {spilled} MiB of them in a file | near duplicates | {seconds:.1} | {peak:.1} |"
+    );
 }

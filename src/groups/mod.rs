@@ -1,21 +1,29 @@
 //! Answers that need all files: which are the same, which directories are, which have much in common. Pure: it is given
-//! what the walk met and what was read, and opens nothing.
+//! what the walk met and what was read, and opens nothing, but for the file without a name that [`Sketches`] spill to.
 
+mod bands;
 mod catalog;
+mod components;
 mod contents;
 mod copies;
 mod directories;
 mod exact;
 mod files;
+#[cfg(test)]
+mod made_up;
 mod near;
 mod order;
+mod pairs;
 #[cfg(test)]
 mod sample;
 mod similar;
+mod sketches;
 mod spread;
 mod tree;
 
+pub use self::bands::{Banded, Banding, FOUND_MIN, components as banded_components};
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
+pub use self::components::{Components, RowGroups};
 pub use self::contents::Contents;
 pub use self::copies::Name;
 pub use self::directories::{DirectoryGroup, Identical, identical};
@@ -25,4 +33,6 @@ pub(crate) use self::files::is_leftover;
 pub(crate) use self::files::name_beside;
 pub use self::files::{FileGroup, groups};
 pub use self::near::{NearGroup, NearName, near_groups};
+pub use self::pairs::{CompareTile, Hit, Tile, compare_tile, components_of_all, matches};
 pub use self::similar::{Similar, SimilarPair, similar};
+pub use self::sketches::{Reader, Sketches};
