@@ -50,13 +50,11 @@ use std::time::Instant;
 
 pub use self::earlier::Earlier;
 use self::met::Met;
-pub use self::near::{Compares, Near};
+pub use self::near::{Compares, EXACT_MARGIN, Near};
 use self::rounds::Rounds;
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{
-    Candidates, Catalog, DirectoryGroup, FileGroup, NearGroup, SimilarPair, Wanted, groups,
-};
+use crate::groups::{Candidates, Catalog, DirectoryGroup, FileGroup, NearGroup, SimilarPair, Wanted, groups};
 use crate::pipeline;
 use crate::plan::{Filter, Plan, Reads, Root};
 use crate::record::{Action, bytes_to_path};

@@ -105,10 +105,12 @@ impl Told<'_> {
         };
         match self {
             Told::Files(group) => members.extend(group.names.iter().map(file)),
-            Told::Near(group, _) => members.extend(group.members.iter().map(|member| Member {
-                similarity: Some(member.similarity),
-                ..file(&member.name)
-            })),
+            Told::Near(group, _) => members.extend(
+                group
+                    .members
+                    .iter()
+                    .map(|member| Member { similarity: Some(member.similarity), ..file(&member.name) }),
+            ),
             Told::Directories(group) => {
                 let directories = (0..).zip(&group.directories);
                 members.extend(directories.map(|(copy, &of)| directory(copy, of, group.bytes)));

@@ -56,9 +56,9 @@ pub(super) struct Read {
 type Set = Option<Vec<u64>>;
 
 impl<'e> Exact<'e> {
-    pub(super) fn new(
+    pub(super) fn new<'r: 'e>(
         near: &'e Near,
-        rounds: &Rounds<'e>,
+        rounds: &Rounds<'r>,
         sketches: &'e Sketches,
         clusters: &[Vec<Row>],
         sets_bytes_max: u64,
@@ -95,7 +95,7 @@ impl<'e> Exact<'e> {
         let mut rows: Vec<u32> = cluster.iter().map(|&(_, row)| row).collect();
         rows.sort_unstable();
         rows.dedup();
-        let components = Components::new(rows.len());
+        let components = Components::new(u32::try_from(rows.len()).expect("rows are counted with 32 bits"));
         let sets = self.sets_that_fit(&rows);
         let place = |at: usize| u32::try_from(at).expect("rows are counted with 32 bits");
         for left in 0..rows.len() {
@@ -213,7 +213,8 @@ impl<'e> Exact<'e> {
 
     /// Reads the sets of these contents, or of each the share of this number of so many.
     fn sets(&self, rows: &[u32], share: (u64, u64)) -> Vec<Set> {
-        let source = || (Source::new(&self.plan, self.catalog, self.control, &self.budget), vec![0; BLOCK_BYTES]);
+        let source =
+            || (Source::new(&self.plan, self.catalog, self.control, &self.budget), vec![0; BLOCK_BYTES]);
         let read = |(source, block): &mut (Source<'_>, Vec<u8>), row: &u32| {
             let files = self.files.get(row).map_or(&[][..], Vec::as_slice);
             files.iter().find_map(|&file| self.set(source, block, file, share))

@@ -74,13 +74,19 @@ impl Near {
             return refuse("the similarity of files that are nearly the same must be above 0 and at most 1");
         }
         if search.directories.is_some() {
-            return refuse("files that are nearly the same and directories are searched for one after the other");
+            return refuse(
+                "files that are nearly the same and directories are searched for one after the other",
+            );
         }
         if search.action.is_some() {
-            return refuse("nothing can be done about files that are nearly the same: leave out one of the two");
+            return refuse(
+                "nothing can be done about files that are nearly the same: leave out one of the two",
+            );
         }
         if search.earlier.is_some() {
-            return refuse("an earlier report has no sketches: files that are nearly the same are searched for anew");
+            return refuse(
+                "an earlier report has no sketches: files that are nearly the same are searched for anew",
+            );
         }
         if let Some(limit) = search.plan.memory_bytes_max {
             let least = self.memory_bytes_least(search, 0);
@@ -109,7 +115,11 @@ impl Near {
 
     /// The similarity of sketches from which on a pair is looked at.
     fn similarity_looked_at(&self) -> f64 {
-        if self.is_exact { (self.threshold - EXACT_MARGIN).max(1.0 / self.sketches.k() as f64) } else { self.threshold }
+        if self.is_exact {
+            (self.threshold - EXACT_MARGIN).max(1.0 / self.sketches.k() as f64)
+        } else {
+            self.threshold
+        }
     }
 
     /// Digest first, then the sketch, then whether it is text.
@@ -290,12 +300,15 @@ impl Sketched<'_> {
                 let (sketches, table_bytes_max) = (&self.sketches, memory.table_bytes_max);
                 threads::with(rounds.pool, || {
                     banded_components(sketches, banding, matches_min, table_bytes_max, control)
+                        .map(|banded| banded.components)
                 })
             }
             Compares::All => {
                 (self.told.found_at_threshold, self.told.found_below) = (1.0, 1.0);
                 let sketches = &self.sketches;
-                threads::with(rounds.pool, || components_of_all(sketches, matches_min, &compare_tile, control))
+                threads::with(rounds.pool, || {
+                    components_of_all(sketches, matches_min, &compare_tile, control)
+                })
             }
         }
     }
@@ -303,7 +316,7 @@ impl Sketched<'_> {
     /// The files of each component that has several contents.
     fn clusters(&self, components: &Components, candidates: &Candidates) -> Vec<Vec<Row>> {
         let mut numbers: HashMap<u32, usize> = HashMap::new();
-        for group in components.groups() {
+        for group in components.groups().iter() {
             let number = numbers.len();
             numbers.insert(group[0], number);
         }
@@ -346,12 +359,7 @@ impl Sketched<'_> {
         threads::with(rounds.pool, || exact.measure(&mut groups));
         let read = exact.into_read();
         rounds.fail(read.failed)?;
-        rounds.count(Round {
-            name: "exact",
-            files: read.files,
-            bytes: read.bytes,
-            elapsed: since.elapsed(),
-        });
+        rounds.count(Round { name: "exact", files: read.files, bytes: read.bytes, elapsed: since.elapsed() });
         Ok(groups)
     }
 }
