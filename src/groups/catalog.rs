@@ -192,6 +192,16 @@ impl Catalog {
         (directory, self.text(name), what)
     }
 
+    /// What it takes of memory, in bytes: what was reserved included.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let files = self.files.capacity() * size_of::<File>();
+        let others = self.others.capacity() * size_of::<(DirectoryId, Text, Other)>();
+        // A table of a standard map has an eighth of its places free at least, and a byte beside each.
+        let by_path = self.by_path.capacity() * (size_of::<(u64, DirectoryId)>() + 1) * 8 / 7;
+        let directories = self.directories.capacity() * size_of::<Folder>() + by_path;
+        (self.text.capacity() + files + others + directories) as u64
+    }
+
     /// Number of files.
     pub fn len(&self) -> usize {
         self.files.len()

@@ -7,6 +7,7 @@ mod command;
 mod directories;
 mod earlier;
 mod groups;
+mod near;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -109,7 +110,8 @@ pub(crate) fn run(search: &Search) -> (Keep, Found) {
     assert!(report.ledger.adds_up(), "{:?}", report.ledger);
     let counts = report.duplicates.as_ref().unwrap();
     assert_eq!(counts.groups, found.groups.len() as u64);
-    assert_eq!(keep.groups.len(), found.groups.len() + found.directories.len() + found.similar.len());
+    let others = found.directories.len() + found.similar.len() + found.near.len();
+    assert_eq!(keep.groups.len(), found.groups.len() + others);
     assert_eq!(
         counts.reclaimable_bytes,
         keep.groups.iter().map(|group| group.reclaimable_bytes).sum::<u64>()

@@ -11,7 +11,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use super::super::progress::Progress;
 use super::super::summary::{WIDTH_MIN, count, ledger, short};
 
-/// Groups that are shown; the others are counted.
+/// Groups that are shown, of what is the same and of what is nearly; the others are counted.
 const GROUPS_MAX: usize = 10;
 /// Names of a group that are shown.
 const NAMES_MAX: usize = 4;
@@ -25,6 +25,7 @@ pub(super) struct DuplicatesSummary<'s, W> {
     /// What is to be written.
     text: Vec<u8>,
     groups: usize,
+    near_groups: usize,
     reclaimable_bytes: u64,
     acts: bool,
 }
@@ -33,7 +34,16 @@ impl<'s, W: Write> DuplicatesSummary<'s, W> {
     /// A summary for `writer`, which is standard output where `is_printed`. It is written above the progress.
     pub(super) fn new(writer: W, is_printed: bool, progress: &'s Progress) -> DuplicatesSummary<'s, W> {
         let text = Vec::new();
-        DuplicatesSummary { writer, is_printed, progress, text, groups: 0, reclaimable_bytes: 0, acts: false }
+        DuplicatesSummary {
+            writer,
+            is_printed,
+            progress,
+            text,
+            groups: 0,
+            near_groups: 0,
+            reclaimable_bytes: 0,
+            acts: false,
+        }
     }
 
     fn width(&self) -> usize {
@@ -53,6 +63,16 @@ impl<'s, W: Write> DuplicatesSummary<'s, W> {
         written
     }
 
+    /// How many groups were not shown of what is the same.
+    fn tell_of_more(&mut self) -> io::Result<()> {
+        let left = self.groups.saturating_sub(GROUPS_MAX) as u64;
+        if left > 0 {
+            let gain = DecimalBytes(self.reclaimable_bytes);
+            writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group"))?;
+        }
+        Ok(())
+    }
+
     fn path(&mut self, path: &[u8], margin: &str, note: &str) -> io::Result<()> {
         let path = shortened(&printable(path), self.width().saturating_sub(margin.len() + note.len()));
         writeln!(self.text, "{margin}{path}{note}")
@@ -65,8 +85,13 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
     }
 
     fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
-        self.groups += 1;
-        if self.groups > GROUPS_MAX {
+        let is_near = matches!(group.alike, Alike::Near { .. });
+        if is_near && self.near_groups == 0 {
+            self.tell_of_more()?;
+        }
+        let groups = if is_near { &mut self.near_groups } else { &mut self.groups };
+        *groups += 1;
+        if *groups > GROUPS_MAX {
             self.reclaimable_bytes += group.reclaimable_bytes;
             return Ok(());
         }
@@ -122,10 +147,12 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
     }
 
     fn end(&mut self, report: &Report) -> io::Result<()> {
-        let left = self.groups.saturating_sub(GROUPS_MAX) as u64;
-        if left > 0 {
-            let gain = DecimalBytes(self.reclaimable_bytes);
-            writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group"))?;
+        if self.near_groups == 0 {
+            self.tell_of_more()?;
+        }
+        let near_left = self.near_groups.saturating_sub(GROUPS_MAX) as u64;
+        if near_left > 0 {
+            writeln!(self.text, "\nand {} of files nearly the same", count(near_left, "more group"))?;
         }
         let duplicates = report.duplicates.clone().unwrap_or_default();
         totals(&mut self.text, report, &duplicates)?;

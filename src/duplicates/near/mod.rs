@@ -16,12 +16,12 @@ use super::{Search, threads};
 use crate::analyses::{Analysis, Kind, MinHash};
 use crate::error::Error;
 use crate::groups::{
-    Banding, Candidates, Components, FileId, NearGroup, Sketches, banded_components, compare_tile,
+    Banding, Candidates, Catalog, Components, FileId, NearGroup, Sketches, banded_components, compare_tile,
     components_of_all, matches, near_groups,
 };
 use crate::plan::Reads;
 use crate::record::{Digest, Value};
-use crate::report::{self, Round, peak_memory_bytes};
+use crate::report::{self, Round};
 
 /// Which files are nearly the same.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ pub(super) fn search(
     rounds: &mut Rounds<'_>,
     mut candidates: Candidates,
 ) -> Result<(Candidates, Vec<NearGroup>), Error> {
-    let memory = Memory::divide(near, rounds.search, candidates.all().len() as u64)?;
+    let memory = Memory::divide(near, rounds.search, rounds.catalog, candidates.all().len() as u64)?;
     rounds.memory_bytes_max = memory.reading_bytes_max;
     let mut sketched = Sketched::new(near, &memory);
     let read = rounds.read("sketch", Reads::Whole, near.analyses(), &mut candidates, &mut |digest, more| {
@@ -179,7 +179,7 @@ impl Memory {
     /// Sets of shingles take no more where no limit is given: larger ones are compared share by share.
     const SETS_BYTES_MAX: u64 = 1 << 30;
 
-    fn divide(near: &Near, search: &Search, files: u64) -> Result<Memory, Error> {
+    fn divide(near: &Near, search: &Search, catalog: &Catalog, files: u64) -> Result<Memory, Error> {
         let Some(limit) = search.plan.memory_bytes_max else {
             return Ok(Memory {
                 reading_bytes_max: None,
@@ -188,8 +188,7 @@ impl Memory {
                 sets_bytes_max: Memory::SETS_BYTES_MAX,
             });
         };
-        // What the walk has left behind: the catalog, above all.
-        let taken = peak_memory_bytes().unwrap_or(0) + files * FILE_BYTES;
+        let taken = catalog.memory_bytes() + files * FILE_BYTES;
         let least = near.memory_bytes_least(search, 0);
         if taken + least > limit {
             return Err(too_small(limit, taken + least, &format!("{files} files to be sketched")));
