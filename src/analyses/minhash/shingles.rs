@@ -176,6 +176,7 @@ pub(super) struct ByteShingles {
     /// The first bytes, fewer than a shingle has: for a part before this one.
     first: Vec<u8>,
     hashes: Box<[u32; TILE]>,
+    scratch: Box<Scratch>,
 }
 
 /// Hashes that are handed over at a time: they stay in the innermost cache.
@@ -189,6 +190,7 @@ impl ByteShingles {
             seam: Seam::new(shingle_bytes),
             first: Vec::with_capacity(SHINGLE_BYTES_MAX),
             hashes: Box::new([0; TILE]),
+            scratch: Box::new([[0; TILE + SHINGLE_BYTES_MAX]; 2]),
         }
     }
 
@@ -213,13 +215,13 @@ impl ByteShingles {
     }
 
     fn cut(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u32])) {
-        let ByteShingles { shingle_bytes, form, seam, hashes, .. } = self;
+        let ByteShingles { shingle_bytes, form, seam, hashes, scratch, .. } = self;
         seam.block(bytes, &mut |run| {
             let mut rest = run;
             while rest.len() >= *shingle_bytes {
                 let count = (rest.len() + 1 - *shingle_bytes).min(TILE);
                 let tile = &mut hashes[..count];
-                form.hash(&rest[..count + *shingle_bytes - 1], *shingle_bytes, tile);
+                form.hash(&rest[..count + *shingle_bytes - 1], *shingle_bytes, scratch, tile);
                 take(tile);
                 rest = &rest[count..];
             }
@@ -237,11 +239,10 @@ fn hash_plain(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
 /// The same by doubling: the polynomials of all runs of 2, 4, 8 … bytes, each of two of half the length, put together as
 /// the binary digits of the length say. Written so that the compiler turns the loops into whole-vector instructions.
 #[inline(always)]
-fn hash_by_doubling(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
+fn hash_by_doubling(bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: &mut [u32]) {
     let count = hashes.len();
     debug_assert_eq!(bytes.len(), count + shingle_bytes - 1);
-    // The polynomial of the run of `length` bytes that begins at each place.
-    let mut runs = [0_u32; TILE + SHINGLE_BYTES_MAX];
+    let [mut runs, mut twice] = scratch.each_mut();
     for (run, &byte) in runs.iter_mut().zip(bytes) {
         *run = u32::from(byte);
     }
@@ -264,9 +265,10 @@ fn hash_by_doubling(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
             break;
         }
         left -= length;
-        for at in 0..left {
-            runs[at] = runs[at].wrapping_mul(power).wrapping_add(runs[at + length]);
+        for ((twice, &run), &next) in twice[..left].iter_mut().zip(&runs[..left]).zip(&runs[length..]) {
+            *twice = run.wrapping_mul(power).wrapping_add(next);
         }
+        (runs, twice) = (twice, runs);
         power = power.wrapping_mul(power);
         length *= 2;
     }
@@ -275,10 +277,13 @@ fn hash_by_doubling(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
     }
 }
 
+/// The polynomial of the run of so many bytes that begins at each place, and those of twice the length.
+type Scratch = [[u32; TILE + SHINGLE_BYTES_MAX]; 2];
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn hash_avx2(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
-    hash_by_doubling(bytes, shingle_bytes, hashes);
+fn hash_avx2(bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: &mut [u32]) {
+    hash_by_doubling(bytes, shingle_bytes, scratch, hashes);
 }
 
 /// The forms of one function. Vectors of 512 bits are slower here: every load that begins one run later crosses a line of
@@ -310,14 +315,14 @@ impl Form {
             reason = "calling a function compiled for a processor that was found to be this one"
         )
     )]
-    fn hash(self, bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
+    fn hash(self, bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: &mut [u32]) {
         match self {
             Form::Plain => hash_plain(bytes, shingle_bytes, hashes),
-            Form::Doubling => hash_by_doubling(bytes, shingle_bytes, hashes),
+            Form::Doubling => hash_by_doubling(bytes, shingle_bytes, scratch, hashes),
             // SAFETY: `Form::available` is the only source of this variant and yields it only on a processor
             // with these features; otherwise the worst case is an illegal instruction. The body is safe code.
             #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => unsafe { hash_avx2(bytes, shingle_bytes, hashes) },
+            Form::Avx2 => unsafe { hash_avx2(bytes, shingle_bytes, scratch, hashes) },
         }
     }
 }
@@ -409,10 +414,11 @@ mod tests {
             for count in [1, 2, 7, 15, 16, 17, 100, TILE - 1, TILE] {
                 let bytes = &bytes[..count + shingle_bytes - 1];
                 let mut expected = vec![0; count];
+                let mut scratch = [[7; TILE + SHINGLE_BYTES_MAX]; 2];
                 hash_plain(bytes, shingle_bytes, &mut expected);
                 for form in Form::available() {
                     let mut hashes = vec![0; count];
-                    form.hash(bytes, shingle_bytes, &mut hashes);
+                    form.hash(bytes, shingle_bytes, &mut scratch, &mut hashes);
                     assert_eq!(hashes, expected, "{form:?}, {count} shingles of {shingle_bytes} bytes");
                 }
             }
