@@ -182,14 +182,9 @@ pub enum Error {
     /// The report could not be written.
     #[error("cannot write the report: {0}")]
     Sink(#[source] io::Error),
-    /// What does not fit the memory could not be kept on a disk.
-    #[error("cannot keep sketches in {directory}: {source}")]
-    Spill {
-        /// The directory for temporary files.
-        directory: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// What does not fit the memory could not be kept on a disk; it says where.
+    #[error("{0}")]
+    Spill(#[source] io::Error),
     /// The system allows no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),

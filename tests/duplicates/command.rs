@@ -53,8 +53,15 @@ fn every_record_follows_the_schema() {
     let schema: Json = serde_json::from_str(filemill::sink::JSONL_SCHEMA).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     tree.file("twin/1", "same");
+    let text: String = (0..300).map(|i| format!("word{i} ")).collect();
+    tree.file("near/1", &text);
+    tree.file("near/2", text.clone() + "more");
+    tree.file("near/3", text[..text.len() / 2].to_owned() + "less");
     for arguments in [
         &[][..],
+        &["--near", "0.3"],
+        &["--near", "0.9", "--exact", "--text-only", "--verify"],
+        &["--near", "0.5", "--near-all", "--minhash", "k=16:kind=one-permutation", "--across", "near", "a"],
         &["--dirs"],
         &["--dirs=similar:0.1"],
         &["--reference", "b", "."],
@@ -80,7 +87,9 @@ fn every_record_follows_the_schema() {
         let counts = &end["duplicates"];
         let groups = counts["groups"].as_u64().unwrap() + counts["directory_groups"].as_u64().unwrap();
         assert_eq!(
-            groups + counts["similar_pairs"].as_u64().unwrap(),
+            groups
+                + counts["similar_pairs"].as_u64().unwrap()
+                + counts["near"]["groups"].as_u64().unwrap_or(0),
             of_type(&records, "group").len() as u64
         );
         let acted: u64 = ["planned", "done", "already", "refused"]
@@ -151,6 +160,40 @@ fn mistakes_are_told_in_one_line() {
         "foreign.jsonl: its schema is \"other/1\", not \"filemill.scan/1\"",
     );
     check(&tree, &["--from", "c"], "c: is a directory");
+    let near = |value: &str, why: &str| {
+        format!("invalid value '{value}' for '--{why}: see `filemill duplicates --help`")
+    };
+    for value in ["0", "1.01", "nan", "x"] {
+        let why = near(value, "near <SIMILARITY>': the similarity must be above 0 and at most 1");
+        check(&tree, &["--near", value], &why);
+    }
+    for (value, why) in [
+        ("k=0", "k must be from 1 to 1024"),
+        ("k=1025", "k must be from 1 to 1024"),
+        ("shingle=bytes:65", "a shingle is bytes:N with N from 1 to 64, or words:N with N from 1 to 16"),
+    ] {
+        let why = near(value, &format!("minhash <PARAMETERS>': {why}"));
+        check(&tree, &["--near", "0.8", "--minhash", value], &why);
+    }
+    check(
+        &tree,
+        &["--exact"],
+        "the following required arguments were not provided: --near <SIMILARITY>: see `filemill duplicates --help`",
+    );
+    check(
+        &tree,
+        &["--near", "0.8", "--format", "fdupes"],
+        "in the layout of fdupes all files of a group are the same: use another format with --near",
+    );
+    check(
+        &tree,
+        &["--near", "0.8", "--dirs"],
+        "files that are nearly the same and directories are searched for one after the other",
+    );
+    let output = duplicates(&tree, &["--near", "0.8", "--memory", "2MiB"]);
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with("filemill: a memory of 2097152 bytes is too small: "), "{stderr}");
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1));
     tree.file("list", "a\nb\n");
     duplicates(&tree, &["--files-from", "list", "--out", "jsonl=listed.jsonl", "-q"]);
     check(
@@ -165,6 +208,57 @@ fn mistakes_are_told_in_one_line() {
     );
     check(&tree, &["--across", "a", "b/../a"], "what is found across paths needs two of them at least");
     check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
+}
+
+#[test]
+fn files_that_are_nearly_the_same_are_told_in_every_format() {
+    let tree = Tree::new();
+    let text: String = (0..500).map(|i| format!("word{i} ")).collect();
+    tree.file("a/1", &text);
+    tree.file("b/1", text.replace("77 ", ""));
+    tree.file("c/1", &text);
+    let near = |arguments: &[&str]| printed(&tree, &[&["--near", "0.8", "--near-all"], arguments].concat());
+    let csv = near(&["--format", "csv"]);
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(
+        rows.iter().map(|row| row[1]).collect::<Vec<_>>(),
+        ["kind", "files", "files", "near", "near", "near"]
+    );
+    let similarity: f64 = rows[4][8].parse().unwrap();
+    assert!((0.9..1.0).contains(&similarity) && rows[3][8] == "1" && rows[5][8] == "1", "{csv}");
+    let table = near(&["--format", "table"]);
+    assert!(table.contains("\n3 files nearly the same, each at least 80 % like another\n"), "{table}");
+    let summary = near(&[]);
+    assert!(summary.contains("\n3 files nearly the same\n  a/1\n  b/1  (9"), "{summary}");
+    assert!(summary.contains("1 group of 3 files nearly the same, each at least 80 % like another\nall pairs of 2 contents compared"), "{summary}");
+    let banded = printed(&tree, &["--near", "0.8"]);
+    assert!(banded.contains("21 bands of 6 rows: of pairs that are 80 % alike 99.8 % are found"), "{banded}");
+}
+
+#[test]
+fn sketches_that_can_be_kept_nowhere_are_a_fatal_error() {
+    let tree = Tree::new();
+    for i in 0..3000 {
+        tree.file(format!("{}/{i}", i % 50), format!("a text of its own with the number {i}").repeat(2));
+    }
+    let run = |memory: &str| {
+        let arguments = ["duplicates", "--near", "0.8", "--format", "jsonl", "--memory", memory, "-j", "1"];
+        filemill(&arguments).current_dir(tree.path()).env("TMPDIR", tree.at("nowhere")).output().unwrap()
+    };
+    // As much as it says that it takes.
+    let mut memory = "16MiB".to_owned();
+    let output = loop {
+        let output = run(&memory);
+        let stderr = text(&output.stderr);
+        let Some((_, least)) = stderr.split_once(" is too small: ") else { break output };
+        memory = least.trim().rsplit(' ').next().unwrap().to_owned();
+    };
+    let expected = format!(
+        "filemill: cannot keep sketches in a file in {}: No such file or directory",
+        tree.at("nowhere").display()
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).starts_with(&expected), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub(super) fn search(
     let read = rounds.read("sketch", Reads::Whole, near.analyses(), &mut candidates, &mut |digest, more| {
         sketched.keep(digest, more)
     });
-    read.map_err(|error| sketched.spilled.take().map_or(error, spill_error))?;
+    read.map_err(|error| sketched.spilled.take().map_or(error, Error::Spill))?;
     let groups = if rounds.control.is_cancelled() {
         Vec::new()
     } else {
@@ -266,7 +266,7 @@ impl Sketched<'_> {
     ) -> Result<Vec<NearGroup>, Error> {
         self.told.contents = self.sketches.len() as u64;
         let since = Instant::now();
-        let components = self.components(rounds, memory).map_err(spill_error)?;
+        let components = self.components(rounds, memory).map_err(Error::Spill)?;
         self.told.spilled_bytes = self.sketches.spilled_bytes();
         rounds.count(Round {
             name: "compare",
@@ -280,7 +280,7 @@ impl Sketched<'_> {
             return self.exact_groups(rounds, clusters, memory);
         }
         let mut groups = near_groups(rounds.catalog, rounds.wanted, rounds.links, clusters);
-        self.estimate(&mut groups).map_err(spill_error)?;
+        self.estimate(&mut groups).map_err(Error::Spill)?;
         Ok(groups)
     }
 
@@ -353,7 +353,7 @@ impl Sketched<'_> {
     ) -> Result<Vec<NearGroup>, Error> {
         let since = Instant::now();
         let exact = exact::Exact::new(self.near, rounds, &self.sketches, &clusters, memory.sets_bytes_max);
-        let divided = threads::with(rounds.pool, || exact.divide(clusters)).map_err(spill_error)?;
+        let divided = threads::with(rounds.pool, || exact.divide(clusters)).map_err(Error::Spill)?;
         let mut groups = near_groups(rounds.catalog, rounds.wanted, rounds.links, divided);
         threads::with(rounds.pool, || exact.measure(&mut groups));
         let read = exact.into_read();
@@ -367,8 +367,4 @@ fn key(digest: &Digest) -> [u8; 16] {
     let mut key = [0; 16];
     key.copy_from_slice(&digest.as_array()[..16]);
     key
-}
-
-fn spill_error(source: io::Error) -> Error {
-    Error::Spill { directory: std::env::temp_dir().display().to_string(), source }
 }
