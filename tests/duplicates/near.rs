@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use filemill::analyses::{Analysis, MinHash, SHINGLE_BYTES_MAX, Shingle, SketchKind};
 use filemill::control::Control;
-use filemill::duplicates::{Compares, EXACT_MARGIN, Found, Near, Search, find};
+use filemill::duplicates::{Compares, Found, Near, Search, find};
 use filemill::error::Error;
 use filemill::plan::{Plan, Workers};
 use filemill::record::{Outcome, Value};
@@ -148,7 +148,7 @@ fn gradual(texts: u64, edits: usize) -> (Tree, BTreeMap<String, Vec<u8>>) {
     let tree = Tree::new();
     let mut files = BTreeMap::new();
     for seed in 0..texts {
-        let original = text(seed, 200 + 30 * (seed as usize % 7));
+        let original = text(seed, 200 + 30 * usize::try_from(seed % 7).unwrap());
         for edit in 0..edits {
             let content = if edit == 0 { original.clone() } else { edited(&original, 400 / (edit * edit)) };
             let name = format!("{}/{seed}-{edit}", edit % 2);
@@ -239,7 +239,6 @@ fn exact_search_finds_what_the_shingles_themselves_say() {
             assert_eq!(rounds.last().unwrap().name, "exact");
         }
     }
-    assert!(EXACT_MARGIN < 0.2);
 }
 
 #[test]
