@@ -149,8 +149,8 @@ fn a_great_many_files_in_one_directory() {
 /// Says to the test below that it is the process to be measured, and how much memory its sketches may take.
 const SKETCHES_BYTES: &str = "FILEMILL_TEST_SKETCHES_BYTES";
 
-/// Sketches of 128 numbers, as many files have: one in ten has a near duplicate, and one in twenty is the same as another one. Half
-/// of them in memory, and all of them, for which there is room.
+/// Sketches of 128 numbers: one in ten is nearly that of another one, and one in twenty the same. First half of them are in
+/// memory, then all.
 #[test]
 fn a_great_many_sketches() {
     let number = of(1_000_000);

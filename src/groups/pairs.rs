@@ -42,8 +42,8 @@ pub struct Hit {
 pub type CompareTile<'f> = dyn Fn(&Tile<'_>, u32, &mut Vec<Hit>) + Sync + 'f;
 
 /// Rows on a side of a tile. At 128 numbers a row both sides are half a MiB, which a core's second cache holds. Measured at
-/// 128 numbers and a threshold of 0.8 (ops/pairs.md): 3.6 thousand million pairs a second with 256 rows, 4.3 with 512, 4.8 with
-/// 1024, which at 0.5 are the slowest.
+/// 128 numbers and a threshold of 0.8 (ops/pairs.md): 3.9 thousand million pairs a second with 256 rows, 4.2 with 512, 4.4 with
+/// 1024, which are the slowest where sketches have more in common.
 pub(super) const TILE_ROWS: usize = 512;
 
 /// The number of places at which two sketches have the same number.
@@ -154,12 +154,12 @@ fn compare_plain(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
     }
 }
 
-/// Rows on the right that are compared with one on the left at a time: the lanes. With 128 of them AVX-512 is a third slower.
+/// Rows on the right that are compared with one on the left at a time: the lanes. With 128 of them it is a third slower.
 const STRIP_ROWS: usize = 256;
 
-/// Places that are compared before it is looked again whether a pair may still be near. Of 16, 32 and 64, measured as above with
-/// sketches that have 0.3 in common: at a threshold of 0.8, 1.5, 2.2 and 1.5 thousand million pairs a second; at 0.5, 0.8, 0.8
-/// and 1.2.
+/// Places that are compared before it is looked again whether a pair may still be near. With 16, 32 and 64, measured as above
+/// on sketches that have 0.3 in common: at a threshold of 0.8, 1.5, 2.2 and 1.5 thousand million pairs a second; at 0.5, 0.8,
+/// 0.8 and 1.2.
 const STEP_PLACES: usize = 32;
 
 /// Pairs of a strip that are compared by their numbers rather than by the bytes that are left. With 4, 16 and 64, measured as
