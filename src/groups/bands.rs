@@ -454,7 +454,7 @@ mod tests {
             let mut bands = (0..banding.bands).map(|band| band * banding.rows..(band + 1) * banding.rows);
             bands.any(|band| a[band.clone()] == b[band]) && equal_places(a, b) >= matches_min as usize
         });
-        for memory in [[PLENTY, PLENTY], [0, PLENTY], [PLENTY, 3000], [0, 100]] {
+        for memory in [[PLENTY, PLENTY], [0, PLENTY], [PLENTY, 3000], [0, 200]] {
             for threads in [1, 2, 3] {
                 let found = with_threads(threads, || found(rows, k, banding, matches_min, memory));
                 assert_eq!(found, expected, "{threads} threads, {memory:?} bytes, {banding:?}");
@@ -504,7 +504,7 @@ mod tests {
             [(1, 1, 1), (16, 3, 10), (64, 4, 40), (128, 6, 103), (128, 1, 0), (1024, 9, 700)]
         {
             let banding = Banding { bands: k / rows, rows };
-            check(&families(150, k, k as u64), k, banding, matches_min);
+            check(&families(100, k, k as u64), k, banding, matches_min);
         }
     }
 
