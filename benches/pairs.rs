@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use filemill::control::Control;
 use filemill::groups::{Sketches, Tile, compare_tile, components_of_all};
 
-/// Sketches with the numbers of one sketch in so many of 256 places, at random, and their own in all others.
+/// Sketches whose places have the numbers of one and the same sketch so many times in 256, and otherwise their own.
 fn sketches(rows: usize, k: usize, common: u64) -> Vec<u32> {
     let mut state = 1_u64;
     let mut random = || {
@@ -21,8 +21,8 @@ fn sketches(rows: usize, k: usize, common: u64) -> Vec<u32> {
     (0..rows * k).map(|place| u32::try_from(number(place, random())).expect("the upper half")).collect()
 }
 
-/// What the sketches have in common, of 256, and how much is asked for. The second kind is what text of one language has, the last
-/// one is all hits.
+/// How many of 256 places have the number that they have in common, and the threshold. Those somewhat alike have 0.3 of their
+/// places in common, two by two; the last kind is all hits.
 const KINDS: [(&str, u64, f64); 5] = [
     ("unlike_0.8", 0, 0.8),
     ("somewhat_alike_0.8", 140, 0.8),

@@ -38,8 +38,8 @@ pub struct Sketches {
 }
 
 impl Sketches {
-    /// None yet. At most `memory_bytes_max` bytes of them stay in memory, in chunks of up to 4 MiB and a buffer of 256 KiB
-    /// beside them; what is beyond goes to a file in `spill_directory`, which is made when it is needed.
+    /// None yet. At most `memory_bytes_max` bytes of them stay in memory, in chunks of 2 to 4 MiB. What is beyond goes to a file
+    /// in `spill_directory`, which is made when it is needed, by way of a buffer of 256 KiB.
     ///
     /// # Panics
     /// Where `k` is not in 1 to 1024.
@@ -88,6 +88,8 @@ impl Sketches {
         } else {
             if (self.tail.len() + self.k) * size_of::<u32>() > TAIL_BYTES {
                 self.write_tail().map_err(|error| self.cannot_write(&error))?;
+            } else if self.tail.is_empty() {
+                self.tail.reserve_exact(TAIL_BYTES / size_of::<u32>());
             }
             self.tail.extend_from_slice(row);
         }
@@ -349,7 +351,7 @@ mod tests {
         for memory in [0, 4 << 20, 9 << 20] {
             let sketches = kept(128, memory, &all);
             let used = sketches.memory_bytes();
-            assert!(used <= memory + (512 << 10), "{used} of {memory}");
+            assert!(used <= memory + TAIL_BYTES as u64, "{used} of {memory}");
             // Chunks are of 4 MiB, and what is not yet written is less than 256 KiB.
             let expected = 40_000 * 512 - (memory >> 22 << 22);
             let spilled = sketches.spilled_bytes();
