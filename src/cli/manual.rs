@@ -207,6 +207,35 @@ const DUPLICATES: &[Section] = &[
         ],
     ),
     (
+        "WHAT IS NEARLY THE SAME",
+        &[
+            (
+                "",
+                "With --near SIMILARITY every file is read once, for its digest and for a sketch of its shingles: all runs of 16 bytes, or what --minhash says. The share of equal places in two sketches estimates the Jaccard index of the sets of shingles: how many shingles both have of those that either has. Files whose estimate is at least SIMILARITY are a pair, and what is connected by pairs is a group of the kind near. The first of a group is the first by name, or of a --reference; each other one is told with its similarity to it, which may be below SIMILARITY where others lie between them (below). Files of the same content are groups of their own as well.",
+            ),
+            (
+                "pairs",
+                "Sketches are compared that are equal in one of several bands of their numbers; the report tells with what probability a pair was compared that is as similar as asked for, or 0.1 less. --near-all compares all.",
+            ),
+            (
+                "--exact",
+                "The shingles themselves decide: files whose sketches are up to 0.1 less similar than asked for are read once more, and their Jaccard index is computed.",
+            ),
+            (
+                "--minhash",
+                "k=N: numbers in a sketch, 1 to 1024 (128); the standard error of the estimate is sqrt(J (1 - J) / k). shingle=bytes:N, 1 to 64 (bytes:16), for any file; shingle=words:N, 1 to 16, whatever white space is between them. kind=permutations, or one-permutation, whose cost does not grow with k, and whose estimates are coarser for files of few shingles.",
+            ),
+            (
+                "left out",
+                "What is shorter than a shingle is nearly the same as nothing, and so is what has more than 2^28 shingles, whose hashes of 32 bits are alike by chance. With --text-only also what is no text, as the analysis kind tells it. All of these are counted.",
+            ),
+            (
+                "--memory",
+                "Sketches that do not fit are kept in a file without a name in the directory for temporary files (TMPDIR).",
+            ),
+        ],
+    ),
+    (
         "EARLIER REPORTS",
         &[(
             "",
@@ -237,7 +266,7 @@ const DUPLICATES: &[Section] = &[
             ),
             (
                 "csv",
-                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, path. csv-raw guards nothing.",
+                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, similarity, path. csv-raw guards nothing.",
             ),
             ("table", "For people: every group."),
             (

@@ -28,8 +28,7 @@ impl ShingleSet {
     pub fn of_share(shingle: Shingle, share: u64, shares: u64) -> ShingleSet {
         let cut = match shingle {
             Shingle::Bytes(shingle_bytes) => {
-                let power = (0..shingle_bytes).fold(1_u64, |power, _| power.step(0));
-                Cut::Bytes { shingle_bytes, seam: Seam::new(shingle_bytes), power }
+                Cut::Bytes { shingle_bytes, seam: Seam::new(shingle_bytes), power: u64::power(shingle_bytes) }
             }
             Shingle::Words(words) => Cut::Words(WordShingles::new(words)),
         };

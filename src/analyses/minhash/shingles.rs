@@ -66,30 +66,50 @@ impl Shingle {
     }
 }
 
-/// The numbers that shingles are hashed to: of 32 bits in sketches, of 64 where sets are compared.
+/// The numbers that shingles are hashed to, modulo two to the number of their bits: of 32 bits in sketches, of 64 where sets
+/// are compared.
 pub(super) trait Number: Copy + Default + Ord {
-    /// `self * B + next`: one step of the polynomial.
-    fn step(self, next: Self) -> Self;
+    /// What polynomials are of.
+    const BASE: Self;
     fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn from_byte(byte: u8) -> Self;
     /// The hash of a word of this polynomial.
     fn mix(self) -> Self;
     /// The hash of a shingle of this polynomial.
     fn shingle_hash(self) -> Self;
-    fn from_byte(byte: u8) -> Self;
+
+    /// One step of a polynomial.
+    fn step(self, next: Self) -> Self {
+        self.times(Self::BASE).plus(next)
+    }
+
+    /// The base to this power.
+    fn power(exponent: usize) -> Self {
+        (0..exponent).fold(Self::from_byte(1), |power, _| power.times(Self::BASE))
+    }
 }
 
-/// Of a generator with a full period and good spectrum (G. L. Steele, S. Vigna, Computationally easy, spectrally good
-/// multipliers, 2021).
-const BASE: u32 = 0x915F_77F5;
-const BASE_64: u64 = 0xD134_2543_DE82_EF95;
-
 impl Number for u32 {
+    /// Of a generator with a full period and good spectrum (G. L. Steele, S. Vigna, Computationally easy, spectrally good
+    /// multipliers, 2021).
+    const BASE: u32 = 0x915F_77F5;
+
     fn plus(self, other: u32) -> u32 {
         self.wrapping_add(other)
     }
 
-    fn step(self, next: u32) -> u32 {
-        self.wrapping_mul(BASE).wrapping_add(next)
+    fn minus(self, other: u32) -> u32 {
+        self.wrapping_sub(other)
+    }
+
+    fn times(self, other: u32) -> u32 {
+        self.wrapping_mul(other)
+    }
+
+    fn from_byte(byte: u8) -> u32 {
+        u32::from(byte)
     }
 
     fn mix(self) -> u32 {
@@ -99,19 +119,26 @@ impl Number for u32 {
     fn shingle_hash(self) -> u32 {
         shingle_hash(self)
     }
-
-    fn from_byte(byte: u8) -> u32 {
-        u32::from(byte)
-    }
 }
 
 impl Number for u64 {
+    /// As above.
+    const BASE: u64 = 0xD134_2543_DE82_EF95;
+
     fn plus(self, other: u64) -> u64 {
         self.wrapping_add(other)
     }
 
-    fn step(self, next: u64) -> u64 {
-        self.wrapping_mul(BASE_64).wrapping_add(next)
+    fn minus(self, other: u64) -> u64 {
+        self.wrapping_sub(other)
+    }
+
+    fn times(self, other: u64) -> u64 {
+        self.wrapping_mul(other)
+    }
+
+    fn from_byte(byte: u8) -> u64 {
+        u64::from(byte)
     }
 
     fn mix(mut self) -> u64 {
@@ -124,10 +151,6 @@ impl Number for u64 {
 
     fn shingle_hash(self) -> u64 {
         self.mix()
-    }
-
-    fn from_byte(byte: u8) -> u64 {
-        u64::from(byte)
     }
 }
 
@@ -246,7 +269,7 @@ fn hash_by_doubling(bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, h
     for (run, &byte) in runs.iter_mut().zip(bytes) {
         *run = u32::from(byte);
     }
-    let (mut length, mut power, mut left) = (1, BASE, bytes.len());
+    let (mut length, mut power, mut left) = (1, u32::BASE, bytes.len());
     // What is put together so far, of the first so many bytes.
     let mut done = 0;
     loop {
@@ -331,12 +354,17 @@ impl Form {
 #[derive(Debug)]
 pub(super) struct WordShingles<H> {
     shingle_words: usize,
+    /// The base to the power of that number.
+    power: H,
     /// The polynomial of the word that is not at its end; `None` between words.
     word: Option<H>,
-    /// The hashes of the last words, as many as a shingle has, oldest first from `next` on.
+    /// The hashes of the last words, as many as a shingle has, the oldest at `next`; zeros before there are so many.
     last: [H; SHINGLE_WORDS_MAX],
     next: usize,
-    words: u64,
+    /// Their polynomial.
+    polynomial: H,
+    /// Words that are still missing for a shingle.
+    missing: usize,
     hashes: Vec<H>,
 }
 
@@ -344,31 +372,39 @@ impl<H: Number> WordShingles<H> {
     pub(super) fn new(shingle_words: usize) -> WordShingles<H> {
         WordShingles {
             shingle_words,
+            power: H::power(shingle_words),
             word: None,
             last: [H::default(); SHINGLE_WORDS_MAX],
             next: 0,
-            words: 0,
+            polynomial: H::default(),
+            missing: shingle_words,
             hashes: Vec::with_capacity(TILE),
         }
     }
 
     pub(super) fn begin(&mut self) {
-        (self.word, self.next, self.words) = (None, 0, 0);
+        self.word = None;
+        self.last.fill(H::default());
+        (self.next, self.polynomial, self.missing) = (0, H::default(), self.shingle_words);
         self.hashes.clear();
     }
 
     pub(super) fn block(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[H])) {
-        let one = H::from_byte(1);
-        for &byte in bytes {
-            if byte == b' ' || byte.wrapping_sub(0x09) < 5 {
-                if let Some(word) = self.word.take() {
-                    self.end_word(word, take);
-                }
-            } else {
-                // The byte plus one: a word of zeros has a length, too.
-                let word = self.word.unwrap_or_default().step(H::from_byte(byte));
-                self.word = Some(word.plus(one));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(word) = self.word.take() else {
+                let Some(start) = rest.iter().position(|&byte| !is_space(byte)) else { break };
+                (self.word, rest) = (Some(H::default()), &rest[start..]);
+                continue;
+            };
+            let end = rest.iter().position(|&byte| is_space(byte));
+            let (bytes, others) = rest.split_at(end.unwrap_or(rest.len()));
+            let word = extend(word, bytes);
+            match end {
+                Some(_) => self.end_word(word, take),
+                None => self.word = Some(word),
             }
+            rest = others;
         }
         self.hand_over(take);
     }
@@ -382,13 +418,13 @@ impl<H: Number> WordShingles<H> {
     }
 
     fn end_word(&mut self, word: H, take: &mut dyn FnMut(&[H])) {
-        self.last[self.next] = word.mix();
-        self.next = (self.next + 1) % self.shingle_words;
-        self.words += 1;
-        if self.words >= self.shingle_words as u64 {
-            let (newer, older) = self.last[..self.shingle_words].split_at(self.next);
-            let words = older.iter().chain(newer);
-            self.hashes.push(words.fold(H::default(), |p, &word| p.step(word)).shingle_hash());
+        let word = word.mix();
+        let oldest = std::mem::replace(&mut self.last[self.next], word);
+        self.next = if self.next + 1 == self.shingle_words { 0 } else { self.next + 1 };
+        self.polynomial = self.polynomial.step(word).minus(oldest.times(self.power));
+        self.missing = self.missing.saturating_sub(1);
+        if self.missing == 0 {
+            self.hashes.push(self.polynomial.shingle_hash());
             if self.hashes.len() == TILE {
                 self.hand_over(take);
             }
@@ -401,6 +437,24 @@ impl<H: Number> WordShingles<H> {
             self.hashes.clear();
         }
     }
+}
+
+/// What the analysis `words` takes for white space.
+fn is_space(byte: u8) -> bool {
+    byte == b' ' || byte.wrapping_sub(0x09) < 5
+}
+
+/// The polynomial of a word so far with further bytes, each plus one: a word of zeros has a length, too. Four at a time, so that
+/// only one product in four waits for the one before.
+fn extend<H: Number>(word: H, bytes: &[u8]) -> H {
+    let number = |byte: u8| H::from_byte(byte).plus(H::from_byte(1));
+    let base_4 = H::BASE.times(H::BASE).times(H::BASE.times(H::BASE));
+    let (fours, rest) = bytes.as_chunks::<4>();
+    let by_fours = fours.iter().fold(word, |word, &[a, b, c, d]| {
+        let four = number(a).step(number(b)).step(number(c)).step(number(d));
+        word.times(base_4).plus(four)
+    });
+    rest.iter().fold(by_fours, |word, &byte| word.step(number(byte)))
 }
 
 #[cfg(test)]
