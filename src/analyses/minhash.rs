@@ -25,6 +25,7 @@ mod set;
 mod shingles;
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use self::one_permutation::OnePermutation;
@@ -123,6 +124,15 @@ impl MinHash {
     /// What files are cut into.
     pub fn shingle(&self) -> Shingle {
         self.shingle
+    }
+
+    /// Sizes in bytes of files that may have a sketch: others are too short, or have too many shingles.
+    pub fn sizes(&self) -> RangeInclusive<u64> {
+        match self.shingle {
+            Shingle::Bytes(bytes) => bytes as u64..=SHINGLES_MAX + bytes as u64 - 1,
+            // Words of one byte with one between them.
+            Shingle::Words(words) => 2 * words as u64 - 1..=u64::MAX,
+        }
     }
 
     /// How the sketch is made.

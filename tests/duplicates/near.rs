@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use filemill::analyses::{Analysis, MinHash, SHINGLE_BYTES_MAX, Shingle, SketchKind};
+use filemill::analyses::{Analysis, MinHash, SHINGLE_BYTES_MAX, SHINGLES_MAX, Shingle, SketchKind};
 use filemill::control::Control;
 use filemill::duplicates::{Compares, Found, Near, Search, find};
 use filemill::error::Error;
@@ -84,9 +84,11 @@ fn files_that_differ_in_little_are_a_group_beside_those_that_are_the_same() {
     let told = found.report.duplicates.unwrap();
     let near = told.near.unwrap();
     assert_eq!((near.groups, near.files, near.contents, near.unsketched), (1, 3, 3, 2));
-    assert_eq!(told.rounds.iter().map(|round| round.name).collect::<Vec<_>>(), ["look", "sketch", "compare"]);
+    let rounds: Vec<_> = told.rounds.iter().map(|round| (round.name, round.files)).collect();
+    // What is too short for a sketch goes through the rounds that it always goes through.
+    assert_eq!(rounds, [("look", 8), ("head", 2), ("content", 2), ("sketch", 4), ("compare", 3)]);
     let by_links = one.len() as u64;
-    assert_eq!(told.read_bytes, told.searched_bytes - by_links, "every byte is read once");
+    assert_eq!(told.read_bytes, told.searched_bytes - by_links + 6, "every other byte is read once");
 }
 
 #[test]
@@ -106,6 +108,18 @@ fn what_is_shorter_than_a_shingle_or_no_text_matches_only_exactly() {
     assert_eq!(names(&found), [["text/a", "text/b"]]);
     let told = found.report.duplicates.unwrap().near.unwrap();
     assert_eq!((told.not_text, told.unsketched), (2, 2));
+}
+
+#[test]
+fn what_is_too_long_for_a_sketch_is_read_as_little_as_ever() {
+    let tree = Tree::new();
+    for (name, bytes) in [("a", SHINGLES_MAX + 16), ("b", SHINGLES_MAX + 17)] {
+        tree.file(name, "");
+        std::fs::OpenOptions::new().write(true).open(tree.at(name)).unwrap().set_len(bytes).unwrap();
+    }
+    let (_, found) = run(&near(search(&tree), Near::new(0.8)));
+    let told = found.report.duplicates.unwrap();
+    assert_eq!((told.read_bytes, told.near.unwrap().unsketched), (0, 2));
 }
 
 #[test]

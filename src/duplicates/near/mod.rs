@@ -143,9 +143,18 @@ pub(super) fn search(
     rounds: &mut Rounds<'_>,
     mut candidates: Candidates,
 ) -> Result<(Candidates, Vec<NearGroup>), Error> {
+    // What cannot have a sketch may be the same as others all the same, and is read as little as ever.
+    let sizes = near.sketches.sizes();
+    let has_sketch = |size: u64| size == 0 || sizes.contains(&size);
+    let mut others = candidates.take(|class| !has_sketch(rounds.catalog.size(class[0].file)));
+    let unsketched = others.all().len() as u64;
+    others.prune(rounds.wanted);
+    let same = rounds.divide(others)?;
+
     let memory = Memory::divide(near, rounds.search, rounds.catalog, candidates.all().len() as u64)?;
     rounds.memory_bytes_max = memory.reading_bytes_max;
     let mut sketched = Sketched::new(near, &memory);
+    sketched.told.unsketched = unsketched;
     let read = rounds.read("sketch", Reads::Whole, near.analyses(), &mut candidates, &mut |digest, more| {
         sketched.keep(digest, more)
     });
@@ -160,6 +169,7 @@ pub(super) fn search(
     if rounds.search.verifies {
         rounds.verify(&mut candidates)?;
     }
+    candidates.put(same);
     Ok((candidates, groups))
 }
 
