@@ -55,6 +55,9 @@ pub(crate) fn each(criterion: &mut Criterion) {
     for registered in REGISTRY {
         bench(criterion, "each", registered.name);
     }
+    for parameters in ["kind=one-permutation", "shingle=words:5", "k=256"] {
+        bench(criterion, "each", &format!("minhash:{parameters}"));
+    }
 }
 
 /// The sets that the figures under ops/ are about: compare with the sum of their parts above.
