@@ -30,7 +30,7 @@ fn plan(tree: &Tree, staging: Staging) -> Plan {
     filemill::guard_mappings().unwrap();
     Plan {
         staging,
-        analyses: analyses("kind,lines,words,entropy,blake3"),
+        analyses: analyses("kind,lines,words,entropy,blake3,minhash:k=32"),
         map_bytes_min: 1 << 20,
         ..Plan::new([tree.path()])
     }
