@@ -257,7 +257,8 @@ pub struct Near {
     pub sketch: String,
     /// Bands, and rows in each, that pairs were found by; `None` where all pairs were compared.
     pub banding: Option<(usize, usize)>,
-    /// The probability that a pair whose sketches have this similarity was compared.
+    /// The probability that a pair was compared whose similarity is the threshold: that of the sketches, or of the sets of shingles
+    /// where these decide.
     pub found_at_threshold: f64,
     /// The same for a pair that is 0.1 less similar.
     pub found_below: f64,
@@ -269,6 +270,8 @@ pub struct Near {
     pub unsketched: u64,
     /// Files that are no text, where text alone was wanted.
     pub not_text: u64,
+    /// How often all sketches were read to compare them by bands: more often where the tables do not fit the memory.
+    pub passes: u64,
     /// Bytes of sketches that did not fit the memory, and were kept on a disk.
     pub spilled_bytes: u64,
     /// Groups of files that are nearly the same.

@@ -47,6 +47,11 @@ pub trait Analysis: Send + Sync {
     /// keys of every record (`type`, `path`, `size`, `mtime_ns`).
     fn columns(&self) -> &[Column];
 
+    /// What the values of one file take of memory beside the row, in bytes at most.
+    fn value_bytes(&self) -> u64 {
+        0
+    }
+
     /// Whether several workers may answer it together, each for a part of a large file. Unless it says so, one pass
     /// sees all of a file.
     fn parts(&self) -> Parts {

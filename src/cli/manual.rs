@@ -266,7 +266,7 @@ const DUPLICATES: &[Section] = &[
             ),
             (
                 "csv",
-                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, similarity, path. csv-raw guards nothing.",
+                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, similarity, below, path. csv-raw guards nothing.",
             ),
             ("table", "For people: every group."),
             (

@@ -198,7 +198,9 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     let mut found =
         Found { catalog, groups: Vec::new(), directories: Vec::new(), similar: Vec::new(), near, report };
     // Half a search says nothing about what is the same.
-    if !control.is_cancelled() {
+    if control.is_cancelled() {
+        found.near.clear();
+    } else {
         let trees = trees::compare(search, &wanted, &mut found, &links, &same, &failed);
         let catalog = &found.catalog;
         let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, catalog));

@@ -20,7 +20,7 @@ use crate::control::Control;
 
 /// The least probability with which a pair at the threshold must be found, so that one in two hundred is missed at most. What
 /// is more alike is missed far more seldom.
-pub const FOUND_MIN: f64 = 0.995;
+const FOUND_MIN: f64 = 0.995;
 
 /// How sketches are cut into bands. Places beyond `bands * rows` make no candidates, but count when these are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Banding {
 
 impl Banding {
     /// The most rows a band, and so the fewest that are compared for nothing, with which a pair whose similarity is `threshold`
-    /// (0 to 1) is found with a probability of [`FOUND_MIN`]; one row where that cannot be reached.
+    /// (0 to 1) is found with a probability of at least 0.995; one row where that cannot be reached.
     ///
     /// # Panics
     /// Where `k`, the numbers of a sketch, is 0.

@@ -21,7 +21,7 @@ mod sketches;
 mod spread;
 mod tree;
 
-pub use self::bands::{Banded, Banding, FOUND_MIN, components as banded_components};
+pub use self::bands::{Banded, Banding, components as banded_components};
 pub use self::catalog::{Catalog, DirectoryId, Entry, FileId, Other};
 pub use self::components::{Components, RowGroups};
 pub use self::contents::Contents;
@@ -32,7 +32,7 @@ pub(crate) use self::files::is_leftover;
 #[cfg(target_os = "linux")]
 pub(crate) use self::files::name_beside;
 pub use self::files::{FileGroup, groups};
-pub use self::near::{NearGroup, NearName, near_groups};
+pub use self::near::{NearGroup, NearName, NearNaming, Row};
 pub use self::pairs::{CompareTile, Hit, Tile, compare_tile, components_of_all, matches};
 pub use self::similar::{Similar, SimilarPair, similar};
 pub use self::sketches::{Reader, Sketches};

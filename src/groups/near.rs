@@ -30,20 +30,26 @@ impl NearGroup {
     }
 }
 
-/// Makes a group of each cluster that is wanted, a cluster being files by the name that each is read by, with the row of its
-/// sketch. Most bytes beside the first come first. All similarities are 1 as yet.
-pub fn near_groups(
-    catalog: &Catalog,
-    wanted: &Wanted,
-    links: &Links,
-    clusters: Vec<Vec<(FileId, u32)>>,
-) -> Vec<NearGroup> {
-    let files = clusters.iter().map(Vec::len).sum();
-    let naming = Naming::new(catalog, wanted, links, files);
-    let group = |mut cluster: Vec<(FileId, u32)>| {
+/// A file, by the name that it is read by, and the row of its sketch.
+pub type Row = (FileId, u32);
+
+/// Makes groups of clusters.
+pub struct NearNaming<'g> {
+    catalog: &'g Catalog,
+    naming: Naming<'g>,
+}
+
+impl<'g> NearNaming<'g> {
+    /// For about so many files in all.
+    pub fn new(catalog: &'g Catalog, wanted: &'g Wanted, links: &'g Links, files: usize) -> NearNaming<'g> {
+        NearNaming { catalog, naming: Naming::new(catalog, wanted, links, files) }
+    }
+
+    /// The group of a cluster, where it is wanted. All similarities are 1 as yet.
+    pub fn group(&self, mut cluster: Vec<Row>) -> Option<NearGroup> {
         cluster.sort_unstable();
-        let copies = naming.copies(cluster.iter().map(|&(file, _)| file), &|_| false);
-        naming.redundant(&copies)?;
+        let copies = self.naming.copies(cluster.iter().map(|&(file, _)| file), &|_| false);
+        self.naming.redundant(&copies)?;
         let names = copies.into_names();
         let row_of = |name: &Name| {
             let at = cluster.binary_search_by_key(&name.file, |&(file, _)| file).ok()?;
@@ -55,11 +61,13 @@ pub fn near_groups(
             names.iter().map(move |&name| NearName { name, row, similarity: 1.0 })
         });
         Some(NearGroup { members: members.collect() })
-    };
-    let mut groups: Vec<_> = clusters.into_iter().filter_map(group).collect();
-    let first = |group: &NearGroup| group.members[0].name.file;
-    groups.sort_by(|a, b| naming.compare_files(first(a), first(b)));
-    // Stable: those of equal size stay by path.
-    groups.sort_by_cached_key(|group| std::cmp::Reverse(group.bytes_beside_first(catalog)));
-    groups
+    }
+
+    /// Puts groups in order: most bytes beside the first come first.
+    pub fn sort(&self, groups: &mut [NearGroup]) {
+        let first = |group: &NearGroup| group.members[0].name.file;
+        groups.sort_by(|a, b| self.naming.compare_files(first(a), first(b)));
+        // Stable: those of equal size stay by path.
+        groups.sort_by_cached_key(|group| std::cmp::Reverse(group.bytes_beside_first(self.catalog)));
+    }
 }

@@ -29,7 +29,7 @@ impl Plan {
         let ram_disk = if self.staging == Staging::RamDisk { self.ram_disk_bytes_max } else { 0 };
         let window = match self.sort {
             Sort::None => 0,
-            Sort::Path => (self.sort_window_files_max as u64).saturating_mul(SORTED_FILE_BYTES),
+            Sort::Path => (self.sort_window_files_max as u64).saturating_mul(self.sorted_file_bytes()),
         };
         let workers = self.worker_bytes().saturating_add(mapped).saturating_mul(self.workers_most() as u64);
         let walkers = (self.walkers as u64).saturating_mul(WALKER_BYTES);
@@ -49,11 +49,12 @@ impl Plan {
         let mut window = 0;
         if self.sort == Sort::Path {
             // Not less than a few batches, or the workers would wait for each other all the time.
-            let least = (8 * SORTED_FILE_BYTES).saturating_mul(self.batch_files_max as u64);
-            window = (self.sort_window_files_max as u64 * SORTED_FILE_BYTES)
+            let file = self.sorted_file_bytes();
+            let least = (8 * file).saturating_mul(self.batch_files_max as u64);
+            window = (self.sort_window_files_max as u64 * file)
                 .min(limit.saturating_sub(taken.saturating_add(worker)) / 2)
-                .max(least.min(self.sort_window_files_max as u64 * SORTED_FILE_BYTES));
-            self.sort_window_files_max = usize::try_from(window / SORTED_FILE_BYTES).unwrap_or(usize::MAX);
+                .max(least.min(self.sort_window_files_max as u64 * file));
+            self.sort_window_files_max = usize::try_from(window / file).unwrap_or(usize::MAX);
         }
         taken = taken.saturating_add(window);
         if taken.saturating_add(worker) > limit {
@@ -104,8 +105,18 @@ impl Plan {
         (WORKER_BYTES + self.block_bytes as u64).saturating_add(batches)
     }
 
+    /// What the values of a file take beside its row.
+    fn value_bytes(&self) -> u64 {
+        self.analyses.iter().map(|analysis| analysis.value_bytes()).sum()
+    }
+
+    /// What a record takes that waits for its turn.
+    fn sorted_file_bytes(&self) -> u64 {
+        SORTED_FILE_BYTES + self.value_bytes()
+    }
+
     fn batch_bytes(&self) -> u64 {
-        let entry = ENTRY_BYTES + VALUE_BYTES * self.columns().len() as u64;
+        let entry = ENTRY_BYTES + VALUE_BYTES * self.columns().len() as u64 + self.value_bytes();
         (self.batch_files_max as u64).saturating_mul(entry).min(u64::MAX >> 16)
     }
 }

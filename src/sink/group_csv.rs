@@ -1,7 +1,8 @@
 //! Groups of a search for duplicates as CSV: a header, then a row a name. What is done about them is not in it.
 //!
 //! `group` counts from 1 in the order in which they come; `size`, `blake3` and `copies` are those of the group, and stand
-//! in each of its rows; `similarity` is that to the first of files that are nearly the same. Bytes of a path are as they are.
+//! in each of its rows; `similarity` is that to the first of files that are nearly the same, and `below`
+//! whether it is less than was asked for. Bytes of a path are as they are.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -22,8 +23,19 @@ pub struct GroupCsv<W: Write> {
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-const HEADER: [&str; 10] =
-    ["group", "kind", "size", "blake3", "copies", "copy", "reference", "mtime_ns", "similarity", "path"];
+const HEADER: [&str; 11] = [
+    "group",
+    "kind",
+    "size",
+    "blake3",
+    "copies",
+    "copy",
+    "reference",
+    "mtime_ns",
+    "similarity",
+    "below",
+    "path",
+];
 
 impl<W: Write> GroupCsv<W> {
     /// A sink that writes to `writer`, which needs no buffer of its own. Paths are guarded as [`super::Csv`] does it.
@@ -75,8 +87,11 @@ impl<W: Write> Sink for GroupCsv<W> {
                 None => self.field("")?,
             }
             match member.similarity {
-                Some(similarity) => self.field(&similarity.to_string())?,
-                None => self.field("")?,
+                Some(similarity) => {
+                    self.field(&similarity.to_string())?;
+                    self.field(if member.is_below(group.alike) { "true" } else { "false" })?;
+                }
+                None => (0..2).try_for_each(|_| self.field(""))?,
             }
             self.path.clear();
             member.path_to(&mut self.path);
@@ -136,10 +151,10 @@ mod tests {
     fn a_name_has_a_row() {
         let rows = |first: &str| {
             let rows = [
-                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,similarity,path\r\n1,files,7,ab,2,0,true,-1,,",
+                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,similarity,below,path\r\n1,files,7,ab,2,0,true,-1,,,",
                 first.as_bytes(),
-                b"\r\n1,files,7,ab,2,1,false,-1,,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,,c\r\n",
-                b"2,directories,7,,2,0,true,,,x/y\r\n2,directories,7,,2,1,false,,,z\r\n",
+                b"\r\n1,files,7,ab,2,1,false,-1,,,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,,,c\r\n",
+                b"2,directories,7,,2,0,true,,,,x/y\r\n2,directories,7,,2,1,false,,,,z\r\n",
             ];
             rows.concat()
         };

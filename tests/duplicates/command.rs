@@ -232,7 +232,7 @@ fn files_that_are_nearly_the_same_are_told_in_every_format() {
     assert!(summary.contains("\n3 files nearly the same\n  a/1\n  b/1  (9"), "{summary}");
     assert!(summary.contains("1 group of 3 files nearly the same, each at least 80 % like another\nall pairs of 2 contents compared"), "{summary}");
     let banded = printed(&tree, &["--near", "0.8"]);
-    assert!(banded.contains("21 bands of 6 rows: of pairs that are 80 % alike 99.8 % are found"), "{banded}");
+    assert!(banded.contains("2 contents compared by 21 bands of 6 rows\nof pairs whose sketches are 80 % alike 99.8 % are found, of those 70 % alike 92"), "{banded}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Which files are nearly the same.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use filemill::analyses::{Analysis, MinHash, SHINGLE_BYTES_MAX, SHINGLES_MAX, Shingle, SketchKind};
@@ -8,7 +10,8 @@ use filemill::control::Control;
 use filemill::duplicates::{Compares, Found, Near, Search, find};
 use filemill::error::Error;
 use filemill::plan::{Plan, Workers};
-use filemill::record::{Outcome, Value};
+use filemill::record::{Group, Outcome, Record, Value};
+use filemill::sink::Sink;
 use proptest::prelude::*;
 
 use super::{Keep, run, search, search_in};
@@ -291,6 +294,188 @@ fn sketches_that_do_not_fit_the_memory_give_the_same_answer() {
     assert_eq!(spilled(roomy), (0, contents));
 }
 
+/// A sink that changes files once they were read.
+struct Spoil<'t> {
+    keep: Keep,
+    tree: &'t Tree,
+    names: &'t [&'t str],
+}
+
+impl Sink for Spoil<'_> {
+    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let name = String::from_utf8(record.name.to_vec()).unwrap();
+        if matches!(record.outcome, Outcome::Done { .. }) && self.names.contains(&name.as_str()) {
+            std::fs::OpenOptions::new().append(true).open(self.tree.at(&name))?.write_all(b"more")?;
+        }
+        self.keep.record(record)
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+        self.keep.group(group)
+    }
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_sketched_is_an_error_once_and_in_no_group() {
+    for (is_exact, verifies) in [(true, false), (true, true), (false, true)] {
+        #[track_caller]
+        fn check(search: &Search, tree: &Tree, names: &[&str], failed: &[&str], groups: &[&[&str]]) {
+            let mut sink = Spoil { keep: Keep::default(), tree, names };
+            let found = find(search, &mut sink, &Control::new()).unwrap();
+            let told = sink.keep.groups.iter().map(|group| group.copies.concat());
+            let told: Vec<Vec<String>> = told
+                .map(|names| names.iter().map(|name| name.rsplit_once('/').unwrap().1.to_owned()).collect())
+                .collect();
+            assert_eq!(told, groups);
+            let outcomes = sink.keep.outcomes.iter().filter(|(_, word)| **word == "changed");
+            assert_eq!(outcomes.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), failed);
+            assert_eq!(found.report.ledger.failed_total(), failed.len() as u64);
+            assert!(found.report.ledger.adds_up());
+            for group in &found.near {
+                assert_eq!(group.members[0].similarity, 1.0);
+                assert!(group.members.iter().all(|member| member.similarity >= 0.5), "{group:?}");
+            }
+            let near = found.report.duplicates.unwrap().near.unwrap();
+            let near_files =
+                found.near.iter().map(|group| group.members.last().unwrap().name.copy + 1).sum::<u32>();
+            assert_eq!((near.groups, near.files), (found.near.len() as u64, u64::from(near_files)));
+        }
+        let tree = || {
+            let tree = Tree::new();
+            let one = text(1, 500);
+            for name in ["a", "a2", "a3"] {
+                tree.file(name, &one);
+            }
+            tree.file("b", edited(&one, 90));
+            std::fs::hard_link(tree.at("b"), tree.at("b2")).unwrap();
+            tree.file("c", edited(&one, 110));
+            tree.file("d", edited(&one, 90));
+            tree
+        };
+        let search_of = |tree: &Tree| {
+            let mut search = near(search(tree), Near { is_exact, compares: Compares::All, ..Near::new(0.5) });
+            search.verifies = verifies;
+            search
+        };
+        let whole: &[&[&str]] =
+            &[&["a", "a2", "a3"], &["b", "b2", "d"], &["a", "a2", "a3", "b", "b2", "c", "d"]];
+        let all = tree();
+        check(&search_of(&all), &all, &[], &[], whole);
+        // The one that is read of each content, the only one of a content, and all there are.
+        let one = tree();
+        check(
+            &search_of(&one),
+            &one,
+            &["a"],
+            &["a"],
+            &[&["a2", "a3"], &["b", "b2", "d"], &["a2", "a3", "b", "b2", "c", "d"]],
+        );
+        let linked = tree();
+        check(
+            &search_of(&linked),
+            &linked,
+            &["b"],
+            &["b", "b2"],
+            &[&["a", "a2", "a3"], &["a", "a2", "a3", "c", "d"]],
+        );
+        if is_exact {
+            let alone = tree();
+            check(
+                &search_of(&alone),
+                &alone,
+                &["c"],
+                &["c"],
+                &[&["a", "a2", "a3"], &["b", "b2", "d"], &["a", "a2", "a3", "b", "b2", "d"]],
+            );
+        }
+        let every = tree();
+        let names = ["a", "a2", "a3", "b", "d"];
+        let left: &[&[&str]] = &[];
+        // What verifying finds out leaves one content alone, which is not read again.
+        let (names, failed) = if is_exact && !verifies {
+            (&["a", "a2", "a3", "b", "c", "d"][..], &["a", "a2", "a3", "b", "b2", "c", "d"][..])
+        } else {
+            (&names[..], &["a", "a2", "a3", "b", "b2", "d"][..])
+        };
+        check(&search_of(&every), &every, names, failed, left);
+    }
+}
+
+#[test]
+fn a_search_that_is_cancelled_tells_no_group() {
+    struct Cancel<'c>(Keep, &'c Control, usize);
+    impl Sink for Cancel<'_> {
+        fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+            self.2 = self.2.saturating_sub(1);
+            if self.2 == 0 {
+                self.1.cancel();
+            }
+            self.0.record(record)
+        }
+
+        fn group(&mut self, group: &Group<'_>) -> io::Result<()> {
+            self.0.group(group)
+        }
+    }
+    let (tree, files) = gradual(10, 5);
+    for at in [1, files.len() / 2, files.len()] {
+        for is_exact in [false, true] {
+            let control = Control::new();
+            let mut sink = Cancel(Keep::default(), &control, at);
+            let found =
+                find(&near(search(&tree), Near { is_exact, ..Near::new(0.5) }), &mut sink, &control).unwrap();
+            assert!(found.report.cancelled && found.near.is_empty() && sink.0.groups.is_empty());
+        }
+    }
+}
+
+#[test]
+fn sets_that_do_not_fit_the_memory_are_compared_share_by_share() {
+    let tree = Tree::new();
+    let one = text(1, 40_000);
+    for i in 0..4 {
+        tree.file(format!("{i}"), edited(&one, 50 + 10 * i));
+    }
+    let exact = Near {
+        is_exact: true,
+        sketches: MinHash::new(16, Shingle::Bytes(24), SketchKind::Permutations).unwrap(),
+        ..Near::new(0.3)
+    };
+    let roomy = run(&near(search(&tree), exact.clone())).1;
+    let mut search = near(search(&tree), exact);
+    let mut limit = 1_u64 << 20;
+    let tight = loop {
+        search.plan.memory_bytes_max = Some(limit);
+        match find(&search, &mut Keep::default(), &Control::new()) {
+            Ok(found) => break found,
+            Err(Error::Plan(why)) => limit = why.rsplit_once(' ').unwrap().1.parse().unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(told(&tight), told(&roomy));
+    assert_eq!(names(&roomy), [["0", "1", "2", "3"]]);
+    let read = |found: Found| found.report.duplicates.unwrap().rounds.last().unwrap().files;
+    assert_eq!(read(roomy), 4);
+    assert!(read(tight) > 20, "each pair is read anew, in several shares");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_that_say_they_are_empty_and_are_not_are_compared_by_what_they_hold() {
+    let tree = Tree::new();
+    // The same bytes, once with a size and once without.
+    let version = std::fs::read("/proc/version").unwrap();
+    tree.file("version", [&version[..], b"more"].concat());
+    for is_exact in [false, true] {
+        let roots = [Path::new("/proc/version").into(), filemill::plan::Root::from(tree.at("version"))];
+        let mut plan = Plan { roots: roots.to_vec(), ..Plan::new(["."]) };
+        plan.filter.size_min = Some(0);
+        let (_, found) = run(&near(search_in(plan), Near { is_exact, ..Near::new(0.8) }));
+        let [group] = &found.near[..] else { panic!("{:?}", found.near) };
+        assert_eq!(group.members.len(), 2);
+    }
+}
+
 #[test]
 fn what_contradicts_itself_is_refused() {
     let tree = Tree::new();
@@ -330,11 +515,15 @@ proptest! {
         workers in 1_usize..5,
         batch_files_max in 1_usize..9,
         is_exact: bool,
+        compares_all: bool,
+        memory_bytes_max in proptest::option::of(24_u64 << 20..64 << 20),
     ) {
         let (tree, _) = gradual(texts, edits);
-        let nearly = Near { is_exact, ..Near::new(0.6) };
+        let compares = if compares_all { Compares::All } else { Compares::Banded };
+        let nearly = Near { is_exact, compares, ..Near::new(0.6) };
         let one = run(&near(Search::new(Plan { workers: Workers::Number(1), ..Plan::new([tree.path()]) }), nearly.clone())).1;
-        let plan = Plan { workers: Workers::Number(workers), batch_files_max, ..Plan::new([tree.path()]) };
+        let workers = Workers::Number(workers);
+        let plan = Plan { workers, batch_files_max, memory_bytes_max, ..Plan::new([tree.path()]) };
         let other = run(&near(Search::new(plan), nearly)).1;
         prop_assert_eq!(told(&one), told(&other));
     }

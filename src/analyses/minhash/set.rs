@@ -35,6 +35,11 @@ impl ShingleSet {
         ShingleSet { cut, share: (share, shares), hashes: Vec::new() }
     }
 
+    /// Makes room for so many hashes: a list that grows takes twice what it holds.
+    pub fn reserve(&mut self, hashes: usize) {
+        self.hashes.reserve_exact(hashes);
+    }
+
     /// The next bytes of the file.
     pub fn block(&mut self, bytes: &[u8]) {
         let ShingleSet { cut, share, hashes } = self;

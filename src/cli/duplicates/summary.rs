@@ -113,12 +113,14 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         for member in group.members.iter().take(NAMES_MAX) {
             let mut path = Vec::new();
             member.path_to(&mut path);
-            let note = match before {
-                Some(copy) if copy == member.copy => "  (hard link)".to_owned(),
-                _ if member.is_reference => "  (reference)".to_owned(),
-                None => String::new(),
-                _ => member.similarity.map_or_else(String::new, similar),
-            };
+            let is_link = before == Some(member.copy);
+            let mut note = if is_link { "  (hard link)" } else { "" }.to_owned();
+            if let Some(similarity) = member.similarity.filter(|_| before.is_some() && !is_link) {
+                note.push_str(&similar(similarity, member.is_below(group.alike)));
+            }
+            if member.is_reference && !is_link {
+                note.push_str("  (reference)");
+            }
             before = Some(member.copy);
             self.path(&path, "  ", &note)?;
         }
@@ -210,8 +212,9 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
 }
 
 /// Rounded down, as what differs in one of a thousand is not the same.
-fn similar(similarity: f64) -> String {
-    format!("  ({:.0} %)", (similarity * 100.0).floor())
+fn similar(similarity: f64, is_below: bool) -> String {
+    let below = if is_below { ", below what was asked for" } else { "" };
+    format!("  ({:.0} %{below})", (similarity * 100.0).floor())
 }
 
 /// What is nearly the same, and how much may have been missed.
@@ -228,15 +231,21 @@ fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
         None => writeln!(out, "all pairs of {} compared", count(near.contents, "content"))?,
         Some((bands, rows)) => writeln!(
             out,
-            "{} of {}: of pairs that are {} alike {} are found, of those that are {} alike {}",
+            "{} compared by {} of {}",
+            count(near.contents, "content"),
             count(bands as u64, "band"),
             count(rows as u64, "row"),
-            percent(near.threshold),
-            percent(near.found_at_threshold),
-            percent((near.threshold - 0.1).max(0.0)),
-            percent(near.found_below),
         )?,
     }
+    writeln!(
+        out,
+        "of pairs {} {} alike {} are found, of those {} alike {}",
+        if near.is_exact { "that are" } else { "whose sketches are" },
+        percent(near.threshold),
+        percent(near.found_at_threshold),
+        percent((near.threshold - 0.1).max(0.0)),
+        percent(near.found_below),
+    )?;
     if near.unsketched > 0 {
         writeln!(out, "{} too short or too long to be nearly the same", count(near.unsketched, "file"))?;
     }

@@ -1,7 +1,8 @@
 //! Similarity by the shingles themselves: the files of clusters are read once more, and the Jaccard indices of their sets of
-//! shingles decide which of them belong together.
+//! shingles decide which of them belong together. Where the sets of a cluster do not fit the memory, files are read again for
+//! each that they are compared with.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +14,18 @@ use rayon::iter::{
 
 use super::super::rounds::Rounds;
 use super::super::source::{self, Source};
-use super::{Near, Row};
+use super::Near;
 use crate::analyses::ShingleSet;
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step, caught};
-use crate::groups::{Catalog, Components, FileId, NearGroup, Sketches, matches};
+use crate::groups::{Catalog, Components, FileId, NearGroup, NearNaming, Row, Sketches, matches};
 use crate::plan::Plan;
 use crate::stage::Budget;
 
 /// Blocks that files are read in.
 const BLOCK_BYTES: usize = 128 << 10;
-/// A hash of a set.
-const HASH_BYTES: u64 = 8;
+/// A hash of a set, and an eighth of room for shares that are larger than others.
+const HASH_BYTES: u64 = 9;
 
 /// What it takes to measure.
 pub(super) struct Exact<'e> {
@@ -34,40 +35,52 @@ pub(super) struct Exact<'e> {
     control: &'e Control,
     budget: Budget,
     sketches: &'e Sketches,
-    /// The files of each content, any of which will do.
-    files: HashMap<u32, Vec<FileId>>,
+    naming: &'e NearNaming<'e>,
     /// What sets may take that are compared with each other, in bytes, on each thread.
     sets_bytes_max: u64,
     bytes: AtomicU64,
     read: AtomicU64,
-    /// Taken where a file fails, and once for each cluster.
-    failed: Mutex<HashMap<FileId, FileError>>,
+    /// Taken where a file fails, and once for each look at a cluster.
+    failed: Mutex<BTreeMap<FileId, FileError>>,
 }
 
 /// What was read.
 pub(super) struct Read {
     pub(super) files: u64,
     pub(super) bytes: u64,
-    /// Files that could not be read, or are not what was sketched.
-    pub(super) failed: Vec<(FileId, FileError)>,
+    /// Files that could not be read, or are not what was sketched, in ascending order.
+    pub(super) failed: BTreeMap<FileId, FileError>,
 }
 
 /// A set of shingles, or a share of it; none where the content cannot be read any more.
 type Set = Option<Vec<u64>>;
+
+/// The contents of a cluster: rows in ascending order, each with its files, any of which will do.
+struct Contents {
+    rows: Vec<u32>,
+    files: Vec<Vec<FileId>>,
+}
+
+impl Contents {
+    fn new(cluster: &[Row]) -> Contents {
+        let mut files: BTreeMap<u32, Vec<FileId>> = BTreeMap::new();
+        for &(file, row) in cluster {
+            files.entry(row).or_default().push(file);
+        }
+        let (rows, files) = files.into_iter().unzip();
+        Contents { rows, files }
+    }
+}
 
 impl<'e> Exact<'e> {
     pub(super) fn new<'r: 'e>(
         near: &'e Near,
         rounds: &Rounds<'r>,
         sketches: &'e Sketches,
-        clusters: &[Vec<Row>],
+        naming: &'e NearNaming<'e>,
         sets_bytes_max: u64,
     ) -> Exact<'e> {
         let plan = source::plan(rounds.plan);
-        let mut files: HashMap<u32, Vec<FileId>> = HashMap::new();
-        for &(file, row) in clusters.iter().flatten() {
-            files.entry(row).or_default().push(file);
-        }
         let threads = rounds.pool.map_or(1, rayon::ThreadPool::current_num_threads) as u64;
         Exact {
             near,
@@ -76,7 +89,7 @@ impl<'e> Exact<'e> {
             budget: Budget::new(&plan),
             plan,
             sketches,
-            files,
+            naming,
             sets_bytes_max: sets_bytes_max / threads,
             bytes: AtomicU64::new(0),
             read: AtomicU64::new(0),
@@ -84,149 +97,157 @@ impl<'e> Exact<'e> {
         }
     }
 
-    /// Divides clusters into those of files that are connected by pairs that are similar enough.
-    pub(super) fn divide(&self, clusters: Vec<Vec<Row>>) -> io::Result<Vec<Vec<Row>>> {
-        let divided: Vec<Vec<Vec<Row>>> =
-            clusters.into_par_iter().map(|cluster| self.divide_one(cluster)).collect::<io::Result<_>>()?;
-        Ok(divided.into_iter().flatten().collect())
+    /// The groups of clusters: of files that are connected by pairs that are similar enough.
+    pub(super) fn groups(&self, clusters: Vec<Vec<Row>>) -> io::Result<Vec<NearGroup>> {
+        let groups: Vec<Vec<NearGroup>> =
+            clusters.into_par_iter().map(|cluster| self.groups_of(cluster)).collect::<io::Result<_>>()?;
+        Ok(groups.into_iter().flatten().collect())
     }
 
-    fn divide_one(&self, cluster: Vec<Row>) -> io::Result<Vec<Vec<Row>>> {
-        let mut rows: Vec<u32> = cluster.iter().map(|&(_, row)| row).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        let components = Components::new(u32::try_from(rows.len()).expect("rows are counted with 32 bits"));
-        let sets = self.sets_that_fit(&rows);
-        let place = |at: usize| u32::try_from(at).expect("rows are counted with 32 bits");
-        for left in 0..rows.len() {
-            if self.control.is_cancelled() {
+    /// Those of one. Where a file turns out not to be what was sketched, it begins anew without it.
+    fn groups_of(&self, mut cluster: Vec<Row>) -> io::Result<Vec<NearGroup>> {
+        loop {
+            let contents = Contents::new(&cluster);
+            if contents.rows.len() < 2 || self.control.is_cancelled() {
                 return Ok(Vec::new());
             }
-            // What is connected already need not be compared.
-            let is_open = |right: &usize| !components.are_joined(place(left), place(*right));
-            let rights: Vec<usize> = self.alike(&rows, left)?.into_iter().filter(is_open).collect();
-            let similarities = match &sets {
-                Some(sets) => rights.par_iter().map(|&right| jaccard(&sets[left], &sets[right])).collect(),
-                None => self.similarities(rows[left], rights.iter().map(|&right| rows[right]).collect()),
-            };
-            for (&right, similarity) in rights.iter().zip(similarities) {
+            let sets = self.sets_that_fit(&contents);
+            let connected = self.connect(&contents, sets.as_deref())?;
+            let mut groups = Vec::new();
+            for group in connected.groups().iter() {
+                let rows: HashSet<u32> = group.iter().map(|&at| contents.rows[at as usize]).collect();
+                let files = cluster.iter().filter(|(_, row)| rows.contains(row)).copied().collect();
+                if let Some(mut group) = self.naming.group(files) {
+                    self.measure(&mut group, &contents, sets.as_deref());
+                    groups.push(group);
+                }
+            }
+            let failed = self.failed.lock().expect("no thread panics with it");
+            let before = cluster.len();
+            cluster.retain(|(file, _)| !failed.contains_key(file));
+            if cluster.len() == before {
+                return Ok(groups);
+            }
+        }
+    }
+
+    /// Connects the contents that are similar enough, by their places.
+    fn connect(&self, contents: &Contents, sets: Option<&[Set]>) -> io::Result<Components> {
+        let place = |at: usize| u32::try_from(at).expect("rows are counted with 32 bits");
+        let components = Components::new(place(contents.rows.len()));
+        let matches_min = self.near.matches_min(self.near.similarity_looked_at());
+        let mut reader = self.sketches.reader();
+        for left in 0..contents.rows.len() {
+            if self.control.is_cancelled() {
+                break;
+            }
+            let first = reader.row(contents.rows[left])?.to_vec();
+            let mut rights = Vec::new();
+            for right in left + 1..contents.rows.len() {
+                // What is connected already need not be compared.
+                if !components.are_joined(place(left), place(right))
+                    && matches(&first, reader.row(contents.rows[right])?) >= matches_min
+                {
+                    rights.push(right);
+                }
+            }
+            for (&right, similarity) in rights.iter().zip(self.similarities(contents, sets, left, &rights)) {
                 if similarity.is_some_and(|similarity| similarity >= self.near.threshold) {
                     components.join(place(left), place(right));
                 }
             }
         }
-        let failed = self.failed.lock().expect("no thread panics with it");
-        let numbers = components.groups();
-        let clusters = numbers.iter().map(|group| {
-            let rows: HashSet<u32> = group.iter().map(|&at| rows[at as usize]).collect();
-            let of_group = |(file, row): &&Row| rows.contains(row) && !failed.contains_key(file);
-            cluster.iter().filter(of_group).copied().collect()
-        });
-        // What is left of one whose other contents cannot be read any more is no group of its own.
-        let has_several = |cluster: &Vec<Row>| cluster.iter().any(|&(_, row)| row != cluster[0].1);
-        Ok(clusters.filter(has_several).collect())
+        Ok(components)
     }
 
-    /// The places after `left` whose sketches are similar enough to be looked at.
-    fn alike(&self, rows: &[u32], left: usize) -> io::Result<Vec<usize>> {
-        let matches_min = self.near.matches_min(self.near.similarity_looked_at());
-        let mut reader = self.sketches.reader();
-        let first = reader.row(rows[left])?.to_vec();
-        let mut alike = Vec::new();
-        for (at, &row) in rows.iter().enumerate().skip(left + 1) {
-            if matches(&first, reader.row(row)?) >= matches_min {
-                alike.push(at);
+    /// Sets the similarities to the first of a group.
+    fn measure(&self, group: &mut NearGroup, contents: &Contents, sets: Option<&[Set]>) {
+        let place = |row: u32| contents.rows.binary_search(&row).expect("the rows of the cluster");
+        let mut rights: Vec<usize> = group.members.iter().map(|member| place(member.row)).collect();
+        rights.sort_unstable();
+        rights.dedup();
+        let left = place(group.members[0].row);
+        rights.retain(|&right| right != left);
+        let similarities = self.similarities(contents, sets, left, &rights);
+        for member in &mut group.members {
+            if let Ok(at) = rights.binary_search(&place(member.row)) {
+                // One that cannot be read any more is left out in the next look.
+                member.similarity = similarities[at].unwrap_or(0.0);
             }
         }
-        Ok(alike)
     }
 
-    /// Sets the similarities of groups. What cannot be read any more is taken out.
-    pub(super) fn measure(&self, groups: &mut Vec<NearGroup>) {
-        groups.par_iter_mut().for_each(|group| self.measure_one(group));
-        groups.retain(|group| !group.members.is_empty());
-    }
-
-    fn measure_one(&self, group: &mut NearGroup) {
-        loop {
-            let Some(first) = group.members.first().copied() else { return };
-            let mut rows: Vec<u32> = group.members.iter().map(|member| member.row).collect();
-            rows.sort_unstable();
-            rows.dedup();
-            if rows.len() < 2 || self.control.is_cancelled() {
-                return group.members.clear();
-            }
-            rows.retain(|&row| row != first.row);
-            let sets = self.sets_that_fit(&[&[first.row], &rows[..]].concat());
-            let similarities: Vec<Option<f64>> = match &sets {
-                Some(sets) => sets[1..].iter().map(|set| jaccard(&sets[0], set)).collect(),
-                None => self.similarities(first.row, rows.clone()),
-            };
-            for member in &mut group.members {
-                let at = rows.binary_search(&member.row);
-                member.similarity = at.map_or(1.0, |at| similarities[at].unwrap_or(0.0));
-            }
-            let failed = self.failed.lock().expect("no thread panics with it");
-            let before = group.members.len();
-            group.members.retain(|member| !failed.contains_key(&member.name.file));
-            // Where the first is gone, another one stands for all; where a file is gone, a copy of it may be read.
-            if group.members.len() == before {
-                return;
-            }
+    /// How similar contents are to one of them.
+    fn similarities(
+        &self,
+        contents: &Contents,
+        sets: Option<&[Set]>,
+        left: usize,
+        rights: &[usize],
+    ) -> Vec<Option<f64>> {
+        match sets {
+            Some(sets) => rights.par_iter().map(|&right| jaccard(&sets[left], &sets[right])).collect(),
+            None => self.similarities_by_shares(contents, left, rights),
         }
     }
 
     /// The sets of these contents, where they fit the memory together.
-    fn sets_that_fit(&self, rows: &[u32]) -> Option<Vec<Set>> {
-        let bytes: u64 = rows.iter().map(|row| self.set_bytes(*row)).sum();
-        (bytes <= self.sets_bytes_max).then(|| self.sets(rows, (0, 1)))
+    fn sets_that_fit(&self, contents: &Contents) -> Option<Vec<Set>> {
+        let bytes: u64 = contents.files.iter().map(|files| self.set_bytes(files)).sum();
+        (bytes <= self.sets_bytes_max).then(|| {
+            let set = |source: &mut Reader<'_>, files: &Vec<FileId>| self.set(source, files, (0, 1));
+            contents.files.par_iter().map_init(|| self.reader(), set).collect()
+        })
     }
 
     /// What a set takes at most.
-    fn set_bytes(&self, row: u32) -> u64 {
-        let size = self.files.get(&row).map_or(0, |files| self.catalog.size(files[0]));
+    fn set_bytes(&self, files: &[FileId]) -> u64 {
+        let size = self.catalog.size(files[0]);
         // What says it has none may have as much as is read of such a file.
         if size == 0 { self.plan.unbounded_bytes_max * HASH_BYTES } else { size * HASH_BYTES }
     }
 
     /// The similarities of contents with one, whose sets do not fit the memory together: they are read anew for it, in as many
     /// shares as it takes for two of them.
-    fn similarities(&self, left: u32, rights: Vec<u32>) -> Vec<Option<f64>> {
-        let largest = rights.iter().map(|&right| self.set_bytes(right)).max().unwrap_or(0);
-        let two = self.set_bytes(left) + largest;
+    fn similarities_by_shares(&self, contents: &Contents, left: usize, rights: &[usize]) -> Vec<Option<f64>> {
+        let bytes = |at: usize| self.set_bytes(&contents.files[at]);
+        let two = bytes(left) + rights.iter().map(|&right| bytes(right)).max().unwrap_or(0);
         let shares = two.div_ceil(self.sets_bytes_max.max(1)).max(1);
         let mut sums = vec![Some((0_u64, 0_u64)); rights.len()];
-        for share in 0..shares {
-            let ours = self.sets(&[left], (share, shares)).pop().flatten();
-            sums.par_iter_mut().zip(&rights).for_each(|(sum, &right)| {
-                let theirs = self.sets(&[right], (share, shares)).pop().flatten();
-                *sum = sum.and_then(|(common, all)| {
-                    let (ours, theirs) = (ours.as_ref()?, theirs.as_ref()?);
-                    let both = intersection(ours, theirs);
-                    Some((common + both, all + (ours.len() + theirs.len()) as u64 - both))
-                });
-            });
+        for share in 0..if rights.is_empty() { 0 } else { shares } {
+            let ours = self.set(&mut self.reader(), &contents.files[left], (share, shares));
+            let pairs = sums.par_iter_mut().zip(rights);
+            pairs.for_each_init(
+                || self.reader(),
+                |reader, (sum, &right)| {
+                    let theirs = self.set(reader, &contents.files[right], (share, shares));
+                    *sum = sum.and_then(|(common, all)| {
+                        let (ours, theirs) = (ours.as_ref()?, theirs.as_ref()?);
+                        let both = intersection(ours, theirs);
+                        Some((common + both, all + (ours.len() + theirs.len()) as u64 - both))
+                    });
+                },
+            );
         }
         let share = |(common, all): (u64, u64)| if all == 0 { 0.0 } else { common as f64 / all as f64 };
         sums.into_iter().map(|sum| sum.map(share)).collect()
     }
 
-    /// Reads the sets of these contents, or of each the share of this number of so many.
-    fn sets(&self, rows: &[u32], share: (u64, u64)) -> Vec<Set> {
-        let source =
-            || (Source::new(&self.plan, self.catalog, self.control, &self.budget), vec![0; BLOCK_BYTES]);
-        let read = |(source, block): &mut (Source<'_>, Vec<u8>), row: &u32| {
-            let files = self.files.get(row).map_or(&[][..], Vec::as_slice);
-            files.iter().find_map(|&file| self.set(source, block, file, share))
-        };
-        rows.par_iter().map_init(source, read).collect()
+    fn reader(&self) -> Reader<'_> {
+        let source = Source::new(&self.plan, self.catalog, self.control, &self.budget);
+        Reader { source, block: vec![0; BLOCK_BYTES] }
     }
 
-    fn set(&self, source: &mut Source<'_>, block: &mut [u8], file: FileId, share: (u64, u64)) -> Set {
+    /// The set of a content, or the share of this number of so many: of the first of its files that can be read.
+    fn set(&self, reader: &mut Reader<'_>, files: &[FileId], share: (u64, u64)) -> Set {
+        files.iter().find_map(|&file| self.set_of(reader, file, share))
+    }
+
+    fn set_of(&self, reader: &mut Reader<'_>, file: FileId, share: (u64, u64)) -> Set {
         if self.control.is_cancelled() {
             return None;
         }
-        let read = caught(|| self.read(source, block, file, share)).and_then(|read| read);
+        let read = caught(|| self.read(reader, file, share)).and_then(|read| read);
         match read {
             Ok(set) => Some(set),
             Err(error) => {
@@ -236,18 +257,16 @@ impl<'e> Exact<'e> {
         }
     }
 
-    fn read(
-        &self,
-        source: &mut Source<'_>,
-        block: &mut [u8],
-        file: FileId,
-        share: (u64, u64),
-    ) -> Result<Vec<u64>, FileError> {
+    fn read(&self, reader: &mut Reader<'_>, file: FileId, share: (u64, u64)) -> Result<Vec<u64>, FileError> {
+        let Reader { source, block } = reader;
         let opened = source.open(file)?;
         let mut set = ShingleSet::of_share(self.near.sketches.shingle(), share.0, share.1);
+        let hashes = opened.size() / share.1;
+        set.reserve(usize::try_from(hashes + hashes / 8).unwrap_or(0));
         let bytes_max = opened.size().max(self.plan.unbounded_bytes_max);
         let mut offset = 0;
-        loop {
+        // What a search that is cancelled has read of a file does not count.
+        while !self.control.is_cancelled() {
             let read = opened.read_full_at(block, offset)?;
             set.block(&block[..read]);
             offset += read as u64;
@@ -266,11 +285,15 @@ impl<'e> Exact<'e> {
 
     /// What was read in all.
     pub(super) fn into_read(self) -> Read {
-        let mut failed: Vec<_> =
-            self.failed.into_inner().expect("no thread panics with it").into_iter().collect();
-        failed.sort_unstable_by_key(|(file, _)| *file);
+        let failed = self.failed.into_inner().expect("no thread panics with it");
         Read { files: self.read.into_inner(), bytes: self.bytes.into_inner(), failed }
     }
+}
+
+/// Reads on one thread.
+struct Reader<'r> {
+    source: Source<'r>,
+    block: Vec<u8>,
 }
 
 fn jaccard(a: &Set, b: &Set) -> Option<f64> {

@@ -6,8 +6,9 @@
 
 mod exact;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,10 +17,10 @@ use super::{Search, threads};
 use crate::analyses::{Analysis, Kind, MinHash};
 use crate::error::Error;
 use crate::groups::{
-    Banding, Candidates, Catalog, Components, FileId, NearGroup, Sketches, banded_components, compare_tile,
-    components_of_all, matches, near_groups,
+    Banded, Banding, Candidates, Components, FileId, NearGroup, NearNaming, Row, Sketches, banded_components,
+    compare_tile, components_of_all, matches,
 };
-use crate::plan::Reads;
+use crate::plan::{self, Plan, Reads};
 use crate::record::{Digest, Value};
 use crate::report::{self, Round};
 
@@ -37,6 +38,8 @@ pub struct Near {
     pub is_exact: bool,
     /// Whether only text counts, as the analysis `kind` tells it.
     pub text_only: bool,
+    /// Where sketches are kept that do not fit the memory, in a file without a name.
+    pub spill_directory: PathBuf,
 }
 
 /// Which sketches are compared.
@@ -48,16 +51,20 @@ pub enum Compares {
     All,
 }
 
-/// How much less similar than asked for sketches may be of files that are read once more: nearly three standard errors of
-/// the estimate with 128 permutations.
+/// How much less similar than asked for sketches may be of files that are read once more. With 128 permutations that is 2.8
+/// standard errors of the estimate at a similarity of 0.8, and 2.3 at 0.5, where it is largest; with fewer it is less, and more
+/// is missed: the report tells.
 pub const EXACT_MARGIN: f64 = 0.1;
 
 /// What is kept of each file beside its sketch, in bytes: a candidate, its digest and row in a table that is up to half
 /// empty, its place in a component and in the table of a band. An upper bound of what was measured.
 const FILE_BYTES: u64 = 192;
+/// What of that the table of a band takes.
+const TABLE_BYTES: u64 = 16;
 
 impl Near {
-    /// Files with this similarity at least, sketched and compared in the ways that are the default.
+    /// Files with this similarity at least, sketched and compared in the ways that are the default; what does not fit the memory
+    /// goes to the system's directory for temporary files.
     pub fn new(threshold: f64) -> Near {
         Near {
             threshold,
@@ -65,6 +72,7 @@ impl Near {
             compares: Compares::Banded,
             is_exact: false,
             text_only: false,
+            spill_directory: std::env::temp_dir(),
         }
     }
 
@@ -89,7 +97,7 @@ impl Near {
             );
         }
         if let Some(limit) = search.plan.memory_bytes_max {
-            let least = self.memory_bytes_least(search, 0);
+            let least = self.memory_bytes_least(&search.plan);
             if limit < least {
                 return Err(too_small(limit, least, "files that are nearly the same"));
             }
@@ -97,11 +105,18 @@ impl Near {
         Ok(())
     }
 
-    /// What a search among so many files takes at least.
-    fn memory_bytes_least(&self, search: &Search, files: u64) -> u64 {
-        // Two rows of blocks that are read ahead for each thread, and what a band's table takes in pieces.
-        const COMPARE_BYTES: u64 = 8 << 20;
-        search.plan.memory_bytes_least() + COMPARE_BYTES + files * FILE_BYTES
+    /// What a search takes at least, beside its files.
+    fn memory_bytes_least(&self, plan: &Plan) -> u64 {
+        // Rows of a tile on either side, and as many bytes of each again; what is read ahead, and a table in pieces.
+        const ROWS: u64 = 1024;
+        let threads = plan.workers_first().min(plan::cores()) as u64;
+        let compares = threads * (ROWS * self.sketches.k() as u64 * 5 + (1 << 20));
+        self.plan_of_sketches(plan).memory_bytes_least() + compares
+    }
+
+    /// The plan of the round that makes sketches.
+    fn plan_of_sketches(&self, plan: &Plan) -> Plan {
+        Plan { analyses: self.analyses(), ..plan.clone() }
     }
 
     /// Equal places from which on two sketches are similar enough to this.
@@ -120,6 +135,29 @@ impl Near {
         } else {
             self.threshold
         }
+    }
+
+    /// The probability that a pair of this similarity is found: of sketches, or of the sets of shingles where they decide.
+    fn found(&self, similarity: f64, banding: Option<Banding>) -> f64 {
+        let in_a_band = |similarity: f64| banding.map_or(1.0, |banding| banding.probability(similarity));
+        if !self.is_exact {
+            return in_a_band(similarity);
+        }
+        // Sketches of such a pair have any number of equal places, by the binomial distribution.
+        let k = self.sketches.k();
+        let log = |factor: f64, times: usize| if times == 0 { 0.0 } else { factor.ln() * times as f64 };
+        let (mut found, mut log_choices) = (0.0, 0.0);
+        for equal in 0..=k {
+            if equal > 0 {
+                log_choices += ((k + 1 - equal) as f64 / equal as f64).ln();
+            }
+            if equal >= self.matches_min(self.similarity_looked_at()) as usize {
+                let probability =
+                    (log_choices + log(similarity, equal) + log(1.0 - similarity, k - equal)).exp();
+                found += probability * in_a_band(equal as f64 / k as f64);
+            }
+        }
+        found.min(1.0)
     }
 
     /// Digest first, then the sketch, then whether it is text.
@@ -151,7 +189,7 @@ pub(super) fn search(
     others.prune(rounds.wanted);
     let same = rounds.divide(others)?;
 
-    let memory = Memory::divide(near, rounds.search, rounds.catalog, candidates.all().len() as u64)?;
+    let memory = Memory::divide(near, rounds, candidates.all().len() as u64)?;
     rounds.memory_bytes_max = memory.reading_bytes_max;
     let mut sketched = Sketched::new(near, &memory);
     sketched.told.unsketched = unsketched;
@@ -159,16 +197,17 @@ pub(super) fn search(
         sketched.keep(digest, more)
     });
     read.map_err(|error| sketched.spilled.take().map_or(error, Error::Spill))?;
-    let groups = if rounds.control.is_cancelled() {
-        Vec::new()
-    } else {
-        sketched.groups(rounds, &candidates, &memory)?
-    };
-    rounds.report.duplicates.get_or_insert_default().near = Some(sketched.told);
+    let mut clusters = Vec::new();
+    if !rounds.control.is_cancelled() {
+        let components = sketched.compare(rounds, &memory)?;
+        clusters = sketched.clusters(&components, &candidates);
+    }
     rounds.divide_by_digest(&mut candidates);
     if rounds.search.verifies {
         rounds.verify(&mut candidates)?;
     }
+    let groups = sketched.groups(rounds, clusters, &mut candidates, &memory)?;
+    rounds.report.duplicates.get_or_insert_default().near = Some(sketched.told);
     candidates.put(same);
     Ok((candidates, groups))
 }
@@ -189,8 +228,9 @@ impl Memory {
     /// Sets of shingles take no more where no limit is given: larger ones are compared share by share.
     const SETS_BYTES_MAX: u64 = 1 << 30;
 
-    fn divide(near: &Near, search: &Search, catalog: &Catalog, files: u64) -> Result<Memory, Error> {
-        let Some(limit) = search.plan.memory_bytes_max else {
+    fn divide(near: &Near, rounds: &Rounds<'_>, files: u64) -> Result<Memory, Error> {
+        let plan = &rounds.search.plan;
+        let Some(limit) = plan.memory_bytes_max else {
             return Ok(Memory {
                 reading_bytes_max: None,
                 sketches_bytes_max: u64::MAX,
@@ -198,16 +238,17 @@ impl Memory {
                 sets_bytes_max: Memory::SETS_BYTES_MAX,
             });
         };
-        let taken = catalog.memory_bytes() + files * FILE_BYTES;
-        let least = near.memory_bytes_least(search, 0);
+        let taken = rounds.catalog.memory_bytes() + files * FILE_BYTES;
+        let least = near.memory_bytes_least(plan);
         if taken + least > limit {
             return Err(too_small(limit, taken + least, &format!("{files} files to be sketched")));
         }
         let left = limit - taken - least;
         Ok(Memory {
-            reading_bytes_max: Some(search.plan.memory_bytes_least() + left / 4),
+            reading_bytes_max: Some(near.plan_of_sketches(plan).memory_bytes_least() + left / 4),
             sketches_bytes_max: left / 2,
-            table_bytes_max: limit / 8,
+            // Who reads is done when sketches are compared.
+            table_bytes_max: files * TABLE_BYTES + left / 4,
             sets_bytes_max: (left / 4).clamp(1 << 20, Memory::SETS_BYTES_MAX),
         })
     }
@@ -224,12 +265,9 @@ struct Sketched<'n> {
     spilled: Option<io::Error>,
 }
 
-/// A file, by the name that it is read by, and the row of its sketch.
-type Row = (FileId, u32);
-
 impl Sketched<'_> {
     fn new<'n>(near: &'n Near, memory: &Memory) -> Sketched<'n> {
-        let directory = std::env::temp_dir();
+        let directory = near.spill_directory.clone();
         let told = report::Near {
             threshold: near.threshold,
             sketch: near.sketches.word().into_owned(),
@@ -267,59 +305,34 @@ impl Sketched<'_> {
         Ok(())
     }
 
-    /// The groups, with their similarities.
-    fn groups(
-        &mut self,
-        rounds: &mut Rounds<'_>,
-        candidates: &Candidates,
-        memory: &Memory,
-    ) -> Result<Vec<NearGroup>, Error> {
-        self.told.contents = self.sketches.len() as u64;
-        let since = Instant::now();
-        let components = self.components(rounds, memory).map_err(Error::Spill)?;
-        self.told.spilled_bytes = self.sketches.spilled_bytes();
-        rounds.count(Round {
-            name: "compare",
-            files: self.told.contents,
-            bytes: 0,
-            elapsed: since.elapsed(),
-        });
-        let clusters = self.clusters(&components, candidates);
-        drop(components);
-        if self.near.is_exact {
-            return self.exact_groups(rounds, clusters, memory);
-        }
-        let mut groups = near_groups(rounds.catalog, rounds.wanted, rounds.links, clusters);
-        self.estimate(&mut groups).map_err(Error::Spill)?;
-        Ok(groups)
-    }
-
     /// Compares sketches.
-    fn components(&mut self, rounds: &Rounds<'_>, memory: &Memory) -> io::Result<Components> {
+    fn compare(&mut self, rounds: &mut Rounds<'_>, memory: &Memory) -> Result<Components, Error> {
+        let since = Instant::now();
         let looked_at = self.near.similarity_looked_at();
         let matches_min = self.near.matches_min(looked_at);
-        let control = rounds.control;
-        let Near { threshold, compares, .. } = *self.near;
-        match compares {
-            Compares::Banded => {
-                let banding = Banding::choose(looked_at, self.near.sketches.k());
-                self.told.banding = Some((banding.bands, banding.rows));
-                self.told.found_at_threshold = banding.probability(threshold);
-                self.told.found_below = banding.probability((threshold - 0.1).max(0.0));
-                let (sketches, table_bytes_max) = (&self.sketches, memory.table_bytes_max);
-                threads::with(rounds.pool, || {
-                    banded_components(sketches, banding, matches_min, table_bytes_max, control)
-                        .map(|banded| banded.components)
-                })
+        let (sketches, control) = (&self.sketches, rounds.control);
+        let banding = match self.near.compares {
+            Compares::Banded => Some(Banding::choose(looked_at, sketches.k())),
+            Compares::All => None,
+        };
+        let compared = threads::with(rounds.pool, || match banding {
+            Some(banding) => {
+                banded_components(sketches, banding, matches_min, memory.table_bytes_max, control)
             }
-            Compares::All => {
-                (self.told.found_at_threshold, self.told.found_below) = (1.0, 1.0);
-                let sketches = &self.sketches;
-                threads::with(rounds.pool, || {
-                    components_of_all(sketches, matches_min, &compare_tile, control)
-                })
-            }
-        }
+            None => components_of_all(sketches, matches_min, &compare_tile, control)
+                .map(|components| Banded { components, passes: 1 }),
+        });
+        let Banded { components, passes } = compared.map_err(Error::Spill)?;
+        let threshold = self.near.threshold;
+        self.told.banding = banding.map(|Banding { bands, rows }| (bands, rows));
+        self.told.found_at_threshold = self.near.found(threshold, banding);
+        self.told.found_below = self.near.found((threshold - 0.1).max(0.0), banding);
+        self.told.contents = self.sketches.len() as u64;
+        self.told.passes = passes;
+        self.told.spilled_bytes = self.sketches.spilled_bytes();
+        let files = self.told.contents;
+        rounds.count(Round { name: "compare", files, bytes: 0, elapsed: since.elapsed() });
+        Ok(components)
     }
 
     /// The files of each component that has several contents.
@@ -341,6 +354,68 @@ impl Sketched<'_> {
         clusters
     }
 
+    /// The groups of clusters, with their similarities. What fails in this is taken out of what is the same as well.
+    fn groups(
+        &self,
+        rounds: &mut Rounds<'_>,
+        mut clusters: Vec<Vec<Row>>,
+        same: &mut Candidates,
+        memory: &Memory,
+    ) -> Result<Vec<NearGroup>, Error> {
+        // What was verified may have turned out not to be what was sketched.
+        let failed: HashSet<FileId> = rounds.failed.iter().copied().collect();
+        let (catalog, wanted, links) = (rounds.catalog, rounds.wanted, rounds.links);
+        let naming = NearNaming::new(catalog, wanted, links, clusters.iter().map(Vec::len).sum());
+        let mut groups = Vec::new();
+        if self.near.is_exact {
+            clusters.iter_mut().for_each(|cluster| cluster.retain(|(file, _)| !failed.contains(file)));
+            let since = Instant::now();
+            let exact = exact::Exact::new(self.near, rounds, &self.sketches, &naming, memory.sets_bytes_max);
+            groups = threads::with(rounds.pool, || exact.groups(clusters)).map_err(Error::Spill)?;
+            let exact::Read { files, bytes, failed } = exact.into_read();
+            same.know(|candidate| candidate.digest.filter(|_| !failed.contains_key(&candidate.file)));
+            rounds.divide_by_digest(same);
+            rounds.fail(failed.into_iter().collect())?;
+            rounds.count(Round { name: "exact", files, bytes, elapsed: since.elapsed() });
+        } else {
+            for cluster in clusters {
+                for cluster in self.without(cluster, &failed).map_err(Error::Spill)? {
+                    groups.extend(naming.group(cluster));
+                }
+            }
+            self.estimate(&mut groups).map_err(Error::Spill)?;
+        }
+        naming.sort(&mut groups);
+        Ok(groups)
+    }
+
+    /// What is left of a cluster without these files. Where a content is gone, what is left is connected anew.
+    fn without(&self, cluster: Vec<Row>, failed: &HashSet<FileId>) -> io::Result<Vec<Vec<Row>>> {
+        let rows_of = |cluster: &[Row]| cluster.iter().map(|&(_, row)| row).collect::<BTreeSet<u32>>();
+        let left: Vec<Row> = cluster.iter().filter(|(file, _)| !failed.contains(file)).copied().collect();
+        let rows: Vec<u32> = rows_of(&left).into_iter().collect();
+        if rows.len() == rows_of(&cluster).len() {
+            return Ok(vec![left]);
+        }
+        let place = |at: usize| u32::try_from(at).expect("rows are counted with 32 bits");
+        let components = Components::new(place(rows.len()));
+        let mut reader = self.sketches.reader();
+        for (a, &row) in rows.iter().enumerate() {
+            let first = reader.row(row)?.to_vec();
+            for (b, &other) in rows.iter().enumerate().skip(a + 1) {
+                if matches(&first, reader.row(other)?) >= self.near.matches_min(self.near.threshold) {
+                    components.join(place(a), place(b));
+                }
+            }
+        }
+        let groups = components.groups();
+        let of = |group: &[u32]| {
+            let rows: HashSet<u32> = group.iter().map(|&at| rows[at as usize]).collect();
+            left.iter().filter(|(_, row)| rows.contains(row)).copied().collect()
+        };
+        Ok(groups.iter().map(of).collect())
+    }
+
     /// Sets the similarities by the sketches.
     fn estimate(&self, groups: &mut [NearGroup]) -> io::Result<()> {
         let mut reader = self.sketches.reader();
@@ -352,24 +427,6 @@ impl Sketched<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Reads the files of each cluster once more, and lets the shingles themselves decide.
-    fn exact_groups(
-        &self,
-        rounds: &mut Rounds<'_>,
-        clusters: Vec<Vec<Row>>,
-        memory: &Memory,
-    ) -> Result<Vec<NearGroup>, Error> {
-        let since = Instant::now();
-        let exact = exact::Exact::new(self.near, rounds, &self.sketches, &clusters, memory.sets_bytes_max);
-        let divided = threads::with(rounds.pool, || exact.divide(clusters)).map_err(Error::Spill)?;
-        let mut groups = near_groups(rounds.catalog, rounds.wanted, rounds.links, divided);
-        threads::with(rounds.pool, || exact.measure(&mut groups));
-        let read = exact.into_read();
-        rounds.fail(read.failed)?;
-        rounds.count(Round { name: "exact", files: read.files, bytes: read.bytes, elapsed: since.elapsed() });
-        Ok(groups)
     }
 }
 
