@@ -51,7 +51,7 @@ pub(crate) struct DuplicatesFlags {
     #[arg(long, value_name = "SIMILARITY", value_parser = parse_near, help_heading = "Search")]
     pub(crate) near: Option<f64>,
 
-    /// Compare all pairs instead of those that likely are: none is missed
+    /// Compare the sketches of all pairs, instead of those that are equal in a band
     #[arg(long, requires = "near", help_heading = "Search", overrides_with = "no_near_all")]
     pub(crate) near_all: bool,
 
@@ -59,7 +59,7 @@ pub(crate) struct DuplicatesFlags {
     #[arg(long, hide = true)]
     pub(crate) no_near_all: bool,
 
-    /// Let the shingles themselves decide instead of sketches: files that may be nearly the same are read once more
+    /// Let the shingles themselves decide: files whose sketches are at most 0.1 less similar than asked for are read once more
     #[arg(long, requires = "near", help_heading = "Search", overrides_with = "no_exact")]
     pub(crate) exact: bool,
 
