@@ -399,7 +399,7 @@ const SCAN: &[Section] = &[
         "FILES",
         &[(
             "./filemill.toml, $XDG_CONFIG_HOME/filemill/filemill.toml",
-            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from, --files0-from and --ram-disk, and of duplicates --reference, --from, --action and --apply, can be given on the command line alone.",
+            "Settings by the names of the long flags in a table a command, e.g. under [scan]: analyses = \"full\", glob = [\"!target\"], follow = true. What is typed goes first, then variables, then ./filemill.toml, then the user's file (in ~/.config where XDG_CONFIG_HOME is not set). A setting replaces the same one from further down, and --no-NAME undoes a flag without a value (--no-follow). --out, --null, --files-from, --files0-from and --ram-disk, and of duplicates --reference, --from, --near and what belongs to it, --action and --apply, can be given on the command line alone.",
         )],
     ),
 ];

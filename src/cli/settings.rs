@@ -13,9 +13,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::{Failure, one_line, toml_settings};
 use toml_settings::{Setting, Value};
 
-/// What a run reads, writes and changes is said on the command line alone: a filemill.toml that lies in a tree of somebody
+/// Flags that belong together are typed together. What a run reads, writes and changes is said on the command line alone: a filemill.toml that lies in a tree of somebody
 /// else must not choose files of ours.
-const TYPED_ALONE: [&str; 12] = [
+const TYPED_ALONE: [&str; 17] = [
     "out",
     "null",
     "files-from",
@@ -28,6 +28,11 @@ const TYPED_ALONE: [&str; 12] = [
     "from",
     "action",
     "apply",
+    "near",
+    "near-all",
+    "exact",
+    "minhash",
+    "text-only",
 ];
 const FILE_NAME: &str = "filemill.toml";
 /// A file longer than this holds no settings.

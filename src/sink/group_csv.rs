@@ -77,7 +77,8 @@ impl<W: Write> Sink for GroupCsv<W> {
         for member in group.members {
             self.number(self.groups)?;
             self.field(group.alike.name())?;
-            self.number(group.size)?;
+            // Files that are nearly the same have sizes of their own.
+            self.number(if member.similarity.is_some() { member.size } else { group.size })?;
             self.field(digest)?;
             self.number(group.copies())?;
             self.number(member.copy)?;

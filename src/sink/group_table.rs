@@ -107,7 +107,8 @@ fn heading(group: &Group<'_>) -> String {
 
 /// Rounded down, as what differs in one of a thousand is not the same.
 fn percent(share: f64) -> f64 {
-    (share * 100.0).floor()
+    // What a person typed is not what a float holds.
+    (share * 100.0 + 1e-9).floor()
 }
 
 fn line(alike: Alike, member: &Member<'_>, is_link: bool) -> String {

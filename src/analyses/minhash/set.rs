@@ -40,11 +40,27 @@ impl ShingleSet {
         self.hashes.reserve_exact(hashes);
     }
 
+    /// Makes room by leaving out what is there twice, where that is much; a file of one shingle over and over takes next to
+    /// nothing.
+    fn make_room(hashes: &mut Vec<u64>) {
+        /// Fewer are not worth sorting.
+        const SORTED_MIN: usize = 1 << 16;
+        if hashes.len() == hashes.capacity() && hashes.len() >= SORTED_MIN {
+            hashes.sort_unstable();
+            hashes.dedup();
+            // Otherwise it is sorted again before much is there to be left out.
+            if hashes.len() > hashes.capacity() / 2 {
+                hashes.reserve_exact(hashes.capacity());
+            }
+        }
+    }
+
     /// The next bytes of the file.
     pub fn block(&mut self, bytes: &[u8]) {
         let ShingleSet { cut, share, hashes } = self;
         let mut take = |hash: u64| {
             if hash % share.1 == share.0 {
+                ShingleSet::make_room(hashes);
                 hashes.push(hash);
             }
         };
@@ -89,6 +105,18 @@ mod tests {
         let mut set = ShingleSet::of_share(shingle, share.0, share.1);
         blocks.iter().for_each(|block| set.block(block));
         set.finish()
+    }
+
+    #[test]
+    fn what_comes_over_and_over_takes_little() {
+        let mut set = ShingleSet::new(Shingle::Bytes(16));
+        for i in 0..400_u32 {
+            let mut block = vec![0; 10_000];
+            block.iter_mut().step_by(1000).for_each(|byte| *byte = [1, 2, 3, 4, 5, 6, 7][i as usize % 7]);
+            set.block(&block);
+        }
+        assert!(set.hashes.capacity() <= 1 << 18, "{}", set.hashes.capacity());
+        assert!(set.finish().len() < 1000);
     }
 
     #[test]

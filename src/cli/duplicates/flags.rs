@@ -52,32 +52,20 @@ pub(crate) struct DuplicatesFlags {
     pub(crate) near: Option<f64>,
 
     /// Compare the sketches of all pairs, instead of those that are equal in a band
-    #[arg(long, requires = "near", help_heading = "Search", overrides_with = "no_near_all")]
+    #[arg(long, requires = "near", help_heading = "Search")]
     pub(crate) near_all: bool,
 
-    /// Undoes the flag above where it is a setting
-    #[arg(long, hide = true)]
-    pub(crate) no_near_all: bool,
-
     /// Let the shingles themselves decide: files whose sketches are at most 0.1 less similar than asked for are read once more
-    #[arg(long, requires = "near", help_heading = "Search", overrides_with = "no_exact")]
+    #[arg(long, requires = "near", help_heading = "Search")]
     pub(crate) exact: bool,
-
-    /// Undoes the flag above where it is a setting
-    #[arg(long, hide = true)]
-    pub(crate) no_exact: bool,
 
     /// How files are sketched, in the words of the analysis minhash: k=128:shingle=bytes:16|words:5:kind=permutations|one-permutation
     #[arg(long, value_name = "PARAMETERS", value_parser = parse_minhash, requires = "near", help_heading = "Search")]
     pub(crate) minhash: Option<MinHash>,
 
     /// Only text is nearly the same
-    #[arg(long, requires = "near", help_heading = "Search", overrides_with = "no_text_only")]
+    #[arg(long, requires = "near", help_heading = "Search")]
     pub(crate) text_only: bool,
-
-    /// Undoes the flag above where it is a setting
-    #[arg(long, hide = true)]
-    pub(crate) no_text_only: bool,
 
     /// What to do about the copies: shown, not done, without --apply. Nothing is ever deleted
     #[arg(long, value_name = "WHAT", help_heading = "Action")]

@@ -214,12 +214,12 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
 /// Rounded down, as what differs in one of a thousand is not the same.
 fn similar(similarity: f64, is_below: bool) -> String {
     let below = if is_below { ", below what was asked for" } else { "" };
-    format!("  ({:.0} %{below})", (similarity * 100.0).floor())
+    format!("  ({:.0} %{below})", (similarity * 100.0 + 1e-9).floor())
 }
 
 /// What is nearly the same, and how much may have been missed.
 fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
-    let percent = |share: f64| format!("{} %", (share * 1000.0).floor() / 10.0);
+    let percent = |share: f64| format!("{} %", (share * 1000.0 + 1e-9).floor() / 10.0);
     writeln!(
         out,
         "{} of {} nearly the same, each at least {} like another",
@@ -237,6 +237,9 @@ fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
             count(rows as u64, "row"),
         )?,
     }
+    if near.banding.is_none() && !near.is_exact {
+        return left_out(out, near);
+    }
     writeln!(
         out,
         "of pairs {} {} alike {} are found, of those {} alike {}",
@@ -246,6 +249,10 @@ fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
         percent((near.threshold - 0.1).max(0.0)),
         percent(near.found_below),
     )?;
+    left_out(out, near)
+}
+
+fn left_out(out: &mut impl Write, near: &Near) -> io::Result<()> {
     if near.unsketched > 0 {
         writeln!(out, "{} too short or too long to be nearly the same", count(near.unsketched, "file"))?;
     }

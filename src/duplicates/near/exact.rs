@@ -15,7 +15,7 @@ use rayon::iter::{
 use super::super::rounds::Rounds;
 use super::super::source::{self, Source};
 use super::Near;
-use crate::analyses::ShingleSet;
+use crate::analyses::{MinHash, ShingleSet, SketchKind};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step, caught};
 use crate::groups::{Catalog, Components, FileId, NearGroup, NearNaming, Row, Sketches, matches};
@@ -59,17 +59,8 @@ type Set = Option<Vec<u64>>;
 struct Contents {
     rows: Vec<u32>,
     files: Vec<Vec<FileId>>,
-}
-
-impl Contents {
-    fn new(cluster: &[Row]) -> Contents {
-        let mut files: BTreeMap<u32, Vec<FileId>> = BTreeMap::new();
-        for &(file, row) in cluster {
-            files.entry(row).or_default().push(file);
-        }
-        let (rows, files) = files.into_iter().unzip();
-        Contents { rows, files }
-    }
+    /// What the set of each is likely to take at most, in bytes.
+    bytes: Vec<u64>,
 }
 
 impl<'e> Exact<'e> {
@@ -107,7 +98,7 @@ impl<'e> Exact<'e> {
     /// Those of one. Where a file turns out not to be what was sketched, it begins anew without it.
     fn groups_of(&self, mut cluster: Vec<Row>) -> io::Result<Vec<NearGroup>> {
         loop {
-            let contents = Contents::new(&cluster);
+            let contents = self.contents(&cluster)?;
             if contents.rows.len() < 2 || self.control.is_cancelled() {
                 return Ok(Vec::new());
             }
@@ -129,6 +120,25 @@ impl<'e> Exact<'e> {
                 return Ok(groups);
             }
         }
+    }
+
+    fn contents(&self, cluster: &[Row]) -> io::Result<Contents> {
+        let mut files: BTreeMap<u32, Vec<FileId>> = BTreeMap::new();
+        for &(file, row) in cluster {
+            files.entry(row).or_default().push(file);
+        }
+        let (rows, files): (Vec<u32>, Vec<Vec<FileId>>) = files.into_iter().unzip();
+        let mut reader = self.sketches.reader();
+        let mut bytes = Vec::with_capacity(rows.len());
+        for (&row, files) in rows.iter().zip(&files) {
+            let size = self.catalog.size(files[0]);
+            // What says it has none may have as much as is read of such a file.
+            let most = if size == 0 { self.plan.unbounded_bytes_max } else { size };
+            // A file may be large, and its shingles few: twice what the sketch says, as it may be wrong.
+            let likely = 2 * different_shingles(&self.near.sketches, reader.row(row)?).unwrap_or(most) + 1024;
+            bytes.push(most.min(likely) * HASH_BYTES);
+        }
+        Ok(Contents { rows, files, bytes })
     }
 
     /// Connects the contents that are similar enough, by their places.
@@ -193,34 +203,26 @@ impl<'e> Exact<'e> {
 
     /// The sets of these contents, where they fit the memory together.
     fn sets_that_fit(&self, contents: &Contents) -> Option<Vec<Set>> {
-        let bytes: u64 = contents.files.iter().map(|files| self.set_bytes(files)).sum();
-        (bytes <= self.sets_bytes_max).then(|| {
-            let set = |source: &mut Reader<'_>, files: &Vec<FileId>| self.set(source, files, (0, 1));
-            contents.files.par_iter().map_init(|| self.reader(), set).collect()
+        (contents.bytes.iter().sum::<u64>() <= self.sets_bytes_max).then(|| {
+            let places = (0..contents.rows.len()).into_par_iter();
+            places.map_init(|| self.reader(), |reader, at| self.set(reader, contents, at, (0, 1))).collect()
         })
-    }
-
-    /// What a set takes at most.
-    fn set_bytes(&self, files: &[FileId]) -> u64 {
-        let size = self.catalog.size(files[0]);
-        // What says it has none may have as much as is read of such a file.
-        if size == 0 { self.plan.unbounded_bytes_max * HASH_BYTES } else { size * HASH_BYTES }
     }
 
     /// The similarities of contents with one, whose sets do not fit the memory together: they are read anew for it, in as many
     /// shares as it takes for two of them.
     fn similarities_by_shares(&self, contents: &Contents, left: usize, rights: &[usize]) -> Vec<Option<f64>> {
-        let bytes = |at: usize| self.set_bytes(&contents.files[at]);
-        let two = bytes(left) + rights.iter().map(|&right| bytes(right)).max().unwrap_or(0);
+        let largest = rights.iter().map(|&right| contents.bytes[right]).max().unwrap_or(0);
+        let two = contents.bytes[left] + largest;
         let shares = two.div_ceil(self.sets_bytes_max.max(1)).max(1);
         let mut sums = vec![Some((0_u64, 0_u64)); rights.len()];
         for share in 0..if rights.is_empty() { 0 } else { shares } {
-            let ours = self.set(&mut self.reader(), &contents.files[left], (share, shares));
+            let ours = self.set(&mut self.reader(), contents, left, (share, shares));
             let pairs = sums.par_iter_mut().zip(rights);
             pairs.for_each_init(
                 || self.reader(),
                 |reader, (sum, &right)| {
-                    let theirs = self.set(reader, &contents.files[right], (share, shares));
+                    let theirs = self.set(reader, contents, right, (share, shares));
                     *sum = sum.and_then(|(common, all)| {
                         let (ours, theirs) = (ours.as_ref()?, theirs.as_ref()?);
                         let both = intersection(ours, theirs);
@@ -239,15 +241,16 @@ impl<'e> Exact<'e> {
     }
 
     /// The set of a content, or the share of this number of so many: of the first of its files that can be read.
-    fn set(&self, reader: &mut Reader<'_>, files: &[FileId], share: (u64, u64)) -> Set {
-        files.iter().find_map(|&file| self.set_of(reader, file, share))
+    fn set(&self, reader: &mut Reader<'_>, contents: &Contents, at: usize, share: (u64, u64)) -> Set {
+        let hashes = usize::try_from(contents.bytes[at] / HASH_BYTES / share.1).unwrap_or(0);
+        contents.files[at].iter().find_map(|&file| self.set_of(reader, file, hashes, share))
     }
 
-    fn set_of(&self, reader: &mut Reader<'_>, file: FileId, share: (u64, u64)) -> Set {
+    fn set_of(&self, reader: &mut Reader<'_>, file: FileId, hashes: usize, share: (u64, u64)) -> Set {
         if self.control.is_cancelled() {
             return None;
         }
-        let read = caught(|| self.read(reader, file, share)).and_then(|read| read);
+        let read = caught(|| self.read(reader, file, hashes, share)).and_then(|read| read);
         match read {
             Ok(set) => Some(set),
             Err(error) => {
@@ -257,12 +260,17 @@ impl<'e> Exact<'e> {
         }
     }
 
-    fn read(&self, reader: &mut Reader<'_>, file: FileId, share: (u64, u64)) -> Result<Vec<u64>, FileError> {
+    fn read(
+        &self,
+        reader: &mut Reader<'_>,
+        file: FileId,
+        hashes: usize,
+        share: (u64, u64),
+    ) -> Result<Vec<u64>, FileError> {
         let Reader { source, block } = reader;
         let opened = source.open(file)?;
         let mut set = ShingleSet::of_share(self.near.sketches.shingle(), share.0, share.1);
-        let hashes = opened.size() / share.1;
-        set.reserve(usize::try_from(hashes + hashes / 8).unwrap_or(0));
+        set.reserve(hashes + hashes / 8);
         let bytes_max = opened.size().max(self.plan.unbounded_bytes_max);
         let mut offset = 0;
         // What a search that is cancelled has read of a file does not count.
@@ -294,6 +302,20 @@ impl<'e> Exact<'e> {
 struct Reader<'r> {
     source: Source<'r>,
     block: Vec<u8>,
+}
+
+/// How many different shingles a sketch says that a file has: so many numbers, drawn at random, have their least about there (K.
+/// Beyer et al., On Synopses for Distinct-Value Estimation Under Multiset Operations, 2007). `None` where it cannot tell.
+fn different_shingles(analysis: &MinHash, sketch: &[u32]) -> Option<u64> {
+    /// With fewer it is too far off.
+    const NUMBERS_MIN: usize = 16;
+    if analysis.kind() != SketchKind::Permutations || sketch.len() < NUMBERS_MIN {
+        return None;
+    }
+    let sum: f64 = sketch.iter().map(|&least| (f64::from(least) + 1.0) / 4_294_967_296.0).sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2^32")]
+    let number = (sketch.len() as f64 / sum).ceil() as u64;
+    Some(number)
 }
 
 fn jaccard(a: &Set, b: &Set) -> Option<f64> {
