@@ -426,33 +426,34 @@ fn a_search_that_is_cancelled_tells_no_group() {
 }
 
 #[test]
-fn sets_that_do_not_fit_the_memory_are_compared_share_by_share() {
-    let tree = Tree::new();
-    let one = text(1, 40_000);
-    for i in 0..4 {
-        tree.file(format!("{i}"), edited(&one, 50 + 10 * i));
-    }
-    let exact = Near {
-        is_exact: true,
-        sketches: MinHash::new(16, Shingle::Bytes(24), SketchKind::Permutations).unwrap(),
-        ..Near::new(0.3)
-    };
-    let roomy = run(&near(search(&tree), exact.clone())).1;
-    let mut search = near(search(&tree), exact);
-    let mut limit = 1_u64 << 20;
-    let tight = loop {
-        search.plan.memory_bytes_max = Some(limit);
-        match find(&search, &mut Keep::default(), &Control::new()) {
-            Ok(found) => break found,
-            Err(Error::Plan(why)) => limit = why.rsplit_once(' ').unwrap().1.parse().unwrap(),
-            Err(error) => panic!("{error}"),
+fn sets_that_do_not_fit_the_memory_are_compared_block_by_block_or_share_by_share() {
+    // Each alone is too large, or two or three fit.
+    for (words, files, threshold) in [(40_000, 4, 0.3), (1500, 14, 0.62)] {
+        let tree = Tree::new();
+        let one = text(1, words);
+        for i in 0..files {
+            tree.file(format!("{i:02}"), edited(&one, 40 + 7 * i));
         }
-    };
-    assert_eq!(told(&tight), told(&roomy));
-    assert_eq!(names(&roomy), [["0", "1", "2", "3"]]);
-    let read = |found: Found| found.report.duplicates.unwrap().rounds.last().unwrap().files;
-    assert_eq!(read(roomy), 4);
-    assert!(read(tight) > 20, "each pair is read anew, in several shares");
+        let sketches = MinHash::new(16, Shingle::Bytes(24), SketchKind::Permutations).unwrap();
+        let exact = Near { is_exact: true, sketches, ..Near::new(threshold) };
+        let roomy = run(&near(search(&tree), exact.clone())).1;
+        let mut search = near(search(&tree), exact);
+        let mut limit = 1_u64 << 20;
+        let tight = loop {
+            search.plan.memory_bytes_max = Some(limit);
+            match find(&search, &mut Keep::default(), &Control::new()) {
+                Ok(found) => break found,
+                Err(Error::Plan(why)) => limit = why.rsplit_once(' ').unwrap().1.parse().unwrap(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert!(!roomy.near.is_empty());
+        assert_eq!(told(&tight), told(&roomy));
+        let read = |found: Found| found.report.duplicates.unwrap().rounds.last().unwrap().files;
+        let (tight, roomy) = (read(tight), read(roomy));
+        assert_eq!(roomy, files as u64);
+        assert!(tight > roomy * 3 / 2, "{tight} reads of {files} files");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -141,46 +142,104 @@ impl<'e> Exact<'e> {
         Ok(Contents { rows, files, bytes })
     }
 
-    /// Connects the contents that are similar enough, by their places.
+    /// Connects the contents that are similar enough, by their places. Where their sets do not fit the memory together, as many as
+    /// do are compared with each other and with all that follow, each of which is read once for all of them.
     fn connect(&self, contents: &Contents, sets: Option<&[Set]>) -> io::Result<Components> {
-        let place = |at: usize| u32::try_from(at).expect("rows are counted with 32 bits");
-        let components = Components::new(place(contents.rows.len()));
-        let matches_min = self.near.matches_min(self.near.similarity_looked_at());
-        let mut reader = self.sketches.reader();
-        for left in 0..contents.rows.len() {
-            if self.control.is_cancelled() {
-                break;
-            }
-            let first = reader.row(contents.rows[left])?.to_vec();
-            let mut rights = Vec::new();
-            for right in left + 1..contents.rows.len() {
-                // What is connected already need not be compared.
-                if !components.are_joined(place(left), place(right))
-                    && matches(&first, reader.row(contents.rows[right])?) >= matches_min
-                {
-                    rights.push(right);
+        let number = contents.rows.len();
+        let components = Components::new(place(number));
+        let mut start = 0;
+        while start < number && !self.control.is_cancelled() {
+            let end = if sets.is_some() { number } else { start + self.block(&contents.bytes[start..]) };
+            let loaded = sets.is_none().then(|| self.load(contents, start..end));
+            let block = sets.or(loaded.as_deref()).unwrap_or_default();
+            for left in start..end.max(start + 1) {
+                if self.control.is_cancelled() {
+                    break;
                 }
+                let rights = self.open_and_alike(contents, &components, left, left + 1..end)?;
+                let similar = |&right: &usize| jaccard(&block[left - start], &block[right - start]);
+                self.join(&components, left, &rights, rights.par_iter().map(similar).collect());
             }
-            for (&right, similarity) in rights.iter().zip(self.similarities(contents, sets, left, &rights)) {
-                if similarity.is_some_and(|similarity| similarity >= self.near.threshold) {
-                    components.join(place(left), place(right));
+            if end == start {
+                // Too large even alone: share by share.
+                let rights = self.open_and_alike(contents, &components, start, start + 1..number)?;
+                let similarities = self.similarities_by_shares(contents, start, &rights);
+                self.join(&components, start, &rights, similarities);
+            }
+            for right in end.max(start + 1)..number {
+                if self.control.is_cancelled() {
+                    break;
                 }
+                let lefts = self.open_and_alike(contents, &components, right, start..end)?;
+                if lefts.is_empty() {
+                    continue;
+                }
+                let similarities = if self.block(&contents.bytes[right..=right]) == 0 {
+                    self.similarities_by_shares(contents, right, &lefts)
+                } else {
+                    let set = self.set(&mut self.reader(), contents, right, (0, 1));
+                    lefts.par_iter().map(|&left| jaccard(&block[left - start], &set)).collect()
+                };
+                self.join(&components, right, &lefts, similarities);
             }
+            start = end.max(start + 1);
         }
         Ok(components)
     }
 
+    /// How many of these sets, from the first on, fit half of the memory: the other half is for what they are compared with.
+    fn block(&self, bytes: &[u64]) -> usize {
+        let mut left = self.sets_bytes_max / 2;
+        let fits = |bytes: &&u64| {
+            let fits = **bytes <= left;
+            left = left.saturating_sub(**bytes);
+            fits
+        };
+        bytes.iter().take_while(fits).count()
+    }
+
+    /// Those of some places that are not connected with one, and whose sketches are similar enough to be looked at.
+    fn open_and_alike(
+        &self,
+        contents: &Contents,
+        components: &Components,
+        one: usize,
+        others: Range<usize>,
+    ) -> io::Result<Vec<usize>> {
+        let matches_min = self.near.matches_min(self.near.similarity_looked_at());
+        let mut reader = self.sketches.reader();
+        let first = reader.row(contents.rows[one])?.to_vec();
+        let mut alike = Vec::new();
+        for other in others {
+            // What is connected already need not be compared.
+            if !components.are_joined(place(one), place(other))
+                && matches(&first, reader.row(contents.rows[other])?) >= matches_min
+            {
+                alike.push(other);
+            }
+        }
+        Ok(alike)
+    }
+
+    fn join(&self, components: &Components, one: usize, others: &[usize], similarities: Vec<Option<f64>>) {
+        for (&other, similarity) in others.iter().zip(similarities) {
+            if similarity.is_some_and(|similarity| similarity >= self.near.threshold) {
+                components.join(place(one), place(other));
+            }
+        }
+    }
+
     /// Sets the similarities to the first of a group.
     fn measure(&self, group: &mut NearGroup, contents: &Contents, sets: Option<&[Set]>) {
-        let place = |row: u32| contents.rows.binary_search(&row).expect("the rows of the cluster");
-        let mut rights: Vec<usize> = group.members.iter().map(|member| place(member.row)).collect();
+        let at = |row: u32| contents.rows.binary_search(&row).expect("the rows of the cluster");
+        let mut rights: Vec<usize> = group.members.iter().map(|member| at(member.row)).collect();
         rights.sort_unstable();
         rights.dedup();
-        let left = place(group.members[0].row);
+        let left = at(group.members[0].row);
         rights.retain(|&right| right != left);
         let similarities = self.similarities(contents, sets, left, &rights);
         for member in &mut group.members {
-            if let Ok(at) = rights.binary_search(&place(member.row)) {
+            if let Ok(at) = rights.binary_search(&at(member.row)) {
                 // One that cannot be read any more is left out in the next look.
                 member.similarity = similarities[at].unwrap_or(0.0);
             }
@@ -201,12 +260,15 @@ impl<'e> Exact<'e> {
         }
     }
 
-    /// The sets of these contents, where they fit the memory together.
+    /// The sets of all contents, where they fit the memory together.
     fn sets_that_fit(&self, contents: &Contents) -> Option<Vec<Set>> {
-        (contents.bytes.iter().sum::<u64>() <= self.sets_bytes_max).then(|| {
-            let places = (0..contents.rows.len()).into_par_iter();
-            places.map_init(|| self.reader(), |reader, at| self.set(reader, contents, at, (0, 1))).collect()
-        })
+        let fit = contents.bytes.iter().sum::<u64>() <= self.sets_bytes_max;
+        fit.then(|| self.load(contents, 0..contents.rows.len()))
+    }
+
+    fn load(&self, contents: &Contents, places: Range<usize>) -> Vec<Set> {
+        let set = |reader: &mut Reader<'_>, at| self.set(reader, contents, at, (0, 1));
+        places.into_par_iter().map_init(|| self.reader(), set).collect()
     }
 
     /// The similarities of contents with one, whose sets do not fit the memory together: they are read anew for it, in as many
@@ -302,6 +364,10 @@ impl<'e> Exact<'e> {
 struct Reader<'r> {
     source: Source<'r>,
     block: Vec<u8>,
+}
+
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("rows are counted with 32 bits")
 }
 
 /// How many different shingles a sketch says that a file has: so many numbers, drawn at random, have their least about there (K.
