@@ -12,8 +12,7 @@
 //! 3. **Permutations**: the odd multipliers `a[i] = mix(0x9E3779B9 * (i + 1)) | 1` permute the hashes. With
 //!    `H = ceil(K / 2)`, place `i < H` of the sketch is the least `a[i] * h` over all hashes `h`, and place `H + i` the least
 //!    `0xFFFFFFFF - a[i] * h`: one product serves two permutations, of which one is the other backwards. The two ends of an
-//!    order are drawn without putting back, so that an estimate is not worse than with K products, and a fourth dearer work is left
-//!    out (ops/near.md).
+//!    order are two draws without putting back, so that the estimate is as good as with K products (ops/near.md).
 //! 4. **One permutation** (`kind=one-permutation`; P. Li, A. Owen, C.-H. Zhang, One Permutation Hashing, 2012): a hash goes to
 //!    the place `((h >> 16) * K) >> 16`, and each place keeps the least of its own. An empty place `j` takes over the value
 //!    of the first place with one of its own among `((mix(j * 0x9E3779B9 + t) >> 16) * K) >> 16` for t = 1, 2, … (A.
