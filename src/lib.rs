@@ -120,6 +120,7 @@ pub mod record;
 mod reorder;
 pub mod report;
 mod rows;
+mod simd;
 pub mod sink;
 mod stage;
 mod walk;

@@ -13,7 +13,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["walk", "batch", "queue", "reorder", "stage", "workers", "groups", "sink"], false),
     (&["plan"], false),
     (&["analyses"], false),
-    (&["record", "error", "report", "control", "faults", "latencies"], true),
+    (&["record", "error", "report", "control", "faults", "latencies", "simd"], true),
 ];
 
 fn layer(module: &str) -> Option<usize> {

@@ -5,11 +5,12 @@
 
 use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
+use crate::simd::{Level, Simd};
 
 /// Counts words.
 #[derive(Debug, Clone, Copy)]
 pub struct Words {
-    form: Form,
+    simd: Simd,
 }
 
 const COLUMNS: &[Column] = &[Column { name: "words", kind: ValueKind::U64, unit: "words" }];
@@ -17,7 +18,7 @@ const COLUMNS: &[Column] = &[Column { name: "words", kind: ValueKind::U64, unit:
 impl Words {
     /// Chooses the fastest form that this processor can run.
     pub fn new() -> Words {
-        Words { form: Form::available().next_back().expect("the plain form runs everywhere") }
+        Words { simd: Simd::best() }
     }
 }
 
@@ -41,12 +42,12 @@ impl Analysis for Words {
     }
 
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Count { form: self.form, words: 0, in_word: false, begins_in_word: None })
+        Box::new(Count { simd: self.simd, words: 0, in_word: false, begins_in_word: None })
     }
 }
 
 struct Count {
-    form: Form,
+    simd: Simd,
     words: u64,
     /// Whether the byte before the next block belongs to a word.
     in_word: bool,
@@ -64,7 +65,7 @@ impl Pass for Count {
     fn block(&mut self, bytes: &[u8]) {
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return };
         self.begins_in_word.get_or_insert(!is_space(first));
-        self.words += u64::from(!self.in_word && !is_space(first)) + self.form.starts(bytes);
+        self.words += u64::from(!self.in_word && !is_space(first)) + starts(self.simd, bytes);
         self.in_word = !is_space(last);
     }
 
@@ -84,12 +85,7 @@ fn is_space(byte: u8) -> bool {
     byte == b' ' || byte.wrapping_sub(0x09) < 5
 }
 
-/// The word starts after the first byte of `bytes`: the definition that every form keeps to.
-fn starts_plain(bytes: &[u8]) -> u64 {
-    bytes.windows(2).filter(|pair| is_space(pair[0]) && !is_space(pair[1])).count() as u64
-}
-
-/// The same by lanes: written so that the compiler turns each step into whole-vector instructions of the width
+/// The word starts after the first byte of `bytes`, by lanes: written so that the compiler turns each step into whole-vector instructions of the width
 /// that the caller's target features allow. Measured against hand-written masks: no slower (benches/analyses.rs).
 #[inline(always)]
 fn starts_by_lanes(bytes: &[u8]) -> u64 {
@@ -128,55 +124,24 @@ fn starts_avx512(bytes: &[u8]) -> u64 {
     starts_by_lanes(bytes)
 }
 
-/// The forms of one function: the same answer, faster where the processor allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Plain,
-    Lanes,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Form {
-    /// The forms that this processor can run, slowest first.
-    fn available() -> impl DoubleEndedIterator<Item = Form> {
-        let forms = [
-            (Form::Plain, true),
-            (Form::Lanes, true),
-            #[cfg(target_arch = "x86_64")]
-            (Form::Avx2, is_x86_feature_detected!("avx2")),
-            #[cfg(target_arch = "x86_64")]
-            (
-                Form::Avx512,
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vl"),
-            ),
-        ];
-        forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
-    }
-
-    #[cfg_attr(
-        target_arch = "x86_64",
-        expect(
-            unsafe_code,
-            reason = "calling a function compiled for a processor that was found to be this one"
-        )
-    )]
-    fn starts(self, bytes: &[u8]) -> u64 {
-        match self {
-            Form::Plain => starts_plain(bytes),
-            Form::Lanes => starts_by_lanes(bytes),
-            // SAFETY: `Form::available` is the only source of this variant and yields it only on a processor
-            // with these features; otherwise the worst case is an illegal instruction. The body is safe code.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => unsafe { starts_avx2(bytes) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512 => unsafe { starts_avx512(bytes) },
-        }
+/// The same, faster where the processor allows.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a function compiled for a processor that was found to be this one"
+    )
+)]
+fn starts(simd: Simd, bytes: &[u8]) -> u64 {
+    match simd.level() {
+        Level::Lanes => starts_by_lanes(bytes),
+        // SAFETY: A `Simd` is of a level that this processor was found to have; otherwise the worst case is an illegal
+        // instruction. The body is safe code.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { starts_avx2(bytes) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { starts_avx512(bytes) },
     }
 }
 
@@ -187,17 +152,22 @@ mod tests {
     use super::*;
     use crate::analyses::answer;
 
+    /// The word starts after the first byte of `bytes`: the definition that every form keeps to.
+    fn starts_plain(bytes: &[u8]) -> u64 {
+        bytes.windows(2).filter(|pair| is_space(pair[0]) && !is_space(pair[1])).count() as u64
+    }
+
     /// Every form against the expected number, whole and cut at every place.
     #[track_caller]
     fn check(bytes: &[u8], expected: u64) {
-        for form in Form::available() {
-            let mut pass = Words { form }.pass();
+        for simd in Simd::available() {
+            let mut pass = Words { simd }.pass();
             for cut in (0..=bytes.len()).step_by((bytes.len() / 64).max(1)) {
                 let (left, right) = bytes.split_at(cut);
                 assert_eq!(
                     answer(&mut *pass, [left, right]),
                     [Value::U64(expected)],
-                    "{form:?}, cut at {cut}"
+                    "{simd:?}, cut at {cut}"
                 );
             }
         }
@@ -231,8 +201,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_form_agrees_with_the_definition(bytes in proptest::collection::vec(0_u8..0x30, 0..2000)) {
-            for form in Form::available() {
-                prop_assert_eq!(form.starts(&bytes), starts_plain(&bytes));
+            for simd in Simd::available() {
+                prop_assert_eq!(starts(simd, &bytes), starts_plain(&bytes));
             }
         }
     }

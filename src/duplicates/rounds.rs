@@ -26,19 +26,6 @@ const LIKELY_OF: usize = 10;
 /// Takes what a round learns of a file beside its digest.
 pub(super) type More<'m> = dyn FnMut(&Digest, &[Value]) -> io::Result<()> + 'm;
 
-fn nothing_more(_: &Digest, _: &[Value]) -> io::Result<()> {
-    Ok(())
-}
-
-pub(super) fn blake3() -> Vec<Arc<dyn Analysis>> {
-    vec![Arc::new(Blake3)]
-}
-
-/// Only tells apart: what is reported has BLAKE3.
-fn xxh3() -> Vec<Arc<dyn Analysis>> {
-    vec![Arc::new(Xxh3)]
-}
-
 /// The rounds of a search.
 pub(super) struct Rounds<'s> {
     pub(super) search: &'s Search,
@@ -72,21 +59,21 @@ impl Rounds<'_> {
         if likely.all().len() * LIKELY_OF < candidates.all().len() {
             candidates.put(std::mem::take(&mut likely));
         }
-        self.read("at once", Reads::Whole, blake3(), &mut likely, &mut nothing_more)?;
+        self.read("at once", Reads::Whole, Arc::new(Blake3), &mut likely)?;
         self.divide_by_digest(&mut likely);
         same.put(likely);
 
-        self.read("head", Reads::Head(sizes.head_bytes), xxh3(), &mut candidates, &mut nothing_more)?;
+        self.read("head", Reads::Head(sizes.head_bytes), Arc::new(Xxh3), &mut candidates)?;
         self.divide_by_digest(&mut candidates);
 
         let mut large = candidates.take(|class| size(class) >= sizes.tail_size_min);
         large.know(|_| None);
-        self.read("tail", Reads::Tail(sizes.tail_bytes), xxh3(), &mut large, &mut nothing_more)?;
+        self.read("tail", Reads::Tail(sizes.tail_bytes), Arc::new(Xxh3), &mut large)?;
         self.divide_by_digest(&mut large);
         candidates.put(large);
 
         candidates.know(|_| None);
-        self.read("content", Reads::Whole, blake3(), &mut candidates, &mut nothing_more)?;
+        self.read("content", Reads::Whole, Arc::new(Blake3), &mut candidates)?;
         self.divide_by_digest(&mut candidates);
         same.put(candidates);
         if self.search.verifies {
@@ -129,7 +116,7 @@ impl Rounds<'_> {
                 "of {files} files that the earlier report knows none is of use: are the paths the same?"
             ));
         }
-        self.read("content", Reads::Whole, blake3(), &mut partly, &mut nothing_more)?;
+        self.read("content", Reads::Whole, Arc::new(Blake3), &mut partly)?;
         self.divide_by_digest(&mut partly);
         Ok(partly)
     }
@@ -170,9 +157,20 @@ impl Rounds<'_> {
         threads::with(self.pool, || candidates.divide(self.wanted));
     }
 
-    /// Reads something of every candidate of which nothing is known, and puts its digest into it, the value of the first of
-    /// the analyses; unless that fails. `more` is given that digest, and the values that follow.
-    pub(super) fn read(
+    /// Reads something of every candidate of which nothing is known, and puts its digest into it; unless that fails.
+    fn read(
+        &mut self,
+        name: &'static str,
+        reads: Reads,
+        digest: Arc<dyn Analysis>,
+        candidates: &mut Candidates,
+    ) -> Result<(), Error> {
+        self.read_more(name, reads, vec![digest], candidates, &mut |_, _| Ok(()))
+    }
+
+    /// The same with several analyses, of which the value of the first is the digest. `more` is given that, and the values
+    /// that follow.
+    pub(super) fn read_more(
         &mut self,
         name: &'static str,
         reads: Reads,

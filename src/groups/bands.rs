@@ -14,9 +14,10 @@ use rayon::iter::{
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::components::Components;
-use super::pairs::{Form, Hit, TILE_ROWS, Tile};
+use super::pairs::{Hit, TILE_ROWS, Tile, compare_with, matches_with};
 use super::sketches::{Reader, Sketches};
 use crate::control::Control;
+use crate::simd::Simd;
 
 /// The least probability with which a pair at the threshold must be found, so that one in two hundred is missed at most. What
 /// is more alike is missed far more seldom.
@@ -87,7 +88,7 @@ pub fn components(
     if matches_min as usize > sketches.k() {
         return Ok(Banded { components, passes: 0 });
     }
-    let search = Search { sketches, components: &components, matches_min, form: Form::best(), control };
+    let search = Search { sketches, components: &components, matches_min, simd: Simd::best(), control };
     // Sketches that are the same: each band would have to sort all of them again. One of them stands for all from here on.
     let whole = 0..sketches.k();
     let passes_for_copies = search.bands(&[whole], &Copies::none(), memory_bytes_max)?;
@@ -145,7 +146,7 @@ struct Search<'s> {
     sketches: &'s Sketches,
     components: &'s Components,
     matches_min: u32,
-    form: Form,
+    simd: Simd,
     control: &'s Control,
 }
 
@@ -302,7 +303,7 @@ impl Search<'_> {
 
     /// Whether a pair is one of those that are looked for: hashes may agree where numbers do not.
     fn is_pair(&self, a: &[u32], b: &[u32], places: &Range<usize>) -> bool {
-        a[places.clone()] == b[places.clone()] && self.form.matches(a, b) >= self.matches_min
+        a[places.clone()] == b[places.clone()] && matches_with(self.simd, a, b) >= self.matches_min
     }
 
     /// Joins few rows of one key.
@@ -390,7 +391,7 @@ impl Search<'_> {
         let k = self.sketches.k();
         let [left, right] = numbers;
         let tile = Tile { left, right, k, is_diagonal: std::ptr::eq(rows[0], rows[1]) };
-        self.form.compare(&tile, self.matches_min, hits);
+        compare_with(self.simd, &tile, self.matches_min, hits);
         for hit in hits {
             let (a, b) = (hit.left as usize, hit.right as usize);
             let band = |row: usize| row * k + places.start..row * k + places.end;

@@ -174,16 +174,7 @@ impl Candidates {
 
     /// Leaves out the classes that are not wanted.
     pub fn prune(&mut self, wanted: &Wanted) {
-        let mut wants: Vec<bool> = self.classes().map(|class| wanted.wants(class)).collect();
-        wants.reverse();
-        let mut class = None;
-        let mut is_wanted = false;
-        self.0.retain(|candidate| {
-            if class.replace(candidate.class) != Some(candidate.class) {
-                is_wanted = wants.pop().unwrap_or(false);
-            }
-            is_wanted
-        });
+        drop(self.take(|class| !wanted.wants(class)));
     }
 
     /// Takes out the classes for which this is true.

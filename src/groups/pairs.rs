@@ -10,8 +10,10 @@ use std::ops::Range;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::components::Components;
-use super::sketches::{K_MAX, Sketches};
+use super::sketches::Sketches;
+use crate::analyses::K_MAX;
 use crate::control::Control;
+use crate::simd::{Level, Simd};
 
 /// Sketches that are to be compared, each on the left with each on the right.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +53,12 @@ pub(super) const TILE_ROWS: usize = 512;
 /// # Panics
 /// Where one is longer than the other.
 pub fn matches(a: &[u32], b: &[u32]) -> u32 {
-    Form::best().matches(a, b)
+    matches_with(Simd::best(), a, b)
 }
 
 /// Finds the pairs of a tile that have at least `matches_min` equal places, as [`CompareTile`] says.
 pub fn compare_tile(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
-    Form::best().compare(tile, matches_min, hits);
+    compare_with(Simd::best(), tile, matches_min, hits);
 }
 
 /// What all pairs with at least `matches_min` equal places connect. None is missed; the answer does not depend on threads.
@@ -116,12 +118,7 @@ fn tile_rows(sketches: &Sketches, tile: usize) -> Range<u32> {
     row(tile * TILE_ROWS)..row((tile + 1) * TILE_ROWS)
 }
 
-/// The definition that every form keeps to.
-fn matches_plain(a: &[u32], b: &[u32]) -> u32 {
-    a.iter().zip(b).map(|(a, b)| u32::from(a == b)).sum()
-}
-
-/// The same by lanes, written for the compiler as in `analyses::words`. A step of 64 numbers at once: with 16 the compiler
+/// Equal places by lanes, written for the compiler as in `analyses::words`. A step of 64 numbers at once: with 16 the compiler
 /// gathers numbers across steps instead, and is ten times slower.
 #[inline(always)]
 fn matches_by_lanes(a: &[u32], b: &[u32]) -> u32 {
@@ -140,18 +137,6 @@ fn matches_by_lanes(a: &[u32], b: &[u32]) -> u32 {
         matches += u32::from(a == b);
     }
     matches
-}
-
-/// Every pair by the definition.
-fn compare_plain(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
-    for (i, left) in (0..).zip(tile.left.chunks_exact(tile.k)) {
-        for (j, right) in (0..).zip(tile.right.chunks_exact(tile.k)) {
-            let matches = matches_plain(left, right);
-            if matches >= matches_min && (!tile.is_diagonal || i < j) {
-                hits.push(Hit { left: i, right: j, matches });
-            }
-        }
-    }
 }
 
 /// Rows on the right that are compared with one on the left at a time: the lanes. With 128 of them it is a third slower.
@@ -329,83 +314,47 @@ fn compare_avx512(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
     compare_by_lanes(tile, matches_min, hits);
 }
 
-/// The forms of the two functions: the same answers, faster where the processor allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Plain,
-    Lanes,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+/// As [`matches`], with these vectors.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a function compiled for a processor that was found to be this one"
+    )
+)]
+pub(super) fn matches_with(simd: Simd, a: &[u32], b: &[u32]) -> u32 {
+    assert_eq!(a.len(), b.len(), "sketches of two lengths");
+    match simd.level() {
+        Level::Lanes => matches_by_lanes(a, b),
+        // SAFETY: A `Simd` is of a level that this processor was found to have; otherwise the worst case is an illegal
+        // instruction. The body is safe code.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { matches_avx2(a, b) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { matches_avx512(a, b) },
+    }
 }
 
-impl Form {
-    /// The fastest form that this processor can run.
-    pub(super) fn best() -> Form {
-        Form::available().next_back().expect("the plain form runs everywhere")
-    }
-
-    /// The forms that this processor can run, slowest first.
-    fn available() -> impl DoubleEndedIterator<Item = Form> {
-        let forms = [
-            (Form::Plain, true),
-            (Form::Lanes, true),
-            #[cfg(target_arch = "x86_64")]
-            (Form::Avx2, is_x86_feature_detected!("avx2")),
-            #[cfg(target_arch = "x86_64")]
-            (
-                Form::Avx512,
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vl"),
-            ),
-        ];
-        forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
-    }
-
-    #[cfg_attr(
-        target_arch = "x86_64",
-        expect(
-            unsafe_code,
-            reason = "calling a function compiled for a processor that was found to be this one"
-        )
-    )]
-    pub(super) fn matches(self, a: &[u32], b: &[u32]) -> u32 {
-        assert_eq!(a.len(), b.len(), "sketches of two lengths");
-        match self {
-            Form::Plain => matches_plain(a, b),
-            Form::Lanes => matches_by_lanes(a, b),
-            // SAFETY: `Form::available` is the only source of this variant and yields it only on a processor with these
-            // features; otherwise the worst case is an illegal instruction. The body is safe code.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => unsafe { matches_avx2(a, b) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512 => unsafe { matches_avx512(a, b) },
-        }
-    }
-
-    #[cfg_attr(
-        target_arch = "x86_64",
-        expect(
-            unsafe_code,
-            reason = "calling a function compiled for a processor that was found to be this one"
-        )
-    )]
-    pub(super) fn compare(self, tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
-        assert!((1..=K_MAX).contains(&tile.k), "{} numbers a sketch", tile.k);
-        hits.clear();
-        match self {
-            Form::Plain => compare_plain(tile, matches_min, hits),
-            Form::Lanes => compare_by_lanes(tile, matches_min, hits),
-            // SAFETY: as in `matches`.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => unsafe { compare_avx2(tile, matches_min, hits) },
-            // SAFETY: as in `matches`.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512 => unsafe { compare_avx512(tile, matches_min, hits) },
-        }
+/// As [`compare_tile`], with these vectors.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a function compiled for a processor that was found to be this one"
+    )
+)]
+pub(super) fn compare_with(simd: Simd, tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
+    assert!((1..=K_MAX).contains(&tile.k), "{} numbers a sketch", tile.k);
+    hits.clear();
+    match simd.level() {
+        Level::Lanes => compare_by_lanes(tile, matches_min, hits),
+        // SAFETY: as in `matches_with`.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { compare_avx2(tile, matches_min, hits) },
+        // SAFETY: as in `matches_with`.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { compare_avx512(tile, matches_min, hits) },
     }
 }
 
@@ -422,16 +371,28 @@ mod tests {
 
     const LENGTHS: [usize; 14] = [1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 129, 256, 1024];
 
+    /// Every pair by the definition.
+    fn compare_plain(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
+        for (i, left) in (0..).zip(tile.left.chunks_exact(tile.k)) {
+            for (j, right) in (0..).zip(tile.right.chunks_exact(tile.k)) {
+                let matches: u32 = (0..tile.k).map(|place| u32::from(left[place] == right[place])).sum();
+                if matches >= matches_min && (!tile.is_diagonal || i < j) {
+                    hits.push(Hit { left: i, right: j, matches });
+                }
+            }
+        }
+    }
+
     /// Every form against the definition.
     #[track_caller]
     fn check_tile(tile: &Tile<'_>, matches_min: u32) {
         let mut expected = Vec::new();
         compare_plain(tile, matches_min, &mut expected);
-        for form in Form::available() {
+        for simd in Simd::available() {
             // What was there is not to stay.
             let mut hits = vec![Hit { left: 7, right: 7, matches: 7 }];
-            form.compare(tile, matches_min, &mut hits);
-            assert_eq!(hits, expected, "{form:?}, {} numbers, at least {matches_min}", tile.k);
+            compare_with(simd, tile, matches_min, &mut hits);
+            assert_eq!(hits, expected, "{simd:?}, {} numbers, at least {matches_min}", tile.k);
         }
     }
 
@@ -443,8 +404,8 @@ mod tests {
             for differing in [0, 1, k / 2, k - 1, k] {
                 let other = changed(&one, differing, &mut state);
                 let expected = u32::try_from(k - differing).expect("few");
-                for form in Form::available() {
-                    assert_eq!(form.matches(&one, &other), expected, "{form:?}, {k} numbers");
+                for simd in Simd::available() {
+                    assert_eq!(matches_with(simd, &one, &other), expected, "{simd:?}, {k} numbers");
                 }
                 assert_eq!(matches(&one, &other), expected);
             }

@@ -5,8 +5,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// The most numbers of a sketch. With as many, a similarity is known to 0.016 (the standard deviation at one half).
-pub(super) const K_MAX: usize = 1024;
+use crate::analyses::K_MAX;
 
 /// Bytes of memory that are taken at a time. Chunks never move, so memory does not double while it grows.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -122,7 +121,8 @@ impl Sketches {
     }
 
     /// Bytes of memory that are taken.
-    pub fn memory_bytes(&self) -> u64 {
+    #[cfg(test)]
+    fn memory_bytes(&self) -> u64 {
         let numbers: usize = self.chunks.iter().map(Vec::capacity).sum();
         ((numbers + self.tail.capacity()) * size_of::<u32>()) as u64
     }

@@ -9,11 +9,13 @@ use std::arch::x86_64::{
     _mm512_mullo_epi32, _mm512_set1_epi32, _mm512_storeu_si512,
 };
 
+use crate::simd::{Level, Simd};
+
 /// Least and greatest products so far: of each permutation [`LANES`] of either, each of every so-manieth hash.
 pub(super) struct Permutations {
     k: usize,
     multipliers: Arc<[u32]>,
-    form: Form,
+    simd: Simd,
     extremes: Box<[Extremes]>,
 }
 
@@ -33,9 +35,8 @@ const NONE: Extremes = Extremes { least: [u32::MAX; LANES], greatest: [0; LANES]
 
 impl Permutations {
     pub(super) fn new(k: usize, multipliers: Arc<[u32]>) -> Permutations {
-        let form = Form::available().next_back().expect("lanes run everywhere");
         let extremes = vec![NONE; multipliers.len()].into();
-        Permutations { k, multipliers, form, extremes }
+        Permutations { k, multipliers, simd: Simd::best(), extremes }
     }
 
     pub(super) fn clear(&mut self) {
@@ -44,12 +45,12 @@ impl Permutations {
 
     pub(super) fn add(&mut self, hashes: &[u32]) {
         let (lanes, rest) = hashes.as_chunks::<LANES>();
-        self.form.add(lanes, &self.multipliers, &mut self.extremes);
+        add(self.simd, lanes, &self.multipliers, &mut self.extremes);
         if let Some(&first) = rest.first() {
             // A hash that comes twice changes nothing.
             let mut lanes = [first; LANES];
             lanes[..rest.len()].copy_from_slice(rest);
-            self.form.add(&[lanes], &self.multipliers, &mut self.extremes);
+            add(self.simd, &[lanes], &self.multipliers, &mut self.extremes);
         }
     }
 
@@ -69,8 +70,8 @@ impl Permutations {
     }
 }
 
-/// The definition that every form keeps to.
-fn add_plain(hashes: &[Lanes], multipliers: &[u32], extremes: &mut [Extremes]) {
+/// Takes in hashes.
+fn add_by_lanes(hashes: &[Lanes], multipliers: &[u32], extremes: &mut [Extremes]) {
     for (&multiplier, of) in multipliers.iter().zip(extremes) {
         for hashes in hashes {
             for (lane, hash) in hashes.iter().enumerate() {
@@ -179,48 +180,24 @@ fn add_avx2(hashes: &[Lanes], multipliers: &[u32], extremes: &mut [Extremes]) {
     }
 }
 
-/// The forms of one function: the same answer, faster where the processor allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Lanes that the compiler makes vectors of, of whatever the target has at least: SSE2 on x86-64.
-    Lanes,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Form {
-    /// The forms that this processor can run, slowest first.
-    fn available() -> impl DoubleEndedIterator<Item = Form> {
-        let forms = [
-            (Form::Lanes, true),
-            #[cfg(target_arch = "x86_64")]
-            (Form::Avx2, is_x86_feature_detected!("avx2")),
-            #[cfg(target_arch = "x86_64")]
-            (Form::Avx512, is_x86_feature_detected!("avx512f")),
-        ];
-        forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
-    }
-
-    #[cfg_attr(
-        target_arch = "x86_64",
-        expect(
-            unsafe_code,
-            reason = "calling a function compiled for a processor that was found to be this one"
-        )
-    )]
-    fn add(self, hashes: &[Lanes], multipliers: &[u32], extremes: &mut [Extremes]) {
-        match self {
-            Form::Lanes => add_plain(hashes, multipliers, extremes),
-            // SAFETY: `Form::available` is the only source of this variant and yields it only on a processor with these
-            // features; otherwise the worst case is an illegal instruction.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => unsafe { add_avx2(hashes, multipliers, extremes) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512 => unsafe { add_avx512(hashes, multipliers, extremes) },
-        }
+/// The same, faster where the processor allows.
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a function compiled for a processor that was found to be this one"
+    )
+)]
+fn add(simd: Simd, hashes: &[Lanes], multipliers: &[u32], extremes: &mut [Extremes]) {
+    match simd.level() {
+        Level::Lanes => add_by_lanes(hashes, multipliers, extremes),
+        // SAFETY: A `Simd` is of a level that this processor was found to have; otherwise the worst case is an illegal
+        // instruction.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { add_avx2(hashes, multipliers, extremes) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { add_avx512(hashes, multipliers, extremes) },
     }
 }
 
@@ -241,15 +218,15 @@ mod tests {
                     let greatest = multipliers.iter().map(|&a| products(a).max().expect("one at least"));
                     least.chain(greatest.map(|product| !product)).take(end).collect()
                 };
-                for form in Form::available() {
+                for simd in Simd::available() {
                     for k in [2 * permutations, 2 * permutations - 1] {
                         let mut sketch =
-                            Permutations { form, ..Permutations::new(k, Arc::clone(&multipliers)) };
+                            Permutations { simd, ..Permutations::new(k, Arc::clone(&multipliers)) };
                         sketch.clear();
                         let (left, right) = hashes.split_at(hashes.len() / 3);
                         sketch.add(left);
                         sketch.add(right);
-                        assert_eq!(*sketch.finish(), plain(k)[..], "{form:?} {permutations} {count}");
+                        assert_eq!(*sketch.finish(), plain(k)[..], "{simd:?} {permutations} {count}");
                     }
                 }
             }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{mix, shingle_hash};
+use crate::simd::{Level, Simd};
 
 /// What a file is cut into: every run of so many bytes, or of so many words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -194,7 +195,7 @@ impl Seam {
 /// Shingles of bytes.
 pub(super) struct ByteShingles {
     shingle_bytes: usize,
-    form: Form,
+    simd: Simd,
     seam: Seam,
     /// The first bytes, fewer than a shingle has: for a part before this one.
     first: Vec<u8>,
@@ -209,7 +210,7 @@ impl ByteShingles {
     pub(super) fn new(shingle_bytes: usize) -> ByteShingles {
         ByteShingles {
             shingle_bytes,
-            form: Form::available().next_back().expect("the plain form runs everywhere"),
+            simd: Simd::best(),
             seam: Seam::new(shingle_bytes),
             first: Vec::with_capacity(SHINGLE_BYTES_MAX),
             hashes: Box::new([0; TILE]),
@@ -238,13 +239,13 @@ impl ByteShingles {
     }
 
     fn cut(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u32])) {
-        let ByteShingles { shingle_bytes, form, seam, hashes, scratch, .. } = self;
+        let ByteShingles { shingle_bytes, simd, seam, hashes, scratch, .. } = self;
         seam.block(bytes, &mut |run| {
             let mut rest = run;
             while rest.len() >= *shingle_bytes {
                 let count = (rest.len() + 1 - *shingle_bytes).min(TILE);
                 let tile = &mut hashes[..count];
-                form.hash(&rest[..count + *shingle_bytes - 1], *shingle_bytes, scratch, tile);
+                hash(*simd, &rest[..count + *shingle_bytes - 1], *shingle_bytes, scratch, tile);
                 take(tile);
                 rest = &rest[count..];
             }
@@ -252,14 +253,7 @@ impl ByteShingles {
     }
 }
 
-/// The hashes of all shingles of `shingle_bytes` in `bytes`: the definition that every form keeps to.
-fn hash_plain(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
-    for (hash, shingle) in hashes.iter_mut().zip(bytes.windows(shingle_bytes)) {
-        *hash = shingle_hash(shingle.iter().fold(0, |p: u32, &byte| p.step(u32::from(byte))));
-    }
-}
-
-/// The same by doubling: the polynomials of all runs of 2, 4, 8 … bytes, each of two of half the length, put together as
+/// The hashes of all shingles of `shingle_bytes` in `bytes`, by doubling: the polynomials of all runs of 2, 4, 8 … bytes, each of two of half the length, put together as
 /// the binary digits of the length say. Written so that the compiler turns the loops into whole-vector instructions.
 #[inline(always)]
 fn hash_by_doubling(bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: &mut [u32]) {
@@ -309,44 +303,22 @@ fn hash_avx2(bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: 
     hash_by_doubling(bytes, shingle_bytes, scratch, hashes);
 }
 
-/// The forms of one function. Vectors of 512 bits are slower here: every load that begins one run later crosses a line of
-/// the cache (1.4 GB/s instead of 3.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Plain,
-    Doubling,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-}
-
-impl Form {
-    /// The forms that this processor can run, slowest first.
-    fn available() -> impl DoubleEndedIterator<Item = Form> {
-        let forms = [
-            (Form::Plain, true),
-            (Form::Doubling, true),
-            #[cfg(target_arch = "x86_64")]
-            (Form::Avx2, is_x86_feature_detected!("avx2")),
-        ];
-        forms.into_iter().filter(|(_, runs)| *runs).map(|(form, _)| form)
-    }
-
-    #[cfg_attr(
-        target_arch = "x86_64",
-        expect(
-            unsafe_code,
-            reason = "calling a function compiled for a processor that was found to be this one"
-        )
-    )]
-    fn hash(self, bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: &mut [u32]) {
-        match self {
-            Form::Plain => hash_plain(bytes, shingle_bytes, hashes),
-            Form::Doubling => hash_by_doubling(bytes, shingle_bytes, scratch, hashes),
-            // SAFETY: `Form::available` is the only source of this variant and yields it only on a processor
-            // with these features; otherwise the worst case is an illegal instruction. The body is safe code.
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => unsafe { hash_avx2(bytes, shingle_bytes, scratch, hashes) },
-        }
+/// The same, faster where the processor allows. Vectors of 512 bits are slower here: every load that begins one run later
+/// crosses a line of the cache (1.4 GB/s instead of 3.4).
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a function compiled for a processor that was found to be this one"
+    )
+)]
+fn hash(simd: Simd, bytes: &[u8], shingle_bytes: usize, scratch: &mut Scratch, hashes: &mut [u32]) {
+    match simd.level() {
+        Level::Lanes => hash_by_doubling(bytes, shingle_bytes, scratch, hashes),
+        // SAFETY: A `Simd` is of a level that this processor was found to have, and one with AVX-512 has AVX2; otherwise the
+        // worst case is an illegal instruction. The body is safe code.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx512 => unsafe { hash_avx2(bytes, shingle_bytes, scratch, hashes) },
     }
 }
 
@@ -461,6 +433,13 @@ fn extend<H: Number>(word: H, bytes: &[u8]) -> H {
 mod tests {
     use super::*;
 
+    /// The hashes of all shingles of `shingle_bytes` in `bytes`: the definition that every form keeps to.
+    fn hash_plain(bytes: &[u8], shingle_bytes: usize, hashes: &mut [u32]) {
+        for (hash, shingle) in hashes.iter_mut().zip(bytes.windows(shingle_bytes)) {
+            *hash = shingle_hash(shingle.iter().fold(0, |p: u32, &byte| p.step(u32::from(byte))));
+        }
+    }
+
     #[test]
     fn every_form_agrees_with_the_definition() {
         let byte = |i: usize| u8::try_from(i * i / 3 % 251).expect("below 256");
@@ -471,10 +450,10 @@ mod tests {
                 let mut expected = vec![0; count];
                 let mut scratch = [[7; TILE + SHINGLE_BYTES_MAX]; 2];
                 hash_plain(bytes, shingle_bytes, &mut expected);
-                for form in Form::available() {
+                for simd in Simd::available() {
                     let mut hashes = vec![0; count];
-                    form.hash(bytes, shingle_bytes, &mut scratch, &mut hashes);
-                    assert_eq!(hashes, expected, "{form:?}, {count} shingles of {shingle_bytes} bytes");
+                    hash(simd, bytes, shingle_bytes, &mut scratch, &mut hashes);
+                    assert_eq!(hashes, expected, "{simd:?}, {count} shingles of {shingle_bytes} bytes");
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! shingles decide which of them belong together. Where the sets of a cluster do not fit the memory, files are read again for
 //! each that they are compared with.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use rayon::iter::{
 
 use super::super::rounds::Rounds;
 use super::super::source::{self, Source};
-use super::Near;
+use super::{Near, by_component, place};
 use crate::analyses::{MinHash, ShingleSet, SketchKind};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step, caught};
@@ -105,15 +105,10 @@ impl<'e> Exact<'e> {
             }
             let sets = self.sets_that_fit(&contents);
             let connected = self.connect(&contents, sets.as_deref())?;
-            let mut groups = Vec::new();
-            for group in connected.groups().iter() {
-                let rows: HashSet<u32> = group.iter().map(|&at| contents.rows[at as usize]).collect();
-                let files = cluster.iter().filter(|(_, row)| rows.contains(row)).copied().collect();
-                if let Some(mut group) = self.naming.group(files) {
-                    self.measure(&mut group, &contents, sets.as_deref());
-                    groups.push(group);
-                }
-            }
+            let files = cluster.iter().map(|&file| (file, place(contents.at(file.1))));
+            let divided = by_component(&connected, files).into_iter();
+            let mut groups: Vec<NearGroup> = divided.filter_map(|files| self.naming.group(files)).collect();
+            groups.iter_mut().for_each(|group| self.measure(group, &contents, sets.as_deref()));
             let failed = self.failed.lock().expect("no thread panics with it");
             let before = cluster.len();
             cluster.retain(|(file, _)| !failed.contains_key(file));
@@ -147,44 +142,62 @@ impl<'e> Exact<'e> {
     fn connect(&self, contents: &Contents, sets: Option<&[Set]>) -> io::Result<Components> {
         let number = contents.rows.len();
         let components = Components::new(place(number));
+        if let Some(sets) = sets {
+            self.connect_block(contents, &components, 0..number, sets)?;
+            return Ok(components);
+        }
         let mut start = 0;
         while start < number && !self.control.is_cancelled() {
-            let end = if sets.is_some() { number } else { start + self.block(&contents.bytes[start..]) };
-            let loaded = sets.is_none().then(|| self.load(contents, start..end));
-            let block = sets.or(loaded.as_deref()).unwrap_or_default();
-            for left in start..end.max(start + 1) {
-                if self.control.is_cancelled() {
-                    break;
-                }
-                let rights = self.open_and_alike(contents, &components, left, left + 1..end)?;
-                let similar = |&right: &usize| jaccard(&block[left - start], &block[right - start]);
-                self.join(&components, left, &rights, rights.par_iter().map(similar).collect());
-            }
-            if end == start {
-                // Too large even alone: share by share.
+            let block = start..start + self.block(&contents.bytes[start..]);
+            if block.is_empty() {
+                // Too large even alone.
                 let rights = self.open_and_alike(contents, &components, start, start + 1..number)?;
                 let similarities = self.similarities_by_shares(contents, start, &rights);
                 self.join(&components, start, &rights, similarities);
+                start += 1;
+            } else {
+                start = block.end;
+                let sets = self.load(contents, block.clone());
+                self.connect_block(contents, &components, block, &sets)?;
             }
-            for right in end.max(start + 1)..number {
-                if self.control.is_cancelled() {
-                    break;
-                }
-                let lefts = self.open_and_alike(contents, &components, right, start..end)?;
-                if lefts.is_empty() {
-                    continue;
-                }
-                let similarities = if self.block(&contents.bytes[right..=right]) == 0 {
-                    self.similarities_by_shares(contents, right, &lefts)
-                } else {
-                    let set = self.set(&mut self.reader(), contents, right, (0, 1));
-                    lefts.par_iter().map(|&left| jaccard(&block[left - start], &set)).collect()
-                };
-                self.join(&components, right, &lefts, similarities);
-            }
-            start = end.max(start + 1);
         }
         Ok(components)
+    }
+
+    /// Connects contents whose sets are there with each other, and with all that follow.
+    fn connect_block(
+        &self,
+        contents: &Contents,
+        components: &Components,
+        block: Range<usize>,
+        sets: &[Set],
+    ) -> io::Result<()> {
+        let set_of = |at: usize| &sets[at - block.start];
+        for left in block.clone() {
+            if self.control.is_cancelled() {
+                return Ok(());
+            }
+            let rights = self.open_and_alike(contents, components, left, left + 1..block.end)?;
+            let similar = |&right: &usize| jaccard(set_of(left), set_of(right));
+            self.join(components, left, &rights, rights.par_iter().map(similar).collect());
+        }
+        for right in block.end..contents.rows.len() {
+            if self.control.is_cancelled() {
+                return Ok(());
+            }
+            let lefts = self.open_and_alike(contents, components, right, block.clone())?;
+            if lefts.is_empty() {
+                continue;
+            }
+            let similarities = if self.block(&contents.bytes[right..=right]) == 0 {
+                self.similarities_by_shares(contents, right, &lefts)
+            } else {
+                let set = self.set(&mut self.reader(), contents, right, (0, 1));
+                lefts.par_iter().map(|&left| jaccard(set_of(left), &set)).collect()
+            };
+            self.join(components, right, &lefts, similarities);
+        }
+        Ok(())
     }
 
     /// How many of these sets, from the first on, fit half of the memory: the other half is for what they are compared with.
@@ -231,32 +244,18 @@ impl<'e> Exact<'e> {
 
     /// Sets the similarities to the first of a group.
     fn measure(&self, group: &mut NearGroup, contents: &Contents, sets: Option<&[Set]>) {
-        let at = |row: u32| contents.rows.binary_search(&row).expect("the rows of the cluster");
-        let mut rights: Vec<usize> = group.members.iter().map(|member| at(member.row)).collect();
-        rights.sort_unstable();
-        rights.dedup();
-        let left = at(group.members[0].row);
-        rights.retain(|&right| right != left);
-        let similarities = self.similarities(contents, sets, left, &rights);
+        let left = contents.at(group.members[0].row);
+        let rights: BTreeSet<usize> = group.members.iter().map(|member| contents.at(member.row)).collect();
+        let rights: Vec<usize> = rights.into_iter().filter(|&right| right != left).collect();
+        let similarities = match sets {
+            Some(sets) => rights.par_iter().map(|&right| jaccard(&sets[left], &sets[right])).collect(),
+            None => self.similarities_by_shares(contents, left, &rights),
+        };
         for member in &mut group.members {
-            if let Ok(at) = rights.binary_search(&at(member.row)) {
+            if let Ok(at) = rights.binary_search(&contents.at(member.row)) {
                 // One that cannot be read any more is left out in the next look.
                 member.similarity = similarities[at].unwrap_or(0.0);
             }
-        }
-    }
-
-    /// How similar contents are to one of them.
-    fn similarities(
-        &self,
-        contents: &Contents,
-        sets: Option<&[Set]>,
-        left: usize,
-        rights: &[usize],
-    ) -> Vec<Option<f64>> {
-        match sets {
-            Some(sets) => rights.par_iter().map(|&right| jaccard(&sets[left], &sets[right])).collect(),
-            None => self.similarities_by_shares(contents, left, rights),
         }
     }
 
@@ -360,14 +359,17 @@ impl<'e> Exact<'e> {
     }
 }
 
+impl Contents {
+    /// The place of a row.
+    fn at(&self, row: u32) -> usize {
+        self.rows.binary_search(&row).expect("the rows of the cluster")
+    }
+}
+
 /// Reads on one thread.
 struct Reader<'r> {
     source: Source<'r>,
     block: Vec<u8>,
-}
-
-fn place(at: usize) -> u32 {
-    u32::try_from(at).expect("rows are counted with 32 bits")
 }
 
 /// How many different shingles a sketch says that a file has: so many numbers, drawn at random, have their least about there (K.
