@@ -314,7 +314,7 @@ fn compare_avx512(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
     compare_by_lanes(tile, matches_min, hits);
 }
 
-/// As [`matches`], with these vectors.
+/// As [`matches()`], with these vectors.
 #[cfg_attr(
     target_arch = "x86_64",
     expect(
