@@ -117,6 +117,7 @@ fn run_over(
         steps,
         batches,
         staged,
+        gpus: Vec::new(),
         walkers: tallies.len(),
         workers,
         moves,

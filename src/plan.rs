@@ -1,10 +1,12 @@
 //! Every choice and every limit of a run, in one plain struct.
 
+mod device;
 mod memory;
 
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::device::{Device, GpuVerify};
 use crate::analyses::{self, Analysis};
 use crate::error::Error;
 use crate::faults::Faults;
@@ -53,6 +55,12 @@ pub struct Plan {
     pub ram_disk_directory: Option<Arc<Path>>,
     /// What may lie on RAM disks at a time, over all workers, in bytes.
     pub ram_disk_bytes_max: u64,
+    /// Which devices answer.
+    pub device: Device,
+    /// What is taken of the memory of each GPU, in bytes, and about half as much of the system's for what is on its way there.
+    pub gpu_memory_bytes_max: u64,
+    /// How many answers of a GPU are made once more, and compared.
+    pub gpu_verify: GpuVerify,
     /// What becomes of the pages that the system keeps of what was read.
     pub cache: Cache,
     /// Batches that wait for a worker, and results that wait for the sink.
@@ -107,6 +115,9 @@ impl Plan {
             map_window_bytes: 4 << 20,
             ram_disk_directory: None,
             ram_disk_bytes_max: 1 << 30,
+            device: Device::Cpu,
+            gpu_memory_bytes_max: 500_000_000,
+            gpu_verify: GpuVerify::Sample,
             cache: Cache::Keep,
             queue_batches_max: 2 * cores,
             // ops/engine.md, "Block size".

@@ -156,6 +156,35 @@ impl Staged {
     }
 }
 
+/// What a GPU did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GpuUse {
+    /// The adapter's name, as its driver tells it.
+    pub adapter: String,
+    /// The driver and its version.
+    pub driver: String,
+    /// The interface to it: `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// How bytes get there, whichever was fastest: `staging`, `write` or `mapped`.
+    pub upload: &'static str,
+    /// Files that it answered for, or that it compared.
+    pub files: u64,
+    /// Bytes of these files, or of sketches that it compared.
+    pub bytes: u64,
+    /// Times that work was given to it.
+    pub submissions: u64,
+    /// How long it was at work, with what it takes to get bytes there and answers back.
+    pub busy: Duration,
+    /// What it does a second where it was measured, in bytes; pairs where sketches are compared.
+    pub rate: Option<f64>,
+    /// What a worker does a second in the same, on the processor.
+    pub worker_rate: Option<f64>,
+    /// How often it failed, and what it had at hand was done by the processor.
+    pub failures: u64,
+    /// Why it was not used, or not for all; empty where there is nothing to say.
+    pub left_out: String,
+}
+
 /// What a run did.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -178,6 +207,8 @@ pub struct Report {
     pub batches: Latencies,
     /// How the files came to be read.
     pub staged: Staged,
+    /// What each GPU did that was there and wanted.
+    pub gpus: Vec<GpuUse>,
     /// Threads that walked.
     pub walkers: usize,
     /// Threads that read and analysed, in the beginning.

@@ -18,6 +18,7 @@
 //!    of the first place with one of its own among `((mix(j * 0x9E3779B9 + t) >> 16) * K) >> 16` for t = 1, 2, … (A.
 //!    Shrivastava, Optimal Densification for Fast and Accurate Minwise Hashing, 2017). A hash of 0xFFFFFFFF counts as none.
 
+mod kernel;
 mod one_permutation;
 mod permutations;
 mod set;
@@ -32,7 +33,7 @@ use self::permutations::Permutations;
 pub use self::set::ShingleSet;
 use self::shingles::{ByteShingles, WordShingles};
 pub use self::shingles::{SHINGLE_BYTES_MAX, SHINGLE_WORDS_MAX, Shingle};
-use super::{Analysis, Parts, Pass, same};
+use super::{Analysis, Kernel, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
 /// Sketches of K numbers of 32 bits.
@@ -207,6 +208,14 @@ impl Analysis for MinHash {
         }
     }
 
+    fn kernel(&self) -> Option<Kernel> {
+        match (self.shingle, self.kind) {
+            (Shingle::Bytes(bytes), SketchKind::Permutations) => Some(kernel::of(bytes, &self.multipliers)),
+            // Words are a few bytes each, of any number, and one permutation is nothing but reading.
+            _ => None,
+        }
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Sketch {
             count: 0,
@@ -280,6 +289,19 @@ impl Pass for Sketch {
             Cut::Bytes(cut) => cut.block(bytes, take),
             Cut::Words(cut) => cut.block(bytes, take),
         });
+    }
+
+    fn block_by_kernel(&mut self, bytes: &[u8], words: &[u32]) {
+        let Sketch { count, cut: Cut::Bytes(cut), made: Made::Permutations(sketch) } = self else {
+            unreachable!("the kernel is for shingles of bytes and permutations");
+        };
+        let mut across = 0;
+        let within = cut.block_cut_elsewhere(bytes, &mut |hashes| {
+            across += hashes.len() as u64;
+            sketch.add(hashes);
+        });
+        *count += across + within;
+        kernel::take_in(words, sketch);
     }
 
     fn join(&mut self, next: &mut dyn Pass) {
@@ -408,6 +430,40 @@ mod tests {
                     [sketch_plain(&bytes, analysis)],
                     "{length} {part}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_of_which_a_kernel_knows_the_shingles_give_the_same() {
+        let kinds = [(128, 16), (100, 5), (1, 1), (300, 64), (130, 2)];
+        for (k, shingle_bytes) in kinds {
+            let analysis = MinHash::new(k, Shingle::Bytes(shingle_bytes), SketchKind::default()).expect("valid");
+            let mut kernel = analysis.kernel().expect("of shingles of bytes");
+            kernel.segment_positions = 50;
+            for length in [1, 4, 16, 17, 49, 63, 64, 65, 66, 113, 114, 200] {
+                let bytes = text(length);
+                let expected = [sketch_plain(&bytes, &analysis)];
+                for cut in [0, 1, 15, 16, 64, length / 2] {
+                    let mut pass = analysis.pass();
+                    let file = crate::record::Directory::from_path(b"");
+                    let identity = Default::default();
+                    let file = FileRecord { directory: &file, name: b"", size: 0, mtime_ns: 0, identity };
+                    pass.begin(&file, 0);
+                    let (left, right) = bytes.split_at(cut.min(length));
+                    for piece in [left, right].into_iter().filter(|piece| !piece.is_empty()) {
+                        let mut words = vec![0; kernel.segments(piece.len()) * kernel.segment_words()];
+                        for (i, words) in words.chunks_exact_mut(kernel.segment_words()).enumerate() {
+                            let end = (i + 1) * kernel.segment_positions + kernel.overlap_bytes;
+                            let segment = &piece[i * kernel.segment_positions..end.min(piece.len())];
+                            (kernel.twin)(&kernel.parameters, segment, words);
+                        }
+                        pass.block_by_kernel(piece, &words);
+                    }
+                    let mut row = Row::default();
+                    pass.finish(&mut row);
+                    assert_eq!(row.values(), expected, "{} {length} {cut}", analysis.word());
+                }
             }
         }
     }

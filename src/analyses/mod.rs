@@ -6,6 +6,7 @@
 mod blake3;
 mod entropy;
 mod histogram;
+mod kernel;
 mod kind;
 mod lines;
 mod minhash;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use self::blake3::Blake3;
 pub use self::entropy::Entropy;
+pub use self::kernel::Kernel;
 pub use self::kind::{HEAD_BYTES, Kind};
 pub use self::lines::Lines;
 pub use self::minhash::{
@@ -58,6 +60,11 @@ pub trait Analysis: Send + Sync {
         Parts::Whole
     }
 
+    /// Its twin on a device, where there is one.
+    fn kernel(&self) -> Option<Kernel> {
+        None
+    }
+
     /// The state of one worker, reused for every file that the worker reads.
     fn pass(&self) -> Box<dyn Pass>;
 }
@@ -85,6 +92,12 @@ pub trait Pass: Any + Send {
     /// The next bytes of the file. Blocks come in order; a boundary may fall anywhere, and the answer must not
     /// depend on where. `bytes` is never empty.
     fn block(&mut self, bytes: &[u8]);
+
+    /// As [`Pass::block`] with these bytes, of which the kernel of the analysis has found `words`: those of each segment, one
+    /// after the other. Called only where [`Analysis::kernel`] has a kernel.
+    fn block_by_kernel(&mut self, _bytes: &[u8], _words: &[u32]) {
+        unreachable!("an analysis without a kernel is given no words");
+    }
 
     /// Takes over the answer for the part that follows: a pass of the same analysis, which has seen all of that part.
     /// Afterwards this one answers for both. Called in the order of the parts, and only where [`Analysis::parts`] allows

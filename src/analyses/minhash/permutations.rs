@@ -39,6 +39,11 @@ impl Permutations {
         Permutations { k, multipliers, simd: Simd::best(), extremes }
     }
 
+    /// How many there are: one for every two places.
+    pub(super) fn multipliers(&self) -> usize {
+        self.multipliers.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.extremes.fill(NONE);
     }
@@ -51,6 +56,14 @@ impl Permutations {
             let mut lanes = [first; LANES];
             lanes[..rest.len()].copy_from_slice(rest);
             add(self.simd, &[lanes], &self.multipliers, &mut self.extremes);
+        }
+    }
+
+    /// Takes in extremes of some multipliers, from the `first` on, that were found elsewhere.
+    pub(super) fn add_extremes(&mut self, first: usize, least: &[u32], greatest: &[u32]) {
+        for ((of, &least), &greatest) in self.extremes[first..].iter_mut().zip(least).zip(greatest) {
+            of.least[0] = of.least[0].min(least);
+            of.greatest[0] = of.greatest[0].max(greatest);
         }
     }
 

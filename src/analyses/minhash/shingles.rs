@@ -229,6 +229,19 @@ impl ByteShingles {
         self.cut(bytes, take);
     }
 
+    /// The same, where the shingles of the block itself are cut elsewhere: cuts those that begin in a block before. Returns the
+    /// number of the others.
+    pub(super) fn block_cut_elsewhere(&mut self, bytes: &[u8], take: &mut dyn FnMut(&[u32])) -> u64 {
+        let kept = self.shingle_bytes - 1;
+        // As if the block were no longer than what a shingle that begins before it may reach.
+        self.block(&bytes[..kept.min(bytes.len())], take);
+        if bytes.len() > kept {
+            self.seam.last.clear();
+            self.seam.last.extend_from_slice(&bytes[bytes.len() - kept..]);
+        }
+        bytes.len().saturating_sub(kept) as u64
+    }
+
     /// Cuts what lies across the seam with the part that follows.
     pub(super) fn join(&mut self, next: &ByteShingles, take: &mut dyn FnMut(&[u32])) {
         // Of a part that is shorter than a shingle, these are all its bytes; otherwise what follows them has been cut.
