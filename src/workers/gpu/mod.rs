@@ -1,0 +1,4 @@
+//! Workers on GPUs.
+
+pub(crate) mod adapters;
+pub(crate) mod device;
