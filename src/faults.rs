@@ -32,6 +32,16 @@ pub enum Operation {
     Batch,
     /// A step of what is done about duplicates: opening, comparing, linking and so on.
     Act,
+    /// Making the buffers of a slot on a GPU.
+    GpuAllocate,
+    /// Waiting for a GPU. It fails as if there were no answer in time.
+    GpuAnswer,
+    /// Looking for the ticket that a shader leaves. It fails as if another one were there.
+    GpuTicket,
+    /// Taking answers of a GPU. They come out wrong.
+    GpuWords,
+    /// Having a GPU work. It is lost while it does.
+    GpuLose,
 }
 
 /// What is to go wrong in a run: nothing, unless the feature `faults` is on and a test says otherwise.
@@ -119,6 +129,11 @@ mod seam {
                 "ram-disk" => Operation::RamDisk,
                 "batch" => Operation::Batch,
                 "act" => Operation::Act,
+                "gpu-allocate" => Operation::GpuAllocate,
+                "gpu-answer" => Operation::GpuAnswer,
+                "gpu-ticket" => Operation::GpuTicket,
+                "gpu-words" => Operation::GpuWords,
+                "gpu-lose" => Operation::GpuLose,
                 _ => return None,
             };
             let at = parts.next()?.parse().ok()?;

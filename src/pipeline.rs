@@ -3,12 +3,13 @@
 mod work;
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use self::work::{Desk, Done, Work, worker};
 use crate::batch::Cutter;
@@ -20,12 +21,13 @@ use crate::plan::{self, Handles, Plan, Reads, Staging};
 use crate::queue::Queue;
 use crate::record::{Batch, Results};
 use crate::reorder::{self, Intake, Reorder};
-use crate::report::{Ledger, Move, Report, Staged, StepTimes, peak_memory_bytes};
+use crate::report::{GpuUse, Ledger, Move, Report, Staged, StepTimes, peak_memory_bytes};
 use crate::sink::Sink;
 use crate::stage::{self, Budget};
 use crate::walk::again::Again;
 use crate::walk::roots::{self, Resolved};
 use crate::walk::{Met, Tally, Walk};
+use crate::workers::gpu::{Answered, Attended, Gpu, Packer};
 use crate::workers::large::Divided;
 use crate::workers::pool::{self, Pool, Sizer};
 
@@ -83,6 +85,7 @@ fn run_over(
     plan.fit_memory(&mut notes)?;
     stage::prepare(&mut plan, &mut notes)?;
     let plan = &plan;
+    let gpu = Gpu::start(plan, &mut notes)?;
     let handles = plan.handles()?;
     note_fewer_workers(plan, &handles, &mut notes);
     let walk = match over {
@@ -94,8 +97,8 @@ fn run_over(
     let started = SystemTime::now();
     let clock = Instant::now();
     sink.begin(plan, started).map_err(Error::Sink)?;
-    let Ended { tallies, done, workers, moves, mut ledger, sink_time, ram_disk_bytes_peak } =
-        flow(plan, &handles, &walk, sink, control, &mut notes)?;
+    let Ended { tallies, done, workers, moves, mut ledger, sink_time, gpus, gpu_batches, ram_disk_bytes_peak } =
+        flow(plan, &handles, gpu.as_ref(), &walk, sink, control, &mut notes)?;
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
     }
@@ -103,6 +106,7 @@ fn run_over(
     let steps = steps(&tallies, &done, sink_time);
     let mut batches = Latencies::new();
     done.iter().for_each(|done| batches.add(&done.batches));
+    batches.add(&gpu_batches);
     let staged = done.iter().map(|done| done.tally.staged).fold(Staged::default(), Staged::sum);
     let staged = Staged { ram_disk_bytes_peak, ..staged };
     note_staging(plan, &staged, done, &mut notes);
@@ -117,7 +121,7 @@ fn run_over(
         steps,
         batches,
         staged,
-        gpus: Vec::new(),
+        gpus,
         walkers: tallies.len(),
         workers,
         moves,
@@ -139,6 +143,9 @@ struct Ended {
     moves: Vec<Move>,
     ledger: Ledger,
     sink_time: Duration,
+    gpus: Vec<GpuUse>,
+    /// Those of which a GPU had the last word.
+    gpu_batches: Latencies,
     ram_disk_bytes_peak: u64,
 }
 
@@ -146,6 +153,7 @@ struct Ended {
 fn flow(
     plan: &Plan,
     handles: &Handles,
+    gpu: Option<&Gpu>,
     walk: &Walk<'_>,
     sink: &mut dyn Sink,
     control: &Control,
@@ -160,10 +168,22 @@ fn flow(
     let divided = Some(Divided::of(plan)).filter(|divided| divided.any && handles.workers > 1);
     let budget = Budget::new(plan);
     let desk = Desk { plan, control, queue: &queue, pool: &pool, budget: &budget, divided };
+    // It is gone when the last worker is, and with it whatever could still be packed for a GPU.
+    let (open, is_over) = bounded::<Infallible>(0);
     thread::scope(|scope| {
+        let attending = gpu.map(|gpu| {
+            let (results, is_over) = (results_in.clone(), is_over.clone());
+            let body = move || attend_all(scope, gpu, &is_over, control, &results, &plan.faults);
+            let attending = spawn(scope, "filemill-gpus".to_owned(), &plan.faults, body);
+            if attending.is_err() {
+                gpu.leave_out_all();
+            }
+            attending
+        });
         let start_worker = move || {
             let (lane, results) = (desk.pool.enter(), results_in.clone());
-            let body = move || worker(desk, lane, &results);
+            let packer = gpu.map(|gpu| Packer::new(gpu, control, open.clone()));
+            let body = move || worker(desk, lane, &results, packer);
             let started = spawn(scope, format!("filemill-work-{lane}"), &plan.faults, body);
             if started.is_err() {
                 desk.pool.withdraw();
@@ -204,11 +224,13 @@ fn flow(
         let (moves, more) = sizing.and_then(Result::ok).map(join_one).transpose()?.unwrap_or_default();
         workers.extend(more);
         let (done, tallies) = (join(workers)?, join(walkers)?);
+        let (gpus, gpu_batches) = join_gpus(gpu, attending, notes)?;
         let (mut ledger, sink_time) = sunk.map_err(Error::Sink)?;
         let told: u64 = tallies.iter().map(|(tally, _): &(Tally, _)| tally.told).sum();
         ledger.met = met.load(Ordering::Relaxed) - told;
         let ram_disk_bytes_peak = budget.peak();
-        Ok(Ended { tallies, done, workers: workers_started, moves, ledger, sink_time, ram_disk_bytes_peak })
+        let workers = workers_started;
+        Ok(Ended { tallies, done, workers, moves, ledger, sink_time, gpus, gpu_batches, ram_disk_bytes_peak })
     })
 }
 
@@ -314,6 +336,81 @@ fn size_pool<'scope>(
     };
     let moves = pool::watch(desk.pool, sizer, || desk.queue.waiting(), spawn);
     (moves, more)
+}
+
+/// What came of the GPUs: what each did, and how long the batches took that it had the last word of.
+type Gpus = Vec<(Attended, Latencies)>;
+
+/// The thread that attends to the GPUs, once it is known which there are: the first itself, and each of the others on a
+/// thread of its own.
+fn attend_all<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    gpu: &'scope Gpu,
+    is_over: &Receiver<Infallible>,
+    control: &'scope Control,
+    results: &Sender<Results>,
+    faults: &Faults,
+) -> Gpus {
+    let devices = gpu.devices(is_over);
+    let mut others = Vec::new();
+    for number in 1..devices {
+        let (results, is_over) = (results.clone(), is_over.clone());
+        let body = move || attend(gpu, number, &is_over, control, &results);
+        match spawn(scope, format!("filemill-gpu-{number}"), faults, body) {
+            Ok(other) => others.push(other),
+            Err(_) => gpu.leave_out(number),
+        }
+    }
+    let mut all: Gpus = (0..devices.min(1)).map(|number| attend(gpu, number, is_over, control, results)).collect();
+    for other in others {
+        match other.join() {
+            Ok(attended) => all.push(attended),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    all
+}
+
+/// Attends to one GPU.
+fn attend(
+    gpu: &Gpu,
+    number: usize,
+    is_over: &Receiver<Infallible>,
+    control: &Control,
+    results: &Sender<Results>,
+) -> (Attended, Latencies) {
+    let mut batches = Latencies::new();
+    let attended = gpu.attend(number, is_over, control, &mut |(done, took): Answered| {
+        batches.record(took);
+        // A sink that failed takes nothing more, and has said so through `control`.
+        drop(results.send(done));
+    });
+    (attended, batches)
+}
+
+/// What the GPUs did; `notes` tell of what went wrong with them.
+fn join_gpus(
+    gpu: Option<&Gpu>,
+    attending: Option<Started<'_, Gpus>>,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<GpuUse>, Latencies), Error> {
+    let mut batches = Latencies::new();
+    let all = match attending {
+        None => Vec::new(),
+        Some(Ok(thread)) => join_one(thread)?,
+        Some(Err(error)) => {
+            notes.push(format!("no GPU is used: cannot start a thread: {error}"));
+            Vec::new()
+        }
+    };
+    notes.extend(gpu.and_then(Gpu::why_none).map(|why| format!("no GPU is used: {why}")));
+    let used = all.into_iter().map(|(Attended { used, note }, took)| {
+        batches.add(&took);
+        notes.extend(note);
+        used
+    });
+    let used = used.collect();
+    Ok((used, batches))
 }
 
 /// A reader of the report need not wait longer than this for what is known.

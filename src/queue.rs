@@ -2,6 +2,7 @@
 //! queue is over only when no walker walks and no worker works; it finds that out by itself.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -70,6 +71,18 @@ impl<T> Queue<T> {
             self.pass_on_the_end();
         }
         work
+    }
+
+    /// The same, but waits no longer than this: `None` where nothing has come by then.
+    pub(crate) fn take_within(&self, time: Duration) -> Option<Option<T>> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let work = self.work_out.recv_timeout(time);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let work = work.ok()?;
+        if work.is_none() {
+            self.pass_on_the_end();
+        }
+        Some(work)
     }
 
     /// A walker has walked its part.

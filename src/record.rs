@@ -34,6 +34,16 @@ impl Directory {
         }
     }
 
+    /// The same, known by its path alone.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn without_handle(&self) -> Directory {
+        Directory {
+            path: Arc::clone(&self.path),
+            #[cfg(unix)]
+            handle: None,
+        }
+    }
+
     /// Appends the path of the entry `name` to `out`.
     pub fn join_to(&self, name: &[u8], out: &mut Vec<u8>) {
         join_path(&self.path, name, out);
@@ -294,6 +304,12 @@ impl Row {
     /// Room for `length` values.
     pub fn with_capacity(length: usize) -> Row {
         Row { values: Vec::with_capacity(length) }
+    }
+
+    /// Puts another value in the place of one.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn set(&mut self, at: usize, value: Value) {
+        self.values[at] = value;
     }
 
     /// Drops the values from `length` on.

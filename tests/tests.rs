@@ -9,6 +9,7 @@
 //! - `gates`: runs that are held against a rate or a latency.
 //! - `gitignore`: what git would leave out, by git's own word.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
+//! - `gpu`: GPU workers: the same rows as without them, whatever happens to the device.
 //! - `hostile`: trees that nobody would make on purpose.
 //! - `inputs`: lists of paths, roots within roots, filters of the binary.
 //! - `latencies`: how long batches took, as the report tells it.
@@ -48,6 +49,7 @@ mod gates;
 #[cfg(target_os = "linux")]
 mod gitignore;
 mod goldens;
+mod gpu;
 #[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(feature = "cli")]

@@ -19,6 +19,7 @@ use crate::record::{Batch, Event, Outcome, Results};
 use crate::report::StepTimes;
 use crate::stage::{Budget, OpenFile, Stage, Tally};
 use crate::workers::cpu::{Passes, Worked, Worker};
+use crate::workers::gpu::Packer;
 use crate::workers::large::{Divided, Large};
 use crate::workers::pool::Pool;
 
@@ -59,11 +60,20 @@ pub(super) struct Desk<'r> {
     pub(super) divided: Option<Divided>,
 }
 
+/// How long what is packed for a GPU waits for more while there is nothing else to do: a walk that is only just ahead sends the
+/// next batch sooner.
+const PACKED_WAITS: Duration = Duration::from_millis(1);
+
 /// With fewer files left in a batch, to hand half of them over takes longer than to read them.
 const HAND_OVER_FILES_MIN: usize = 4;
 
 /// Works until the queue is at its end, or the pool is to be smaller.
-pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> Done {
+pub(super) fn worker<'r>(
+    desk: Desk<'r>,
+    lane: usize,
+    results: &Sender<Results>,
+    packer: Option<Packer<'r>>,
+) -> Done {
     let Desk { plan, control, queue, pool, budget, divided } = desk;
     let mut is_let_go = false;
     // However it ends, walkers must not wait forever for somebody to take their batches.
@@ -81,14 +91,14 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         desk,
         lane,
         results,
-        worker: Worker::new(plan, divided.is_some()),
+        worker: Worker::new(plan, divided.is_some(), packer),
         stage: Stage::new(plan, control, budget),
         own: Vec::new(),
         busy: Duration::ZERO,
         batches: Latencies::new(),
     };
     while !is_let_go {
-        let Some(work) = queue.take() else {
+        let Some(work) = hand.take() else {
             pool.end();
             break;
         };
@@ -97,13 +107,14 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
         while let Some(work) = hand.own.pop() {
             hand.give_away();
             match work {
-                Work::Batch(batch) => hand.batch(batch),
+                Work::Batch(batch) => hand.batch(batch, false),
                 Work::Large(batch) => hand.large(batch),
                 Work::Help(large) => hand.parts(&large, false),
             }
         }
         is_let_go = pool.lets_go();
     }
+    hand.flush_last();
     let times = StepTimes {
         stage: hand.busy.saturating_sub(hand.worker.analysed),
         analyse: hand.worker.analysed,
@@ -114,10 +125,10 @@ pub(super) fn worker(desk: Desk<'_>, lane: usize, results: &Sender<Results>) -> 
 }
 
 /// One worker at work.
-struct Hand<'r> {
+struct Hand<'h, 'r> {
     desk: Desk<'r>,
     lane: usize,
-    results: &'r Sender<Results>,
+    results: &'h Sender<Results>,
     worker: Worker<'r>,
     stage: Stage<'r>,
     /// What is left of the work that it took; the last is next.
@@ -126,10 +137,33 @@ struct Hand<'r> {
     batches: Latencies,
 }
 
-impl Hand<'_> {
-    /// Works off a batch, or its start: it reports what it has after the plan's `share_bytes`, before a large file, and
-    /// where others have nothing left to do.
-    fn batch(&mut self, mut batch: Batch) {
+impl Hand<'_, '_> {
+    /// The next work; waits for it. What is packed for a GPU does not wait as long.
+    fn take(&mut self) -> Option<Work> {
+        let queue = self.desk.queue;
+        if self.worker.packer.as_ref().is_some_and(Packer::holds_something) && queue.is_empty() {
+            if let Some(taken) = queue.take_within(PACKED_WAITS) {
+                return taken;
+            }
+            self.flush_last();
+        }
+        queue.take()
+    }
+
+    /// There is nothing else to do: what is packed for a GPU goes there, or is done here.
+    fn flush_last(&mut self) {
+        let Some(packer) = &mut self.worker.packer else { return };
+        let since = Instant::now();
+        let answered = packer.flush_last();
+        self.busy += since.elapsed();
+        for (results, took) in answered {
+            self.report(results, took);
+        }
+    }
+
+    /// Works off a batch, or its start: it reports what it has after the plan's `share_bytes`, before a large file, unless it
+    /// `is_whole`, and where others have nothing left to do.
+    fn batch(&mut self, mut batch: Batch, is_whole: bool) {
         let Desk { plan, control, queue, pool, .. } = self.desk;
         let (lane, mut read_bytes) = (self.lane, 0);
         let since = Instant::now();
@@ -142,6 +176,7 @@ impl Hand<'_> {
         let stage = &mut self.stage;
         let worked = self.worker.work(
             batch,
+            is_whole,
             |entry, event| {
                 if control.should_stop() {
                     return Outcome::Unread;
@@ -168,7 +203,12 @@ impl Hand<'_> {
         let took = plan.faults.drag(since.elapsed());
         self.busy += took;
         let Worked { results, mut rest, is_large_next } = worked;
-        self.report(results, took);
+        if let Some(results) = results {
+            self.report(results, took);
+        }
+        if let Some(packer) = &mut self.worker.packer {
+            packer.flush_old();
+        }
         if rest.is_empty() {
             return;
         }
@@ -200,7 +240,7 @@ impl Hand<'_> {
 
     /// A large file: reads it alone where it cannot be divided, otherwise with whoever helps.
     fn large(&mut self, mut batch: Batch) {
-        let Some(divided) = self.desk.divided else { return self.batch(batch) };
+        let Some(divided) = self.desk.divided else { return self.batch(batch, true) };
         let since = Instant::now();
         let opened = match batch.entries().next() {
             Some(_) if self.desk.control.should_stop() => Err(Outcome::Unread),
@@ -212,10 +252,10 @@ impl Hand<'_> {
         let took = since.elapsed();
         self.busy += took;
         match opened {
-            // It was larger when it was put off.
-            Ok(file) if file.size() < self.desk.plan.share_bytes => {
+            // It was larger when it was put off; or a GPU has it sooner than all of them.
+            Ok(file) if file.size() < self.desk.plan.share_bytes || self.is_for_gpu(file.size()) => {
                 drop(file);
-                self.batch(batch);
+                self.batch(batch, true);
             }
             Ok(file) => {
                 let (size, mtime_ns, identity) = (file.size(), file.mtime_ns(), file.identity());
@@ -227,6 +267,11 @@ impl Hand<'_> {
                 self.report(Results::of_one(batch, outcome), took);
             }
         }
+    }
+
+    fn is_for_gpu(&self, size: u64) -> bool {
+        let workers = self.desk.plan.workers_first();
+        self.worker.packer.as_ref().is_some_and(|packer| packer.takes_large(size, workers))
     }
 
     /// Reads parts of a large file until there are none left for it; as a helper, until there is other work, or the pool is

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use super::gpu::Packer;
 use super::large::{Came, Large, Part};
 use crate::analyses::{Parts, Pass};
 use crate::error::{FileError, caught};
 use crate::plan::Plan;
-use crate::record::{Batch, EntryRef, Event, Outcome, Results, Row};
+use crate::record::{Batch, EntryRef, Event, FileRecord, Outcome, Results, Row, Value};
 
 /// A pass of each analysis of a plan.
 pub(crate) type Passes = Vec<Box<dyn Pass>>;
@@ -18,14 +19,19 @@ pub(crate) struct Worker<'p> {
     passes: Passes,
     columns: usize,
     divides_files: bool,
+    /// The way to the GPUs, where there may be some.
+    pub(crate) packer: Option<Packer<'p>>,
+    /// The file at hand: how large it is, and whether a GPU is to have it.
+    size: u64,
+    is_packed: bool,
     /// Time spent in analyses.
     pub(crate) analysed: Duration,
 }
 
 /// How far a worker came with a batch.
 pub(crate) struct Worked {
-    /// Of the entries that it worked off.
-    pub(crate) results: Results,
+    /// Of the entries that it worked off; `None`: GPUs have some of them.
+    pub(crate) results: Option<Results>,
     /// The others.
     pub(crate) rest: Batch,
     /// Whether it stopped because the rest begins with a large file.
@@ -34,24 +40,34 @@ pub(crate) struct Worked {
 
 impl<'p> Worker<'p> {
     /// A worker that leaves a large file to several of its kind where `divides_files`.
-    pub(crate) fn new(plan: &'p Plan, divides_files: bool) -> Self {
-        let columns = plan.columns().len();
-        Worker { plan, passes: passes(plan), columns, divides_files, analysed: Duration::ZERO }
+    pub(crate) fn new(plan: &'p Plan, divides_files: bool, packer: Option<Packer<'p>>) -> Self {
+        Worker {
+            plan,
+            passes: passes(plan),
+            columns: plan.columns().len(),
+            divides_files,
+            packer,
+            size: 0,
+            is_packed: false,
+            analysed: Duration::ZERO,
+        }
     }
 
     /// Works off a batch until `after`, which is told what became of each entry and how many are left, breaks; or until
     /// it comes to a large file, for which others in the batch would have to wait, or that is divided.
     ///
-    /// `stage` reads one entry, telling of its bytes until it is told to break off, and says what became of it.
+    /// `stage` reads one entry, telling of its bytes until it is told to break off, and says what became of it. `is_whole` says
+    /// that a large file is to be worked off here all the same.
     pub(crate) fn work(
         &mut self,
         mut batch: Batch,
+        is_whole: bool,
         mut stage: impl FnMut(&EntryRef<'_>, &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Outcome,
         mut after: impl FnMut(&Outcome, usize) -> ControlFlow<()>,
     ) -> Worked {
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut rows = Row::with_capacity(batch.len() * self.columns);
-        let puts_off = self.divides_files || batch.len() > 1;
+        let puts_off = !is_whole && (self.divides_files || batch.len() > 1);
         let mut is_large_next = false;
         for entry in batch.entries() {
             let rows_before = rows.values().len();
@@ -70,8 +86,13 @@ impl<'p> Worker<'p> {
                     }
                 });
                 if matches!(outcome, Outcome::Done { .. }) {
-                    self.finish(&mut rows);
+                    let left_out = self.finish(&mut rows);
                     assert_eq!(rows.values().len(), rows_before + self.columns, "one value a column");
+                    // Last of all: what is on its way must not fail here any more.
+                    if let (Some(values), Some(packer)) = (left_out, &mut self.packer) {
+                        packer.done(outcomes.len(), rows_before, values);
+                        self.is_packed = false;
+                    }
                 }
                 outcome
             });
@@ -80,6 +101,12 @@ impl<'p> Worker<'p> {
                 rows.truncate(rows_before);
                 Outcome::Failed(error)
             });
+            // What is done is not packed any more: it is on its way.
+            if std::mem::take(&mut self.is_packed)
+                && let Some(packer) = &mut self.packer
+            {
+                packer.void();
+            }
             if is_large_next {
                 break;
             }
@@ -90,7 +117,11 @@ impl<'p> Worker<'p> {
         }
         let rest = batch.split_off(outcomes.len());
         batch.release_handles();
-        Worked { results: Results::new(batch, outcomes, rows, self.columns), rest, is_large_next }
+        let results = match &mut self.packer {
+            Some(packer) => packer.end_batch(batch, outcomes, rows, self.columns),
+            None => Some(Results::new(batch, outcomes, rows, self.columns)),
+        };
+        Worked { results, rest, is_large_next }
     }
 
     /// Works off one part of a large file. `whole` are the passes of the leader, which have seen what lies before the part.
@@ -144,22 +175,62 @@ impl<'p> Worker<'p> {
             return;
         }
         match event {
-            Event::Open { file, .. } => self.passes.iter_mut().for_each(|pass| pass.begin(file, 0)),
+            Event::Open { file, .. } => self.open(file),
             Event::Block(bytes) => {
                 let since = Instant::now();
-                self.passes.iter_mut().for_each(|pass| pass.block(bytes));
+                match &self.packer {
+                    None => self.passes.iter_mut().for_each(|pass| pass.block(bytes)),
+                    Some(_) => self.block_beside_gpus(bytes),
+                }
                 self.analysed += since.elapsed();
             }
         }
     }
 
-    fn finish(&mut self, rows: &mut Row) {
+    fn open(&mut self, file: &FileRecord<'_>) {
+        self.passes.iter_mut().for_each(|pass| pass.begin(file, 0));
+        if let Some(packer) = &mut self.packer {
+            self.size = file.size;
+            self.is_packed = packer.open(file);
+        }
+    }
+
+    /// The analysis that GPUs have a kernel for is either theirs, or its time is taken: who is faster gets what follows.
+    fn block_beside_gpus(&mut self, bytes: &[u8]) {
+        let Some(packer) = &mut self.packer else { return };
+        let at = packer.analysis_at();
+        for (i, pass) in self.passes.iter_mut().enumerate() {
+            if i != at {
+                pass.block(bytes);
+            } else if self.is_packed {
+                packer.block(bytes);
+            } else {
+                let since = Instant::now();
+                pass.block(bytes);
+                packer.count_worker(self.size, bytes.len() as u64, since.elapsed());
+            }
+        }
+    }
+
+    /// Adds the row of a file. Returns where in it values are missing that a GPU is to make.
+    fn finish(&mut self, rows: &mut Row) -> Option<usize> {
         if self.passes.is_empty() {
-            return;
+            return None;
         }
         let since = Instant::now();
-        self.passes.iter_mut().for_each(|pass| pass.finish(rows));
+        let packer = self.packer.as_ref().filter(|_| self.is_packed);
+        let mut left_out = None;
+        for (i, pass) in self.passes.iter_mut().enumerate() {
+            match packer {
+                Some(packer) if packer.analysis_at() == i => {
+                    left_out = Some(rows.values().len());
+                    (0..packer.columns()).for_each(|_| rows.push(Value::Null));
+                }
+                _ => pass.finish(rows),
+            }
+        }
         self.analysed += since.elapsed();
+        left_out
     }
 }
 

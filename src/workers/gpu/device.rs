@@ -15,6 +15,7 @@ impl std::fmt::Display for Failure {
 }
 
 /// An open device.
+#[derive(Clone)]
 pub(crate) struct Device {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,

@@ -118,6 +118,14 @@ impl Packed {
         }
     }
 
+    /// Room for more of the piece that was begun last, in bytes.
+    pub(super) fn room_for_more(&self, kernel: &Kernel, sizes: &Sizes) -> usize {
+        let piece = self.pieces.last().expect("one was begun");
+        let segments = sizes.segments - piece.first_segment;
+        let piece_max = segments * kernel.segment_positions + kernel.overlap_bytes;
+        (sizes.bytes - self.bytes.len()).min(piece_max.saturating_sub(self.bytes.len() - piece.first_byte))
+    }
+
     /// Begins a piece of a file. Its bytes follow.
     pub(super) fn begin(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);

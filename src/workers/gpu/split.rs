@@ -1,0 +1,160 @@
+//! Who gets what, the device or the worker: by what was measured of both, for files of about the same size.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What is measured, by size of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Split {
+    worker: Rates,
+    device: Rates,
+    /// Whether the device gets all that it can take.
+    is_forced: bool,
+}
+
+/// Files are alike that are no larger than these, in bytes, and not in the class before; the last has the others.
+const CLASSES: [u64; 4] = [4 << 10, 64 << 10, 1 << 20, u64::MAX];
+
+/// What a segment takes of a device beside its bytes, as bytes: the time of a slot is divided among its files by this. A guess,
+/// which only matters where short files are packed with long ones.
+const SEGMENT_BYTES: u64 = 4 << 10;
+
+/// A measured speed may be older than this much work before what is new counts more.
+const MEMORY_BYTES: u64 = 256 << 20;
+
+#[derive(Debug, Default)]
+struct Rates([Rate; CLASSES.len()]);
+
+/// Bytes, and the nanoseconds that they took.
+#[derive(Debug, Default)]
+struct Rate {
+    bytes: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Rate {
+    fn add(&self, bytes: u64, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 4);
+        // Two that add at a time may lose a little of the past: no harm is done.
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) > MEMORY_BYTES {
+            self.bytes.store(self.bytes.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+            self.nanos.store(self.nanos.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+        }
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    fn sums(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.nanos.load(Ordering::Relaxed))
+    }
+}
+
+fn class(size: u64) -> usize {
+    CLASSES.iter().position(|&largest| size <= largest).unwrap_or(CLASSES.len() - 1)
+}
+
+fn per_second((bytes, nanos): (u64, u64)) -> Option<f64> {
+    (bytes > 0 && nanos > 0).then(|| bytes as f64 * 1e9 / nanos as f64)
+}
+
+impl Split {
+    pub(super) fn new(is_forced: bool) -> Split {
+        Split { is_forced, ..Split::default() }
+    }
+
+    /// Whether devices are to have all that they can take.
+    pub(super) fn is_forced(&self) -> bool {
+        self.is_forced
+    }
+
+    /// A worker took so long for bytes of a file of this size.
+    pub(crate) fn count_worker(&self, size: u64, bytes: u64, time: Duration) {
+        self.worker.0[class(size)].add(bytes, time);
+    }
+
+    /// A device took so long for all of these files, given by size and by segments.
+    pub(super) fn count_device(&self, files: impl Iterator<Item = (u64, u64)> + Clone, busy: Duration) {
+        let weight = |(bytes, segments): (u64, u64)| (bytes + segments * SEGMENT_BYTES) as f64;
+        let total: f64 = files.clone().map(weight).sum();
+        for file in files.filter(|(bytes, _)| *bytes > 0) {
+            self.device.0[class(file.0)].add(file.0, busy.mul_f64(weight(file) / total.max(1.0)));
+        }
+    }
+
+    /// Whether the device is to have a file of this size.
+    pub(super) fn is_for_device(&self, size: u64) -> bool {
+        self.is_for_device_among(size, 1)
+    }
+
+    /// The same where so many workers would share the file.
+    pub(super) fn is_for_device_among(&self, size: u64, workers: usize) -> bool {
+        if self.is_forced {
+            return true;
+        }
+        let rate = |rates: &Rates| per_second(rates.0[class(size)].sums()).or_else(|| rates.all());
+        match (rate(&self.worker), rate(&self.device)) {
+            (Some(worker), Some(device)) => device > worker * workers as f64,
+            _ => true,
+        }
+    }
+
+    /// Whether the device would be done later with the last of its work, so many bytes in all, than a worker with so many.
+    pub(super) fn is_later(&self, all_bytes: u64, own_bytes: u64) -> bool {
+        match (self.worker_rate(), self.device_rate()) {
+            _ if self.is_forced => false,
+            (Some(worker), Some(device)) => all_bytes as f64 / device > own_bytes as f64 / worker,
+            _ => false,
+        }
+    }
+
+    /// Bytes a second of a worker, over all sizes.
+    pub(super) fn worker_rate(&self) -> Option<f64> {
+        self.worker.all()
+    }
+
+    /// Bytes a second of a device, over all sizes.
+    pub(super) fn device_rate(&self) -> Option<f64> {
+        self.device.all()
+    }
+}
+
+impl Rates {
+    fn all(&self) -> Option<f64> {
+        let sum = |(bytes, nanos): (u64, u64), rate: &Rate| (bytes + rate.sums().0, nanos + rate.sums().1);
+        per_second(self.0.iter().fold((0, 0), sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn each_size_goes_where_it_is_done_sooner() {
+        let split = Split::new(false);
+        assert!(split.is_for_device(100), "nothing speaks against it");
+        split.count_worker(100, 1000, MS);
+        split.count_worker(1 << 20, 1 << 20, MS);
+        split.count_device([(1 << 20, 32)].into_iter(), MS / 2);
+        assert!(split.is_for_device(1 << 20));
+        split.count_device([(100, 1)].into_iter(), MS);
+        assert!(!split.is_for_device(100) && split.is_for_device(1 << 20));
+        // It has become slower.
+        for _ in 0..2000 {
+            split.count_device([(1 << 20, 32)].into_iter(), 3 * MS);
+        }
+        assert!(!split.is_for_device(1 << 20));
+        assert!(Split::new(true).is_for_device(1));
+    }
+
+    #[test]
+    fn at_the_end_it_takes_nothing_that_it_would_finish_last() {
+        let split = Split::new(false);
+        assert!(!split.is_later(1 << 30, 1));
+        split.count_worker(1 << 20, 1 << 20, MS);
+        split.count_device([(1 << 20, 32)].into_iter(), MS / 4);
+        assert!(!split.is_later(3 << 20, 1 << 20));
+        assert!(split.is_later(5 << 20, 1 << 20));
+    }
+}

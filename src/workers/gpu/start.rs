@@ -1,0 +1,146 @@
+//! Whether a run has GPUs, and which: looked for on a thread of its own, so that nobody has to wait for drivers to be loaded.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded, never, select};
+
+use super::driver::{self, Backend, Driver, Order, Started};
+use super::packing::Sizes;
+use super::split::Split;
+use super::{Gpu, Port, adapters};
+use crate::error::Error;
+use crate::plan::{Device, Plan};
+
+/// A device that was found.
+pub(super) struct Found {
+    pub(super) backend: Backend,
+    pub(super) adapter: String,
+    pub(super) driver: String,
+    pub(super) interface: String,
+}
+
+/// What is known of the devices.
+pub(super) struct Start {
+    looking: Receiver<Result<Vec<Found>, String>>,
+    pub(super) why_none: Option<String>,
+}
+
+/// A driver that takes longer than this to tell what there is, or to start, is as good as none.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Gpu {
+    /// Looks for the GPUs that a plan wants; in the background, unless it cannot do without.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] where a GPU is wanted in any case and there is none that can be used.
+    pub(crate) fn start(plan: &Plan, notes: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
+        if plan.device == Device::Cpu {
+            return Ok(None);
+        }
+        let is_required = plan.device.is_required();
+        let kernels = plan.analyses.iter().enumerate().filter_map(|(at, analysis)| Some((at, analysis.kernel()?)));
+        let Some((at, kernel)) = kernels.into_iter().next() else {
+            if is_required {
+                notes.push("no GPU is used: none of the analyses runs on one".to_owned());
+            }
+            return Ok(None);
+        };
+        if !is_required && !adapters::may_be_there() {
+            return Ok(None);
+        }
+        let refuse = |why: &str| Error::Plan(format!("--device {}: {why}", plan.device));
+        let wanted = plan.workers_first() + 2;
+        let sizes = match Sizes::fit(&kernel, plan.gpu_memory_bytes_max, wanted) {
+            Ok(sizes) => sizes,
+            Err(why) if is_required => return Err(refuse(&why)),
+            Err(why) => {
+                notes.push(format!("no GPU is used: {why}"));
+                return Ok(None);
+            }
+        };
+        let analysis = Arc::clone(&plan.analyses[at]);
+        let columns = analysis.columns().len();
+        let start = Start::look(&plan.device);
+        let ports = OnceLock::new();
+        let kernel = Arc::new(kernel);
+        if is_required {
+            let found = start.looking.recv_timeout(START_TIMEOUT);
+            let found = found.unwrap_or_else(|_| Err("its driver does not answer".to_owned()));
+            let found = found.map_err(|why| refuse(&why))?;
+            let order = |backend: &Backend| Order {
+                backend: backend.clone(),
+                kernel: Arc::clone(&kernel),
+                sizes,
+                faults: plan.faults.clone(),
+            };
+            let mut started = Vec::new();
+            for found in found {
+                let first = start_now(order(&found.backend));
+                let first = first.map_err(|why| refuse(&format!("{}: {why}", found.adapter)))?;
+                started.push(Port::started(found, sizes, first));
+            }
+            drop(ports.set(started));
+        }
+        Ok(Some(Gpu {
+            analysis,
+            kernel,
+            at,
+            columns,
+            sizes,
+            split: Split::new(is_required),
+            verify: plan.gpu_verify,
+            faults: plan.faults.clone(),
+            start: Mutex::new(start),
+            ports,
+        }))
+    }
+}
+
+fn start_now(order: Order) -> Result<(Driver, Started), String> {
+    let driver = driver::start(order).map_err(|failure| failure.to_string())?;
+    match driver.started.recv_timeout(START_TIMEOUT) {
+        Ok(Ok(started)) => Ok((driver, started)),
+        Ok(Err(failure)) => Err(failure.to_string()),
+        Err(_) => Err("its driver does not answer".to_owned()),
+    }
+}
+
+impl Start {
+    fn look(device: &Device) -> Start {
+        let (tell, looking) = bounded(1);
+        let device = device.clone();
+        let body = move || drop(tell.send(find(&device)));
+        // Where there can be no thread, that its end of the channel is gone says that there is no GPU.
+        drop(thread::Builder::new().name("filemill-gpu-find".to_owned()).spawn(body));
+        Start { looking, why_none: None }
+    }
+
+    /// What was found, once that is known; nothing where the run is over before.
+    pub(super) fn wait(&mut self, is_over: &Receiver<Infallible>) -> Vec<Found> {
+        let looking = std::mem::replace(&mut self.looking, never());
+        let found = select! {
+            recv(looking) -> found => found.unwrap_or_else(|_| Err("its driver does not answer".to_owned())),
+            recv(is_over) -> _ => return Vec::new(),
+        };
+        found.unwrap_or_else(|why| {
+            self.why_none = Some(why);
+            Vec::new()
+        })
+    }
+}
+
+fn find(device: &Device) -> Result<Vec<Found>, String> {
+    #[cfg(any(test, feature = "faults"))]
+    if *device == Device::Named("fake".into()) {
+        let (adapter, driver, interface) = ("fake".to_owned(), "none".to_owned(), "none".to_owned());
+        return Ok(vec![Found { backend: Backend::Fake, adapter, driver, interface }]);
+    }
+    let found = adapters::find(device)?.into_iter().map(|found| {
+        let (adapter, driver, interface) = adapters::describe(&found.get_info());
+        Found { backend: Backend::Wgpu(found), adapter, driver, interface }
+    });
+    Ok(found.collect())
+}

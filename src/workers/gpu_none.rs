@@ -1,0 +1,117 @@
+//! No GPUs: built without them.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::control::Control;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::record::{Batch, FileRecord, Outcome, Results, Row};
+use crate::report::GpuUse;
+
+/// Nothing of this kind is ever there.
+pub(crate) enum Gpu {}
+
+pub(crate) struct Packer<'r> {
+    nothing: Infallible,
+    _of: PhantomData<&'r ()>,
+}
+
+pub(crate) struct Attended {
+    pub(crate) used: GpuUse,
+    pub(crate) note: Option<String>,
+}
+
+pub(crate) type Answered = (Results, Duration);
+
+impl Gpu {
+    pub(crate) fn start(plan: &Plan, _: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
+        if plan.device.is_required() {
+            return Err(Error::Plan(format!("--device {}: this build has no GPU workers", plan.device)));
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn devices(&self, _: &Receiver<Infallible>) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn leave_out_all(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn leave_out(&self, _: usize) {
+        match *self {}
+    }
+
+    pub(crate) fn why_none(&self) -> Option<String> {
+        match *self {}
+    }
+
+    pub(crate) fn attend(
+        &self,
+        _: usize,
+        _: &Receiver<Infallible>,
+        _: &Control,
+        _: &mut dyn FnMut(Answered),
+    ) -> Attended {
+        match *self {}
+    }
+}
+
+impl<'r> Packer<'r> {
+    pub(crate) fn new(gpu: &'r Gpu, _: &'r Control, _: Sender<Infallible>) -> Packer<'r> {
+        match *gpu {}
+    }
+
+    pub(crate) fn analysis_at(&self) -> usize {
+        match self.nothing {}
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        match self.nothing {}
+    }
+
+    pub(crate) fn count_worker(&self, _: u64, _: u64, _: Duration) {
+        match self.nothing {}
+    }
+
+    pub(crate) fn takes_large(&self, _: u64, _: usize) -> bool {
+        match self.nothing {}
+    }
+
+    pub(crate) fn open(&mut self, _: &FileRecord<'_>) -> bool {
+        match self.nothing {}
+    }
+
+    pub(crate) fn block(&mut self, _: &[u8]) {
+        match self.nothing {}
+    }
+
+    pub(crate) fn done(&mut self, _: usize, _: usize, _: usize) {
+        match self.nothing {}
+    }
+
+    pub(crate) fn void(&mut self) {
+        match self.nothing {}
+    }
+
+    pub(crate) fn end_batch(&mut self, _: Batch, _: Vec<Outcome>, _: Row, _: usize) -> Option<Results> {
+        match self.nothing {}
+    }
+
+    pub(crate) fn holds_something(&self) -> bool {
+        match self.nothing {}
+    }
+
+    pub(crate) fn flush_old(&mut self) {
+        match self.nothing {}
+    }
+
+    pub(crate) fn flush_last(&mut self) -> Vec<Answered> {
+        match self.nothing {}
+    }
+}
