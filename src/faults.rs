@@ -62,6 +62,13 @@ impl Faults {
         Ok(())
     }
 
+    /// Whether it is a GPU that something is to go wrong with: one that only pretends to be one is there then.
+    #[cfg(not(feature = "faults"))]
+    #[inline(always)]
+    pub fn are_of_gpu(&self) -> bool {
+        false
+    }
+
     /// To be called after a batch that `took` so long. Returns how long that is with the time that is lost on purpose.
     #[cfg(not(feature = "faults"))]
     #[inline(always)]
@@ -153,6 +160,13 @@ mod seam {
         /// Whether it came to the operation that was to go wrong.
         pub fn has_struck(&self) -> bool {
             self.fault.as_ref().is_some_and(|fault| fault.seen.load(Ordering::Relaxed) >= fault.at)
+        }
+
+        /// Whether it is a GPU that something is to go wrong with: one that only pretends to be one is there then.
+        pub fn are_of_gpu(&self) -> bool {
+            use Operation::{GpuAllocate, GpuAnswer, GpuLose, GpuTicket, GpuWords};
+            let of_gpu = [GpuAllocate, GpuAnswer, GpuLose, GpuTicket, GpuWords];
+            self.fault.as_ref().is_some_and(|fault| of_gpu.contains(&fault.operation))
         }
 
         /// To be called before an operation.

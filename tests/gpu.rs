@@ -238,6 +238,20 @@ mod faults {
     }
 
     #[test]
+    fn under_auto_a_device_that_is_slower_than_a_worker_gets_little_and_the_report_says_so() {
+        let tree = tree(2_000);
+        // Nothing goes wrong, but there is one that pretends.
+        let faults = Faults::new(Operation::GpuLose, u64::MAX, Effect::FailsOnce);
+        let plan = Plan { faults, ..plan(&tree, "minhash", Device::Auto) };
+        let report = check(&plan);
+        assert!(report.notes.is_empty(), "{:?}", report.notes);
+        if let [gpu] = &report.gpus[..] {
+            assert!(gpu.files < 1_900, "{gpu:?}");
+            assert!(gpu.files == 0 || gpu.left_out == "a worker is faster", "{gpu:?}");
+        }
+    }
+
+    #[test]
     fn without_a_thread_for_it_a_gpu_gets_nothing() {
         let tree = tree(100);
         for at in 1..6 {

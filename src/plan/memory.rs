@@ -2,7 +2,7 @@
 //!
 //! The figures are upper bounds of what was measured (ops/staging.md, "Memory"), not exact accounts.
 
-use super::{Plan, Sort, Staging};
+use super::{Device, Plan, Sort, Staging};
 use crate::error::Error;
 use crate::record::Value;
 
@@ -33,11 +33,12 @@ impl Plan {
         };
         let workers = self.worker_bytes().saturating_add(mapped).saturating_mul(self.workers_most() as u64);
         let walkers = (self.walkers as u64).saturating_mul(WALKER_BYTES);
-        [BASE_BYTES, walkers, window, ram_disk, workers].into_iter().fold(0, u64::saturating_add)
+        let packed = if self.uses_gpu() { self.gpu_memory_bytes_max / 2 } else { 0 };
+        [BASE_BYTES, walkers, window, ram_disk, packed, workers].into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Makes the plan one that keeps to its `memory_bytes_max`: a smaller window for sorting, no mappings, less RAM disk,
-    /// fewer workers, in this order. `notes` tell where that is fewer than asked for.
+    /// Makes the plan one that keeps to its `memory_bytes_max`: a smaller window for sorting, less for
+    /// GPUs, no mappings, less RAM disk, fewer workers, in this order. `notes` tell where that is fewer than asked for.
     ///
     /// # Errors
     /// [`Error::Plan`] when it does not suffice for one worker.
@@ -62,6 +63,11 @@ impl Plan {
                 "a memory of {limit} bytes is too small: this plan needs {} for one worker",
                 taken.saturating_add(worker)
             )));
+        }
+        if self.uses_gpu() {
+            // As much again lies here, at most half of what is left.
+            self.gpu_memory_bytes_max = self.gpu_memory_bytes_max.min(limit - taken - worker);
+            taken += self.gpu_memory_bytes_max / 2;
         }
         match self.staging {
             Staging::Auto | Staging::Mmap => {
@@ -91,6 +97,13 @@ impl Plan {
         }
         self.workers_max = self.workers_max.min(workers);
         Ok(())
+    }
+
+    /// Whether it may have GPUs: what is packed for them takes memory here, about half of what they take of theirs.
+    fn uses_gpu(&self) -> bool {
+        cfg!(feature = "gpu")
+            && self.device != Device::Cpu
+            && self.analyses.iter().any(|analysis| analysis.kernel().is_some())
     }
 
     /// What the smallest run of this plan takes, with one worker that maps nothing, in bytes.

@@ -27,6 +27,8 @@ pub(crate) struct Attended {
 
 pub(crate) type Answered = (Results, Duration);
 
+pub(crate) fn prepare(_: &mut Plan) {}
+
 impl Gpu {
     pub(crate) fn start(plan: &Plan, _: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
         if plan.device.is_required() {

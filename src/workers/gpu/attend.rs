@@ -25,6 +25,9 @@ pub(crate) struct Attended {
     pub(crate) note: Option<String>,
 }
 
+/// Why a device gets nothing, or nothing more.
+const WORKER_IS_FASTER: &str = "a worker is faster";
+
 /// How long nobody looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -57,6 +60,10 @@ impl Gpu {
         };
         desk.begin();
         desk.run(is_over);
+        // Where it was not so in the beginning, it has turned out to be.
+        if desk.used.left_out.is_empty() && self.split.is_worker_faster() {
+            desk.used.left_out = WORKER_IS_FASTER.to_owned();
+        }
         desk.used.rate = self.split.device_rate();
         desk.used.worker_rate = self.split.worker_rate();
         Attended { used: desk.used, note: desk.note }
@@ -171,7 +178,7 @@ impl Desk<'_> {
         }
         self.used.upload = started.upload;
         if !split.is_for_device(SIZE) {
-            self.used.left_out = "a worker is faster".to_owned();
+            self.used.left_out = WORKER_IS_FASTER.to_owned();
             self.state = State::Out(never());
             return;
         }

@@ -187,7 +187,11 @@ impl Machine {
         let words = match self {
             Machine::Wgpu(engine) => engine.finish(job.slot, order.backend.timeout()),
             #[cfg(any(test, feature = "faults"))]
-            Machine::Fake => Ok(words_by_twin(&job.packed, &order.kernel)),
+            Machine::Fake => {
+                // No faster than 4 MB a second: slower than any worker, in any build.
+                thread::sleep(Duration::from_nanos(250) * u32::try_from(job.packed.bytes().len()).unwrap_or(u32::MAX));
+                Ok(words_by_twin(&job.packed, &order.kernel))
+            }
         };
         let stamped = faults.strike(Operation::GpuTicket);
         stamped.map_err(|_| Failure("the shader did not run to its end".to_owned()))?;

@@ -33,6 +33,7 @@ use self::engine::Windows;
 pub(crate) use self::packer::Packer;
 use self::packing::{Packed, Sizes};
 use self::split::Split;
+pub(crate) use self::start::prepare;
 use self::start::{Found, Start};
 use self::waiting::Owner;
 pub(crate) use self::waiting::Answered;

@@ -106,6 +106,12 @@ impl Split {
         }
     }
 
+    /// Whether a worker does more than a device, over all sizes.
+    pub(super) fn is_worker_faster(&self) -> bool {
+        let rates = self.worker_rate().zip(self.device_rate());
+        !self.is_forced && rates.is_some_and(|(worker, device)| worker >= device)
+    }
+
     /// Bytes a second of a worker, over all sizes.
     pub(super) fn worker_rate(&self) -> Option<f64> {
         self.worker.all()

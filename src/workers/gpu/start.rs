@@ -31,6 +31,13 @@ pub(super) struct Start {
 /// A driver that takes longer than this to tell what there is, or to start, is as good as none.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where there cannot be a GPU, a plan that would take one wants none.
+pub(crate) fn prepare(plan: &mut Plan) {
+    if plan.device == Device::Auto && !adapters::may_be_there() && !plan.faults.are_of_gpu() {
+        plan.device = Device::Cpu;
+    }
+}
+
 impl Gpu {
     /// Looks for the GPUs that a plan wants; in the background, unless it cannot do without.
     ///
@@ -48,9 +55,6 @@ impl Gpu {
             }
             return Ok(None);
         };
-        if !is_required && !adapters::may_be_there() {
-            return Ok(None);
-        }
         let refuse = |why: &str| Error::Plan(format!("--device {}: {why}", plan.device));
         let wanted = plan.workers_first() + 2;
         let sizes = match Sizes::fit(&kernel, plan.gpu_memory_bytes_max, wanted) {
@@ -63,7 +67,7 @@ impl Gpu {
         };
         let analysis = Arc::clone(&plan.analyses[at]);
         let columns = analysis.columns().len();
-        let start = Start::look(&plan.device);
+        let start = Start::look(plan);
         let ports = OnceLock::new();
         let kernel = Arc::new(kernel);
         if is_required {
@@ -109,10 +113,10 @@ fn start_now(order: Order) -> Result<(Driver, Started), String> {
 }
 
 impl Start {
-    fn look(device: &Device) -> Start {
+    fn look(plan: &Plan) -> Start {
         let (tell, looking) = bounded(1);
-        let device = device.clone();
-        let body = move || drop(tell.send(find(&device)));
+        let (device, is_fake) = (plan.device.clone(), plan.faults.are_of_gpu() && plan.device == Device::Auto);
+        let body = move || drop(tell.send(find(&device, is_fake)));
         // Where there can be no thread, that its end of the channel is gone says that there is no GPU.
         drop(thread::Builder::new().name("filemill-gpu-find".to_owned()).spawn(body));
         Start { looking, why_none: None }
@@ -132,9 +136,10 @@ impl Start {
     }
 }
 
-fn find(device: &Device) -> Result<Vec<Found>, String> {
+#[cfg_attr(not(any(test, feature = "faults")), expect(unused_variables, reason = "only tests pretend"))]
+fn find(device: &Device, is_fake: bool) -> Result<Vec<Found>, String> {
     #[cfg(any(test, feature = "faults"))]
-    if *device == Device::Named("fake".into()) {
+    if is_fake || *device == Device::Named("fake".into()) {
         let (adapter, driver, interface) = ("fake".to_owned(), "none".to_owned(), "none".to_owned());
         return Ok(vec![Found { backend: Backend::Fake, adapter, driver, interface }]);
     }
