@@ -100,8 +100,17 @@ fn run_over(
     let started = SystemTime::now();
     let clock = Instant::now();
     sink.begin(plan, started).map_err(Error::Sink)?;
-    let Ended { tallies, done, workers, moves, mut ledger, sink_time, gpus, gpu_batches, ram_disk_bytes_peak } =
-        flow(plan, &handles, gpu.as_ref(), &walk, sink, control, &mut notes)?;
+    let Ended {
+        tallies,
+        done,
+        workers,
+        moves,
+        mut ledger,
+        sink_time,
+        gpus,
+        gpu_batches,
+        ram_disk_bytes_peak,
+    } = flow(plan, &handles, gpu.as_ref(), &walk, sink, control, &mut notes)?;
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
     }

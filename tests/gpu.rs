@@ -25,8 +25,8 @@ fn content(seed: usize, bytes: usize) -> Vec<u8> {
 
 /// Lengths around the ends of words, shingles, tiles and segments.
 const LENGTHS: [usize; 24] = [
-    0, 1, 3, 4, 5, 15, 16, 17, 31, 63, 64, 65, 1023, 1024, 1025, 1039, 1040, 2063, 4096, 32_767, 32_768, 32_783,
-    32_784, 65_551,
+    0, 1, 3, 4, 5, 15, 16, 17, 31, 63, 64, 65, 1023, 1024, 1025, 1039, 1040, 2063, 4096, 32_767, 32_768,
+    32_783, 32_784, 65_551,
 ];
 
 fn tree(files: usize) -> Tree {
@@ -68,7 +68,11 @@ fn check(plan: &Plan) -> Report {
     let (expected, _) = scan(&Plan { device: Device::Cpu, ..plan.clone() });
     let (records, report) = scan(plan);
     for (path, expected) in &expected {
-        assert!(records.get(path) == Some(expected), "{path}: {:?} instead of {expected:?}", records.get(path));
+        assert!(
+            records.get(path) == Some(expected),
+            "{path}: {:?} instead of {expected:?}",
+            records.get(path)
+        );
     }
     assert_eq!(records.len(), expected.len());
     report
@@ -89,7 +93,10 @@ fn the_same_rows_at_every_length() {
     assert!(report.notes.is_empty(), "{:?}", report.notes);
     // Other sketches, other analyses beside them, one order.
     check(&plan(&tree, "minhash:k=300:shingle=bytes:5", Device::Gpu));
-    check(&Plan { workers: Workers::Number(1), ..plan(&tree, "full,minhash:k=1:shingle=bytes:1", Device::Gpu) });
+    check(&Plan {
+        workers: Workers::Number(1),
+        ..plan(&tree, "full,minhash:k=1:shingle=bytes:1", Device::Gpu)
+    });
     let sorted = |device| {
         let mut rows = InOrder::default();
         let plan = Plan { sort: Sort::Path, batch_files_max: 7, ..plan(&tree, "lines,minhash", device) };
@@ -112,7 +119,8 @@ fn files_larger_than_a_slot_go_in_pieces() {
     for share_bytes in [1 << 20, 16 << 20] {
         for workers in [1, 3] {
             let workers = Workers::Number(workers);
-            let report = check(&Plan { share_bytes, workers, ..plan(&tree, "lines,minhash,sha256", Device::Gpu) });
+            let report =
+                check(&Plan { share_bytes, workers, ..plan(&tree, "lines,minhash,sha256", Device::Gpu) });
             assert!(report.gpus[0].bytes > 1_000_000, "{:?}", report.gpus);
         }
     }
@@ -135,7 +143,11 @@ fn what_cannot_be_had_is_an_error_only_where_it_is_required() {
     let refused = |plan: &Plan| filemill::run(plan, &mut InOrder::default()).unwrap_err().to_string();
     let small = Plan { gpu_memory_bytes_max: 1000, ..plan(&tree, "minhash", Device::Gpu) };
     #[cfg(feature = "gpu")]
-    assert!(refused(&small).starts_with("--device gpu: 1000 bytes of its memory are too few"), "{}", refused(&small));
+    assert!(
+        refused(&small).starts_with("--device gpu: 1000 bytes of its memory are too few"),
+        "{}",
+        refused(&small)
+    );
     #[cfg(not(feature = "gpu"))]
     assert_eq!(refused(&small), "--device gpu: this build has no GPU workers");
     let named = plan(&tree, "minhash", Device::Named("no such card".into()));
@@ -192,7 +204,11 @@ mod faults {
         let gpu = &report.gpus[0];
         assert!(gpu.failures >= 1, "{operation:?} {at} {effect:?}: {gpu:?}");
         assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
-        assert!(report.notes[0].starts_with(&format!("the GPU {} failed", gpu.adapter)), "{:?}", report.notes);
+        assert!(
+            report.notes[0].starts_with(&format!("the GPU {} failed", gpu.adapter)),
+            "{:?}",
+            report.notes
+        );
         report
     }
 
@@ -200,7 +216,8 @@ mod faults {
     fn whatever_goes_wrong_with_a_device_the_rows_are_the_same() {
         let tree = tree(600);
         let fake = Device::Named("fake".into());
-        for operation in [Operation::GpuAnswer, Operation::GpuTicket, Operation::GpuWords, Operation::GpuLose] {
+        for operation in [Operation::GpuAnswer, Operation::GpuTicket, Operation::GpuWords, Operation::GpuLose]
+        {
             for at in [1, 2, 4] {
                 let report = check_fault(&tree, &fake, operation, at, Effect::FailsOnce);
                 assert_eq!(report.gpus[0].failures, 1, "it is tried again: {:?}", report.gpus);

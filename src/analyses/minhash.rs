@@ -438,7 +438,8 @@ mod tests {
     fn pieces_of_which_a_kernel_knows_the_shingles_give_the_same() {
         let kinds = [(128, 16), (100, 5), (1, 1), (300, 64), (130, 2)];
         for (k, shingle_bytes) in kinds {
-            let analysis = MinHash::new(k, Shingle::Bytes(shingle_bytes), SketchKind::default()).expect("valid");
+            let analysis =
+                MinHash::new(k, Shingle::Bytes(shingle_bytes), SketchKind::default()).expect("valid");
             let mut kernel = analysis.kernel().expect("of shingles of bytes");
             kernel.segment_positions = 50;
             for length in [1, 4, 16, 17, 49, 63, 64, 65, 66, 113, 114, 200] {

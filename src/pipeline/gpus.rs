@@ -37,7 +37,8 @@ pub(super) fn attend_all<'scope>(
             Err(_) => gpu.leave_out(number),
         }
     }
-    let mut all: Gpus = (0..devices.min(1)).map(|number| attend(gpu, number, is_over, control, results)).collect();
+    let mut all: Gpus =
+        (0..devices.min(1)).map(|number| attend(gpu, number, is_over, control, results)).collect();
     for other in others {
         match other.join() {
             Ok(attended) => all.push(attended),

@@ -45,7 +45,9 @@ impl FromStr for Device {
             "cpu" => Ok(Device::Cpu),
             "auto" => Ok(Device::Auto),
             "gpu" => Ok(Device::Gpu),
-            name if name.trim().is_empty() => Err("not auto, cpu, gpu or a part of an adapter's name".to_owned()),
+            name if name.trim().is_empty() => {
+                Err("not auto, cpu, gpu or a part of an adapter's name".to_owned())
+            }
             name => Ok(Device::Named(name.into())),
         }
     }

@@ -28,7 +28,11 @@ pub(super) fn of(shingle_bytes: usize, multipliers: &[u32]) -> Kernel {
     parameters.resize(2 + rows * ROW_MULTIPLIERS, 1);
     Kernel {
         name: "minhash",
-        wgsl: [include_str!("../../../shaders/shared/segments.wgsl"), include_str!("../../../shaders/minhash.wgsl")].concat(),
+        wgsl: [
+            include_str!("../../../shaders/shared/segments.wgsl"),
+            include_str!("../../../shaders/minhash.wgsl"),
+        ]
+        .concat(),
         parameters: parameters.into(),
         words: 2 * ROW_MULTIPLIERS,
         rows,

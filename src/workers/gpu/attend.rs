@@ -150,7 +150,9 @@ impl Desk<'_> {
 
     /// A driver that works is let go in an orderly way: it may not like the end of the process while it does something.
     fn dismiss(&mut self) {
-        if let State::In(Driver { jobs, answers, .. }, _) = std::mem::replace(&mut self.state, State::Out(never())) {
+        if let State::In(Driver { jobs, answers, .. }, _) =
+            std::mem::replace(&mut self.state, State::Out(never()))
+        {
             drop(jobs);
             // Nothing comes any more but the end.
             drop(answers.recv_timeout(Duration::from_secs(1)));
@@ -182,7 +184,8 @@ impl Desk<'_> {
             self.state = State::Out(never());
             return;
         }
-        *self.port.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = started.windows.clone();
+        *self.port.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            started.windows.clone();
         self.state = State::In(driver, Instant::now());
         self.port.is_in.store(true, Ordering::Relaxed);
     }
@@ -221,7 +224,8 @@ impl Desk<'_> {
             return self.fail("its answers are not those of the processor");
         }
         let packed = &running.packed;
-        let pieces = (0..packed.len()).map(|i| (packed.piece_bytes(i).len() as u64, packed.piece_segments(i) as u64));
+        let pieces =
+            (0..packed.len()).map(|i| (packed.piece_bytes(i).len() as u64, packed.piece_segments(i) as u64));
         self.gpu.split.count_device(pieces, busy);
         self.used.busy += busy;
         self.used.files += running.owners.iter().filter(|owner| owner.is_last).count() as u64;

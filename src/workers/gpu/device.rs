@@ -65,7 +65,8 @@ impl Device {
     /// # Errors
     /// When it takes longer than this, or anything went wrong.
     pub(crate) fn wait(&self, submission: &wgpu::SubmissionIndex, timeout: Duration) -> Result<(), Failure> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(timeout) };
+        let wait =
+            wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(timeout) };
         let polled = self.device.poll(wait);
         self.check()?;
         polled.map(drop).map_err(|error| Failure(format!("no answer from the device: {error}")))

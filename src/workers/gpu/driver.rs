@@ -189,7 +189,9 @@ impl Machine {
             #[cfg(any(test, feature = "faults"))]
             Machine::Fake => {
                 // No faster than 4 MB a second: slower than any worker, in any build.
-                thread::sleep(Duration::from_nanos(250) * u32::try_from(job.packed.bytes().len()).unwrap_or(u32::MAX));
+                thread::sleep(
+                    Duration::from_nanos(250) * u32::try_from(job.packed.bytes().len()).unwrap_or(u32::MAX),
+                );
                 Ok(words_by_twin(&job.packed, &order.kernel))
             }
         };
@@ -216,7 +218,8 @@ fn start_engine(adapter: &wgpu::Adapter, order: &Order) -> Result<(Engine, Start
     let known = words_by_twin(&small, kernel);
     let mut best: Option<(Upload, f64)> = None;
     for upload in Upload::ALL.into_iter().filter(|upload| upload.is_possible(&device)) {
-        let mut engine = Engine::new(device.clone(), pipeline.clone(), kernel, &probe_sizes, upload, timeout)?;
+        let mut engine =
+            Engine::new(device.clone(), pipeline.clone(), kernel, &probe_sizes, upload, timeout)?;
         // The first time a shader runs, drivers still compile.
         for _ in 0..2 {
             let (words, _) = run_once(&mut engine, &small, timeout)?;

@@ -115,7 +115,8 @@ impl Engine {
         let table: &[u8] = bytemuck::cast_slice(&kernel.parameters);
         let parameters = device.buffer(table.len(), BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
         device.queue.write_buffer(&parameters, 0, table);
-        let slots = (0..sizes.slots).map(|_| Slot::new(&device, kernel, sizes, upload, &pipeline, &parameters));
+        let slots =
+            (0..sizes.slots).map(|_| Slot::new(&device, kernel, sizes, upload, &pipeline, &parameters));
         let slots = slots.collect::<Result<Vec<_>, _>>()?;
         let windows = Arc::new(Windows(slots.iter().map(|_| Mutex::new(None)).collect()));
         let kernel = Arc::clone(kernel);
@@ -148,7 +149,8 @@ impl Engine {
         let Some(opened) = opened else { return Ok(()) };
         is_mapped(&opened)?;
         let view = self.slots[slot].window(self.upload).get_mapped_range_mut(..);
-        *self.windows.lock(slot) = Some(view.map_err(|error| Failure(format!("memory cannot be seen: {error}")))?);
+        *self.windows.lock(slot) =
+            Some(view.map_err(|error| Failure(format!("memory cannot be seen: {error}")))?);
         Ok(())
     }
 
@@ -167,7 +169,8 @@ impl Engine {
             width: GRID_WIDTH.min(number(rows)),
             rows_per_segment: number(self.kernel.rows),
         };
-        let Slot { bytes, staging, segments, answers, back, bindings, call: call_buffer, .. } = &self.slots[slot];
+        let Slot { bytes, staging, segments, answers, back, bindings, call: call_buffer, .. } =
+            &self.slots[slot];
         // Whoever packed is done with it.
         if self.windows.lock(slot).take().is_some() {
             self.slots[slot].window(self.upload).unmap();
@@ -179,7 +182,8 @@ impl Engine {
         if self.upload == Upload::Write {
             write_whole_words(queue, bytes, packed.bytes());
         }
-        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let Some(staging) = staging {
             encoder.copy_buffer_to_buffer(staging, 0, bytes, 0, length as u64);
         }
@@ -314,7 +318,11 @@ impl Slot {
 ///
 /// # Errors
 /// When anything fails.
-pub(super) fn run_once(engine: &mut Engine, packed: &Packed, timeout: Duration) -> Result<(Vec<u32>, Duration), Failure> {
+pub(super) fn run_once(
+    engine: &mut Engine,
+    packed: &Packed,
+    timeout: Duration,
+) -> Result<(Vec<u32>, Duration), Failure> {
     let since = Instant::now();
     engine.windows.write(0, packed.bytes());
     engine.submit(0, packed)?;
@@ -335,11 +343,16 @@ mod tests {
     fn the_kernel_agrees_with_its_twin_whatever_the_way_there() {
         let Some(adapter) = adapter() else { return };
         for (k, shingle_bytes, lengths) in [
-            (128, 16, vec![0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 1039, 1040, 33_000, 70_000]),
+            (
+                128,
+                16,
+                vec![0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 1039, 1040, 33_000, 70_000],
+            ),
             (1, 1, vec![1, 2, 1025]),
             (300, 64, vec![63, 64, 65, 2000]),
         ] {
-            let analysis = MinHash::new(k, Shingle::Bytes(shingle_bytes), SketchKind::Permutations).expect("valid");
+            let analysis =
+                MinHash::new(k, Shingle::Bytes(shingle_bytes), SketchKind::Permutations).expect("valid");
             let kernel = Arc::new(analysis.kernel().expect("it has one"));
             let sizes = Sizes::fit(&kernel, 3_000_000, 3).expect("enough");
             let mut packed = Packed::with_sizes(&sizes);
@@ -355,10 +368,14 @@ mod tests {
                     continue;
                 }
                 let pipeline = device.pipeline(kernel.name, &kernel.wgsl).expect("a valid shader");
-                let mut engine = Engine::new(device, pipeline, &kernel, &sizes, upload, TIMEOUT).expect("an engine");
+                let mut engine =
+                    Engine::new(device, pipeline, &kernel, &sizes, upload, TIMEOUT).expect("an engine");
                 for round in 0..3 {
                     let (words, _) = run_once(&mut engine, &packed, TIMEOUT).expect("it runs");
-                    assert!(words == expected, "{upload:?}, {k} numbers of {shingle_bytes} bytes, run {round}");
+                    assert!(
+                        words == expected,
+                        "{upload:?}, {k} numbers of {shingle_bytes} bytes, run {round}"
+                    );
                 }
             }
         }

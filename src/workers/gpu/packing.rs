@@ -58,8 +58,10 @@ impl Sizes {
             let least = bytes.div_ceil(kernel.segment_positions);
             (bytes, least.max(bytes / SEGMENT_BYTES_ON_AVERAGE))
         };
-        let device_bytes = |(bytes, segments): (usize, usize)| Sizes { slots: 1, bytes, segments }.device_bytes(kernel);
-        let smallest = of_bytes((kernel.segment_positions + kernel.overlap_bytes).next_multiple_of(ALIGNMENT));
+        let device_bytes =
+            |(bytes, segments): (usize, usize)| Sizes { slots: 1, bytes, segments }.device_bytes(kernel);
+        let smallest =
+            of_bytes((kernel.segment_positions + kernel.overlap_bytes).next_multiple_of(ALIGNMENT));
         let own = (kernel.parameters.len() * size_of::<u32>()) as u64;
         let least = own + SLOTS_MIN as u64 * device_bytes(smallest);
         if memory_bytes < least {
@@ -68,7 +70,9 @@ impl Sizes {
         let mut chosen = smallest;
         while chosen.0 < SLOT_BYTES_MAX {
             let next = of_bytes((chosen.0 * 5 / 4).min(SLOT_BYTES_MAX).next_multiple_of(ALIGNMENT));
-            if own + SLOTS_MIN as u64 * device_bytes(next) > memory_bytes || answer_bytes(kernel, next.1) > BINDING_BYTES_MAX {
+            if own + SLOTS_MIN as u64 * device_bytes(next) > memory_bytes
+                || answer_bytes(kernel, next.1) > BINDING_BYTES_MAX
+            {
                 break;
             }
             chosen = next;

@@ -48,7 +48,8 @@ impl Gpu {
             return Ok(None);
         }
         let is_required = plan.device.is_required();
-        let kernels = plan.analyses.iter().enumerate().filter_map(|(at, analysis)| Some((at, analysis.kernel()?)));
+        let kernels =
+            plan.analyses.iter().enumerate().filter_map(|(at, analysis)| Some((at, analysis.kernel()?)));
         let Some((at, kernel)) = kernels.into_iter().next() else {
             if is_required {
                 notes.push("no GPU is used: none of the analyses runs on one".to_owned());
@@ -115,7 +116,8 @@ fn start_now(order: Order) -> Result<(Driver, Started), String> {
 impl Start {
     fn look(plan: &Plan) -> Start {
         let (tell, looking) = bounded(1);
-        let (device, is_fake) = (plan.device.clone(), plan.faults.are_of_gpu() && plan.device == Device::Auto);
+        let (device, is_fake) =
+            (plan.device.clone(), plan.faults.are_of_gpu() && plan.device == Device::Auto);
         let body = move || drop(tell.send(find(&device, is_fake)));
         // Where there can be no thread, that its end of the channel is gone says that there is no GPU.
         drop(thread::Builder::new().name("filemill-gpu-find".to_owned()).spawn(body));

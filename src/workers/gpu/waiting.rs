@@ -121,7 +121,13 @@ impl Waiting {
     }
 
     /// The batch is read.
-    pub(super) fn read(&self, batch: Batch, outcomes: Vec<Outcome>, rows: Row, columns: usize) -> Option<Answered> {
+    pub(super) fn read(
+        &self,
+        batch: Batch,
+        outcomes: Vec<Outcome>,
+        rows: Row,
+        columns: usize,
+    ) -> Option<Answered> {
         let mut state = self.lock();
         state.read = Some(Read { batch, outcomes, rows, columns });
         self.less(state)
