@@ -388,7 +388,7 @@ mod tests {
         std::fs::write(&path, &before).expect("it can be written");
 
         let (mut record, rows) = Record::resume(&path, &of_cpu).expect("it can go on");
-        assert_eq!(rows, [of_cpu.clone()]);
+        assert_eq!(rows, std::slice::from_ref(&of_cpu));
         let of_gpu = RecordRow { device: "gpu".to_owned(), ..of_cpu.clone() };
         let refused = record.write(&of_gpu).expect_err("it has no column for that").to_string();
         assert!(refused.ends_with("has no columns for devices, and gpu is one: name another --record"));

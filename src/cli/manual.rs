@@ -342,6 +342,10 @@ const SCAN: &[Section] = &[
                 "--stage ram-disk",
                 "Each batch is copied into memory without a name (or, with --ram-disk, an unnamed file in a directory, which should be a tmpfs) and read from there; together the workers hold at most --ram-disk-bytes. What does not fit, and files of 16 MiB and more, are read as they lie, with a message; so is everything where there is no RAM disk.",
             ),
+            (
+                "--device",
+                "auto, the default, lets GPUs answer as well where one is faster than a worker, and takes none that is software. cpu is the processor alone. gpu, or a part of an adapter's name, asks for one; where it is not there the run does not begin (exit code 2). Only minhash with shingles of bytes, and the comparisons of duplicates --near-all, can be done on a GPU. --gpu-memory is the most that is taken of its memory, and --gpu-verify says how many of its answers the processor makes once more and compares. The record end tells what each GPU did (devices.gpus).",
+            ),
             ("", "No setting changes a row of the report."),
         ],
     ),
