@@ -73,6 +73,11 @@ fn mistakes_take_one_line_code_2_and_write_nothing() {
     check(&["scan", "-j", "many"], "invalid value 'many'");
     check(&["scan", "--batch-files", "0"], "0 is not in");
     check(&["scan", "--batch-bytes", "0"], "must be at least 1 byte");
+    check(&["scan", "--device", ""], "not auto, cpu, gpu or a part of an adapter's name");
+    check(&["duplicates", "--device", " "], "not auto, cpu, gpu or a part of an adapter's name");
+    check(&["scan", "--gpu-memory", "0"], "must be at least 1 byte");
+    check(&["scan", "--gpu-memory", "half"], "unknown unit \"half\"");
+    check(&["scan", "--gpu-verify", "some"], "invalid value 'some'");
     check(&["scan", "-g", "a["], "a[");
     check(&["scan", "--format", "yaml"], "invalid value 'yaml'");
     check(&["scna"], "a similar subcommand exists: 'scan'");

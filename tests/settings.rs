@@ -89,6 +89,18 @@ fn a_setting_replaces_the_same_one_from_further_down() {
 }
 
 #[test]
+fn devices_can_be_set_and_typed_over() {
+    let scene = Scene::new("[scan]\ndevice = 'cpu'\ngpu-memory = '0.125GB'\ngpu-verify = 'all'\n", "");
+    let told = "filemill: the memory of a GPU is used only without --device cpu\n";
+    assert_eq!(text(&scene.run(&[], &[]).stderr), told);
+    assert_eq!(text(&scene.run(&[("FILEMILL_DEVICE", "auto")], &[]).stderr), "");
+    assert_eq!(text(&scene.run(&[("FILEMILL_GPU_MEMORY", "0.25GB")], &["-q"]).stderr), "");
+    scene.refuses(&[("FILEMILL_DEVICE", " ")], "FILEMILL_DEVICE: invalid value ' ' for '--device <DEVICE>': not auto, cpu, gpu or a part of an adapter's name");
+    Scene::new("[scan]\ngpu-verify = 'some'\n", "")
+        .refuses(&[], "filemill.toml: invalid value 'some' for '--gpu-verify <HOW>' [possible values: all, sample, off]: a similar value exists: 'sample'");
+}
+
+#[test]
 fn settings_can_be_undone_where_they_are_typed_over() {
     let scene =
         Scene::new("[scan]\nskip-hidden = true\nformat = 'csv'\nverbose = true\n", "[scan]\nquiet = true\n");

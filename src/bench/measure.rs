@@ -8,7 +8,7 @@ use super::{Answers, BenchError, Collect};
 use crate::control::Control;
 use crate::latencies::Latencies;
 use crate::plan::Plan;
-use crate::report::StepTimes;
+use crate::report::{GpuUse, StepTimes};
 
 /// What one run took and answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Measured {
     pub steps: Steps,
     /// How long batches took.
     pub batches: Batches,
+    /// What the GPUs did, where there were some and they were wanted.
+    pub gpus: Option<Gpus>,
     /// Processor time of all threads, in seconds, where the system tells.
     pub cpu_seconds: Option<f64>,
     /// The most memory the process held meanwhile, in bytes, where the system tells.
@@ -88,6 +90,37 @@ impl From<&Latencies> for Batches {
     }
 }
 
+/// What GPUs did, all of them together, of [`GpuUse`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gpus {
+    /// Their names.
+    pub adapters: String,
+    /// Files that they answered for.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// How long they were at work, in seconds, summed over them.
+    pub busy_seconds: f64,
+    /// Why they were not used, or not for all; empty where there is nothing to say.
+    pub left_out: String,
+}
+
+impl Gpus {
+    fn of(gpus: &[GpuUse]) -> Option<Gpus> {
+        let joined = |of: fn(&GpuUse) -> &str| {
+            let words: Vec<&str> = gpus.iter().map(of).filter(|word| !word.is_empty()).collect();
+            words.join("; ")
+        };
+        (!gpus.is_empty()).then(|| Gpus {
+            adapters: joined(|gpu| &gpu.adapter),
+            files: gpus.iter().map(|gpu| gpu.files).sum(),
+            bytes: gpus.iter().map(|gpu| gpu.bytes).sum(),
+            busy_seconds: gpus.iter().map(|gpu| gpu.busy.as_secs_f64()).sum(),
+            left_out: joined(|gpu| &gpu.left_out),
+        })
+    }
+}
+
 impl Measured {
     /// Files read a second.
     pub fn files_per_second(&self) -> f64 {
@@ -121,6 +154,7 @@ pub fn measure(plan: &Plan, control: &Control) -> Result<Measured, BenchError> {
         failed: report.ledger.failed_total(),
         steps: Steps::from(&report.steps),
         batches: Batches::from(&report.batches),
+        gpus: Gpus::of(&report.gpus),
         cpu_seconds,
         peak_memory_bytes: report.peak_memory_bytes,
         notes: report.notes,

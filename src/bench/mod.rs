@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::answers::{Answers, Collect, differences};
 pub use self::machine::Machine;
-pub use self::measure::{Batches, CacheState, Measured, Steps, drop_caches, measure};
+pub use self::measure::{Batches, CacheState, Gpus, Measured, Steps, drop_caches, measure};
 pub use self::point::Point;
 pub use self::ram_disk::RamDisk;
 pub use self::runner::Runner;

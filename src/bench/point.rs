@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::BenchError;
 use crate::analyses;
-use crate::plan::{Plan, Staging, Workers};
+use crate::plan::{Device, Plan, Staging, Workers};
 
 /// One combination of settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
     /// Threads that open, read and analyse.
     pub workers: Workers,
@@ -16,6 +16,10 @@ pub struct Point {
     /// How files are reached. With [`Staging::RamDisk`] the whole tree is copied to a RAM disk once, before anything is
     /// timed, and read there.
     pub stage: Staging,
+    /// Which devices answer.
+    pub device: Device,
+    /// What is taken of the memory of each GPU, in bytes, at most.
+    pub gpu_memory_bytes: u64,
 }
 
 impl Point {
@@ -41,6 +45,17 @@ impl Point {
         }
     }
 
+    /// Whether it is what [`Point::default`] is: what may be taken of GPUs is nothing to a point without one.
+    pub fn is_default(&self) -> bool {
+        let gpu_memory_bytes = self.gpu_memory_bytes;
+        *self == Point { gpu_memory_bytes, ..Point::default() }
+    }
+
+    /// What it may take of the memory of each GPU, in bytes; `None` where it uses none.
+    pub(crate) fn gpu_memory_bytes_asked(&self) -> Option<u64> {
+        (self.device != Device::Cpu).then_some(self.gpu_memory_bytes)
+    }
+
     /// The plan of a run of it over the tree at `path`.
     pub fn plan(&self, path: &Path, list: &str) -> Result<Plan, BenchError> {
         let mut plan = Plan::new([path]);
@@ -56,14 +71,23 @@ impl Point {
             // As on the command line.
             plan.map_bytes_min = 1 << 20;
         }
+        plan.device = self.device.clone();
+        plan.gpu_memory_bytes_max = self.gpu_memory_bytes;
         Ok(plan)
     }
 }
 
 impl Default for Point {
-    /// What a scan does where nothing is asked for.
+    /// What a scan does where nothing is asked for, on the processor alone: what is compared with it is then the same with and
+    /// without a GPU.
     fn default() -> Point {
         let plan = Plan::new([""; 0]);
-        Point { workers: plan.workers, batch_files: plan.batch_files_max, stage: plan.staging }
+        Point {
+            workers: plan.workers,
+            batch_files: plan.batch_files_max,
+            stage: plan.staging,
+            device: plan.device,
+            gpu_memory_bytes: plan.gpu_memory_bytes_max,
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{BenchError, Machine};
+use crate::plan::Device;
 
 /// What a row is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +110,30 @@ pub struct RecordRow {
     pub kernel: String,
     /// Of the tree.
     pub file_system: String,
+    /// The point: which devices answer. It and what follows are the last columns, as records of before have none of them.
+    #[serde(default = "processor")]
+    pub device: String,
+    /// The point: what may be taken of the memory of each GPU; empty where none is used.
+    #[serde(default)]
+    pub gpu_memory_bytes: Option<u64>,
+    /// Files that GPUs answered for; empty where there is none.
+    #[serde(default)]
+    pub gpu_files: Option<u64>,
+    /// Their bytes.
+    #[serde(default)]
+    pub gpu_bytes: Option<u64>,
+    /// How long GPUs were at work, summed over them.
+    #[serde(default)]
+    pub gpu_busy_seconds: Option<f64>,
 }
+
+/// What answered where a record does not tell.
+fn processor() -> String {
+    Device::Cpu.to_string()
+}
+
+/// Columns at the end that records of before do not have.
+const COLUMNS_ADDED: usize = 5;
 
 impl RecordRow {
     /// Puts the machine in.
@@ -137,6 +161,8 @@ impl RecordRow {
 #[derive(Debug, Default)]
 pub struct Lines {
     has_heading: bool,
+    /// Whether they are of a record of before, without the last columns.
+    is_short: bool,
 }
 
 impl Lines {
@@ -145,7 +171,8 @@ impl Lines {
     /// # Errors
     /// When it cannot be expressed.
     pub fn of(&mut self, row: &RecordRow) -> io::Result<Vec<u8>> {
-        lines(row, !std::mem::replace(&mut self.has_heading, true))
+        let whole = lines(row, !std::mem::replace(&mut self.has_heading, true))?;
+        if self.is_short { shortened(&whole) } else { Ok(whole) }
     }
 }
 
@@ -189,7 +216,8 @@ impl Record {
     }
 
     /// A record that goes on, and its rows, which must be of the conditions of `like`: what was cut off in mid-row, and the
-    /// summary in its end, are taken off. Where there is none it is made.
+    /// summary in its end, are taken off. Where there is none it is made. One of before, without columns for devices, goes on
+    /// without them.
     ///
     /// # Errors
     /// When it cannot be read or written, is no such record, or was made under other conditions.
@@ -212,6 +240,9 @@ impl Record {
             BenchError::Refused(format!("{}: is no record of a sweep: {why}", path.display()))
         };
         let expected = header().map_err(BenchError::file(path))?;
+        let before = shortened(&expected).map_err(BenchError::file(path))?;
+        let is_short = text.starts_with(&before);
+        let expected = if is_short { before } else { expected };
         // Of a sweep that was killed at once the header itself may be cut off.
         let is_header = if whole > 0 { text.starts_with(&expected) } else { expected.starts_with(&text) };
         if !is_header {
@@ -242,15 +273,21 @@ impl Record {
             end = records.reader().position().byte();
             rows.push(row);
         }
-        let lines = Lines { has_heading: end > 0 };
+        let lines = Lines { has_heading: end > 0, is_short };
         Ok((Record { path: path.to_owned(), file, lines, cut_at: Some(end) }, rows))
     }
 
     /// Adds a row, in one write.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or has no columns for what the row tells.
     pub fn write(&mut self, row: &RecordRow) -> Result<(), BenchError> {
+        if self.lines.is_short && !row.device.is_empty() && row.device != processor() {
+            let (path, device) = (self.path.display(), &row.device);
+            return Err(BenchError::Refused(format!(
+                "{path}: has no columns for devices, and {device} is one: name another --record"
+            )));
+        }
         if let Some(end) = self.cut_at.take() {
             self.file.set_len(end).map_err(BenchError::file(&self.path))?;
             self.file.seek(io::SeekFrom::End(0)).map_err(BenchError::file(&self.path))?;
@@ -278,6 +315,17 @@ fn header() -> io::Result<Vec<u8>> {
     let with = lines(&RecordRow::default(), true)?;
     let end = memchr::memchr(b'\n', &with).map_or(0, |first| first + 1);
     Ok(with[..end].to_vec())
+}
+
+/// Lines without the columns that were added.
+fn shortened(lines: &[u8]) -> io::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in csv::ReaderBuilder::new().has_headers(false).from_reader(lines).byte_records() {
+        let mut record = record.map_err(io::Error::other)?;
+        record.truncate(record.len().saturating_sub(COLUMNS_ADDED));
+        writer.write_byte_record(&record).map_err(io::Error::other)?;
+    }
+    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn lines(row: &RecordRow, with_header: bool) -> io::Result<Vec<u8>> {
@@ -326,6 +374,31 @@ mod tests {
         assert_eq!(rows, samples[..1]);
         record.write(&samples[1]).expect("it can be written");
         assert_eq!(std::fs::read(&path).expect("it is there"), whole);
+    }
+
+    #[test]
+    fn a_record_of_before_goes_on_without_columns_for_devices() {
+        let directory = tempfile::tempdir().expect("a place for tests");
+        let path = directory.path().join("record.csv");
+        let of_cpu = RecordRow { device: processor(), ..row(RowKind::Sample, 1) };
+        let whole = lines(&of_cpu, true).expect("it can be written");
+        let before = shortened(&whole).expect("it can be written");
+        let heading = String::from_utf8_lossy(&before);
+        assert!(heading.lines().next().is_some_and(|heading| heading.ends_with(",file_system")));
+        std::fs::write(&path, &before).expect("it can be written");
+
+        let (mut record, rows) = Record::resume(&path, &of_cpu).expect("it can go on");
+        assert_eq!(rows, std::slice::from_ref(&of_cpu));
+        let of_gpu = RecordRow { device: "gpu".to_owned(), ..of_cpu.clone() };
+        let refused = record.write(&of_gpu).expect_err("it has no column for that").to_string();
+        assert!(refused.ends_with("has no columns for devices, and gpu is one: name another --record"));
+        let second = RecordRow { repetition: Some(2), ..of_cpu.clone() };
+        record.write(&second).expect("it can be written");
+        drop(record);
+        assert_eq!(Record::resume(&path, &of_cpu).expect("it can go on").1, [of_cpu.clone(), second]);
+
+        std::fs::write(&path, lines(&of_gpu, true).expect("it can be written")).expect("it can be written");
+        assert_eq!(Record::resume(&path, &of_cpu).expect("it can go on").1, [of_gpu]);
     }
 
     #[test]

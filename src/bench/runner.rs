@@ -52,7 +52,11 @@ fn arguments(point: &Point, path: &Path, list: &str) -> Vec<OsString> {
     let fixed =
         ["bench", "measure", "--analyses", list, "--workers", &workers, "--batch-files", &batch_files];
     let mut arguments: Vec<OsString> = fixed.map(OsString::from).to_vec();
-    arguments.extend(["--stage", point.stage_name(), "--"].map(OsString::from));
+    arguments.extend(["--stage", point.stage_name()].map(OsString::from));
+    // In one piece, as a name may begin with a dash.
+    arguments.push(format!("--device={}", point.device).into());
+    arguments.push(format!("--gpu-memory={}", point.gpu_memory_bytes).into());
+    arguments.push("--".into());
     arguments.push(path.into());
     arguments
 }

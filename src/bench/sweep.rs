@@ -19,7 +19,7 @@ use super::point::Point;
 use super::record::{RecordRow, RowKind};
 use super::{Answers, BenchError, Machine, RamDisk, Runner, Shift, Spread, Watch, corpus, differences};
 use crate::analyses;
-use crate::plan::{Staging, Workers};
+use crate::plan::{Device, Staging, Workers};
 
 /// How points are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +47,10 @@ pub struct Sweep {
     pub batch_files: Vec<usize>,
     /// Ways to reach files to try.
     pub stages: Vec<Staging>,
+    /// Devices to try.
+    pub devices: Vec<Device>,
+    /// What a run may take of the memory of each GPU, in bytes.
+    pub gpu_memory_bytes: u64,
     /// How points are chosen.
     pub search: Search,
     /// Counted rounds of the points that are left in the end.
@@ -108,13 +112,21 @@ impl Sweep {
         workers.extend(self.workers.contains(&Workers::Auto).then_some(Workers::Auto));
         let batches: BTreeSet<usize> = self.batch_files.iter().copied().collect();
         let mut points: Vec<Point> = Vec::new();
-        for &stage in &self.stages {
-            for &workers in &workers {
-                let more = batches.iter().map(|&batch_files| Point { workers, batch_files, stage });
-                points.extend(more.filter(|point| !points.contains(point)).collect::<Vec<_>>());
+        for device in &self.devices {
+            for &stage in &self.stages {
+                for &workers in &workers {
+                    let more = batches.iter().map(|&batch_files| Point {
+                        workers,
+                        batch_files,
+                        stage,
+                        device: device.clone(),
+                        gpu_memory_bytes: self.gpu_memory_bytes,
+                    });
+                    points.extend(more.filter(|point| !points.contains(point)).collect::<Vec<_>>());
+                }
             }
         }
-        if !points.is_empty() && !points.contains(&Point::default()) {
+        if !points.is_empty() && !points.iter().any(Point::is_default) {
             points.push(Point::default());
         }
         points
@@ -196,7 +208,7 @@ impl Sweep {
                 )
             })
         };
-        let kept = points.iter().position(|point| *point == Point::default()).unwrap_or(0);
+        let kept = points.iter().position(Point::is_default).unwrap_or(0);
         let mut race = Race::new(points.clone(), kept, refused);
         let mut runs = Runs {
             sweep: self,
@@ -281,17 +293,18 @@ struct Runs<'s> {
 }
 
 /// Which run of which point a row is of.
-type Key = (String, Option<usize>, String, Option<usize>);
+type Key = (String, Option<usize>, String, (String, Option<u64>), Option<usize>);
 
 fn key(row: &RecordRow) -> Key {
-    (row.workers.clone(), row.batch_files, row.stage.clone(), row.repetition)
+    let device = (row.device.clone(), row.gpu_memory_bytes);
+    (row.workers.clone(), row.batch_files, row.stage.clone(), device, row.repetition)
 }
 
 impl Runs<'_> {
     /// Runs a point once, or takes what is known of that run.
     fn take(&mut self, at: usize, repetition: usize) -> Result<Taken, BenchError> {
         self.done += 1;
-        let point = self.points[at];
+        let point = self.points[at].clone();
         let empty = self.row(&point, RowKind::Sample, Some(repetition));
         if let Some(known) = self.known.get(&key(&empty)) {
             if known.row == RowKind::Error {
@@ -306,7 +319,8 @@ impl Runs<'_> {
             }
         }
         let (workers, stage) = (point.workers_name(), point.stage_name());
-        let what = format!("workers {workers}, batches of {}, {stage}", point.batch_files);
+        let device = &point.device;
+        let what = format!("workers {workers}, batches of {}, {stage}, {device}", point.batch_files);
         (self.watch.tell)(&what, self.done, self.of);
         let path = match self.disk {
             Some(disk) if point.stage == Staging::RamDisk => disk.path(),
@@ -383,6 +397,8 @@ impl Runs<'_> {
             workers: point.workers_name(),
             batch_files: Some(point.batch_files),
             stage: point.stage_name().to_owned(),
+            device: point.device.to_string(),
+            gpu_memory_bytes: point.gpu_memory_bytes_asked(),
             repetition,
             ..self.conditions.clone()
         }
@@ -404,7 +420,7 @@ impl Runs<'_> {
                 row.row = if matches!(fate, Fate::Skipped(_)) { RowKind::Skipped } else { RowKind::Point };
                 row.note = why.clone();
             }
-            results.push(PointResult { point: *point, fate, rate, gain: race.gain(at), row });
+            results.push(PointResult { point: point.clone(), fate, rate, gain: race.gain(at), row });
         }
         // Of a sweep that goes on later nothing is said yet.
         if !cancelled {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::limit::{FUSED, Limit, measure_limit};
 use super::point::Point;
 use super::statistics::{Spread, shuffled};
-use super::{Answers, BenchError, RamDisk, Runner, Watch, corpus, differences};
-use crate::plan::{Staging, Workers, cores};
+use super::{Answers, BenchError, Gpus, RamDisk, Runner, Watch, corpus, differences};
+use crate::plan::{Device, Staging, Workers, cores};
 
 /// A step of throughput.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Tier {
     pub batch_files: [usize; 2],
     /// What may lie on the RAM disk, in bytes.
     pub ram_disk_bytes_max: u64,
+    /// What may be taken of the memory of each GPU, in bytes.
+    pub gpu_memory_bytes_max: u64,
     /// Files a second to reach.
     pub target_files_per_second: u64,
 }
@@ -38,6 +40,7 @@ pub fn tiers(cores: usize) -> [Tier; 3] {
             workers: 2 * cores + 8,
             batch_files: [500, 1_000],
             ram_disk_bytes_max: 2_000_000_000,
+            gpu_memory_bytes_max: 125_000_000,
             target_files_per_second: 1_000,
         },
         Tier {
@@ -47,6 +50,7 @@ pub fn tiers(cores: usize) -> [Tier; 3] {
             workers: 4 * cores + 16,
             batch_files: [2_000, 5_000],
             ram_disk_bytes_max: 2_000_000_000,
+            gpu_memory_bytes_max: 500_000_000,
             target_files_per_second: 7_000,
         },
         Tier {
@@ -56,6 +60,7 @@ pub fn tiers(cores: usize) -> [Tier; 3] {
             workers: 6 * cores + 32,
             batch_files: [5_000, 10_000],
             ram_disk_bytes_max: 5_000_000_000,
+            gpu_memory_bytes_max: 250_000_000,
             target_files_per_second: 10_000,
         },
     ]
@@ -148,6 +153,7 @@ pub fn run_tier(tier: &Tier, run: &TierRun, watch: &Watch<'_>) -> Result<TierRes
     let made = if run.path.is_some() { "loaded" } else { "made there" };
     let found = format!("{:.2} GB, {made} in {:.2} s", disk.bytes as f64 / 1e9, disk.load_seconds);
     criteria.push(ram_disk(tier, found, disk.bytes < tier.ram_disk_bytes_max));
+    criteria.push(gpu_memory(tier, runs.gpus.as_ref()));
     criteria.push(stable(&spreads, target));
     criteria.extend((runs.done < runs.of).then(|| broken_off(runs.of, runs.done)));
     let slowest = spreads.iter().map(|spread| spread.median).fold(f64::INFINITY, f64::min);
@@ -166,6 +172,8 @@ struct Runs {
     /// Files of a run, and the most paths that one could not read.
     files: u64,
     failed: u64,
+    /// What the GPUs did in the last one.
+    gpus: Option<Gpus>,
     notes: Vec<String>,
 }
 
@@ -178,7 +186,13 @@ fn measure_tier(
     watch: &Watch<'_>,
 ) -> Result<Runs, BenchError> {
     let workers = Workers::Number(tier.workers);
-    let points = tier.batch_files.map(|batch_files| Point { workers, batch_files, stage: Staging::Read });
+    let points = tier.batch_files.map(|batch_files| Point {
+        workers,
+        batch_files,
+        stage: Staging::Read,
+        device: Device::Auto,
+        gpu_memory_bytes: tier.gpu_memory_bytes_max,
+    });
     let mut reference = known;
     let mut runs = Runs {
         rates: vec![Vec::new(); points.len()],
@@ -187,6 +201,7 @@ fn measure_tier(
         wrong: 0,
         files: 0,
         failed: 0,
+        gpus: None,
         notes: Vec::new(),
     };
     for repetition in 0..=run.repetitions {
@@ -207,6 +222,7 @@ fn measure_tier(
             runs.wrong += u64::from(!differences(reference, &measured.answers).is_empty());
             runs.files = reference.files;
             runs.failed = runs.failed.max(measured.failed);
+            runs.gpus = measured.gpus;
             runs.notes.extend(measured.notes);
             runs.notes.dedup();
         }
@@ -298,6 +314,21 @@ fn ram_disk(tier: &Tier, found: String, is_met: bool) -> Criterion {
     Criterion { what: "RAM disk".to_owned(), asked, found, is_met }
 }
 
+/// Whether a GPU was used does not decide: the rate does.
+fn gpu_memory(tier: &Tier, gpus: Option<&Gpus>) -> Criterion {
+    let asked = format!("at most {} GB of each GPU", tier.gpu_memory_bytes_max as f64 / 1e9);
+    let found = match gpus {
+        Some(gpus) if gpus.files > 0 => {
+            format!("within that: {}, {} files of a run", gpus.adapters, grouped(gpus.files as f64))
+        }
+        Some(gpus) if !gpus.left_out.is_empty() => {
+            format!("none, the processor did all: {}: {}", gpus.adapters, gpus.left_out)
+        }
+        _ => "none, the processor did all".to_owned(),
+    };
+    Criterion { what: "GPU memory".to_owned(), asked, found, is_met: true }
+}
+
 fn verified(is_known: bool, wrong: u64, runs: u64) -> Criterion {
     let with = if is_known { "those known of the corpus" } else { "those of the first run" };
     Criterion {
@@ -359,11 +390,34 @@ mod tests {
         let [base, legendary, turbo] = tiers(2);
         assert_eq!((base.workers, legendary.workers, turbo.workers), (12, 24, 44));
         assert_eq!(turbo.batch_files, [5_000, 10_000]);
+        let gpu_memory = [&base, &legendary, &turbo].map(|tier| tier.gpu_memory_bytes_max);
+        assert_eq!(gpu_memory, [125_000_000, 500_000_000, 250_000_000]);
         for tier in [base, legendary, turbo] {
             let recipe = corpus::recipe(tier.recipe).expect("there is one");
             assert!(recipe.answers().files >= tier.files_min);
             assert!(recipe.answers().bytes < tier.ram_disk_bytes_max);
         }
+    }
+
+    #[test]
+    fn without_a_gpu_a_tier_says_so_and_passes() {
+        #[track_caller]
+        fn check(gpus: Option<Gpus>, expected: &str) {
+            let criterion = gpu_memory(&tiers(2)[0], gpus.as_ref());
+            assert!(criterion.is_met);
+            assert_eq!((&*criterion.asked, &*criterion.found), ("at most 0.125 GB of each GPU", expected));
+        }
+        let gpus = Gpus {
+            adapters: "Made-up 9".to_owned(),
+            files: 1_200,
+            bytes: 3_000,
+            busy_seconds: 0.5,
+            left_out: String::new(),
+        };
+        check(None, "none, the processor did all");
+        check(Some(gpus.clone()), "within that: Made-up 9, 1,200 files of a run");
+        let left_out = Gpus { files: 0, left_out: "a worker is faster".to_owned(), ..gpus };
+        check(Some(left_out), "none, the processor did all: Made-up 9: a worker is faster");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::shared::{CacheUse, Input, Machine, Messages, Stage, When, parse_workers};
+pub(crate) use self::shared::{
+    CacheUse, Input, Machine, Messages, Stage, Verify, When, parse_device, parse_workers,
+};
 use super::bench::BenchCommand;
 use super::duplicates::DuplicatesFlags;
 use super::gates::Gates;

@@ -271,6 +271,7 @@ mod tests {
             steps: StepTimes::default(),
             batches: times,
             staged: Staged::default(),
+            gpus: Vec::new(),
             walkers: 1,
             workers: 1,
             moves: Vec::new(),

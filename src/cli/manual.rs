@@ -114,7 +114,7 @@ const BENCH: &[Section] = &[
         "RECORDS",
         &[(
             "",
-            "--record FILE of sweep is CSV, a row a measurement, written as it is made: load, warm-up, sample, error (a run that failed, or answered wrongly: note says in what); at the end skipped and point (medians, the interval of the rate at 95 %, its variation). Times are in seconds, sizes in bytes; stage_seconds and the like are summed over threads; answers is a checksum over all that was answered; machine, tree, version and settings stand in every row. In a point, repetition is the number of its samples. --resume goes on with a record that was cut short, of the same machine, tree and version alone.",
+            "--record FILE of sweep is CSV, a row a measurement, written as it is made: load, warm-up, sample, error (a run that failed, or answered wrongly: note says in what); at the end skipped and point (medians, the interval of the rate at 95 %, its variation). Times are in seconds, sizes in bytes; stage_seconds and the like are summed over threads; answers is a checksum over all that was answered; machine, tree, version and settings stand in every row. The last columns tell of devices: gpu_memory_bytes is the limit for each GPU, gpu_busy_seconds is summed over them, all empty where there is none. In a point, repetition is the number of its samples. --resume goes on with a record that was cut short, of the same machine, tree and version alone; one of before, without columns for devices, goes on without them.",
         )],
     ),
     (
@@ -153,15 +153,15 @@ const TIER: &[Section] = &[(
     &[
         (
             "base",
-            "On n cores 2n + 8 workers; batches of 500 and 1,000 files; at least 10,000 files on a RAM disk of less than 2 GB; 1,000 files/s.",
+            "On n cores 2n + 8 workers; batches of 500 and 1,000 files; at least 10,000 files on a RAM disk of less than 2 GB; at most 0.125 GB of the memory of a GPU; 1,000 files/s.",
         ),
         (
             "legendary",
-            "4n + 16 workers; batches of 2,000 and 5,000 files; at least 20,000 files on a RAM disk of less than 2 GB; 7,000 files/s.",
+            "4n + 16 workers; batches of 2,000 and 5,000 files; at least 20,000 files on a RAM disk of less than 2 GB; at most 0.5 GB of the memory of a GPU; 7,000 files/s.",
         ),
         (
             "turbo",
-            "6n + 32 workers; batches of 5,000 and 10,000 files; at least 50,000 files on a RAM disk of less than 5 GB; 10,000 files/s.",
+            "6n + 32 workers; batches of 5,000 and 10,000 files; at least 50,000 files on a RAM disk of less than 5 GB; at most 0.25 GB of the memory of a GPU; 10,000 files/s.",
         ),
         (
             "limit",
@@ -169,7 +169,7 @@ const TIER: &[Section] = &[(
         ),
         (
             "",
-            "The questions of the first three are lines and SHA-256. Each asks also that every file is read, that all runs answer alike (as is known of a corpus), that every run reaches the target, and that they vary by at most 15 %.",
+            "The questions of the first three are lines and SHA-256. Each asks also that every file is read, that all runs answer alike (as is known of a corpus), that every run reaches the target, and that they vary by at most 15 %. A GPU is used only where it is faster; where none is, the processor does all, which is told and misses nothing.",
         ),
     ],
 )];
@@ -341,6 +341,10 @@ const SCAN: &[Section] = &[
             (
                 "--stage ram-disk",
                 "Each batch is copied into memory without a name (or, with --ram-disk, an unnamed file in a directory, which should be a tmpfs) and read from there; together the workers hold at most --ram-disk-bytes. What does not fit, and files of 16 MiB and more, are read as they lie, with a message; so is everything where there is no RAM disk.",
+            ),
+            (
+                "--device",
+                "auto, the default, lets GPUs answer as well where one is faster than a worker, and takes none that is software. cpu is the processor alone. gpu, or a part of an adapter's name, asks for one; where it is not there the run does not begin (exit code 2). Only minhash with shingles of bytes, and the comparisons of duplicates --near-all, can be done on a GPU. --gpu-memory is the most that is taken of its memory, and --gpu-verify says how many of its answers the processor makes once more and compares. The record end tells what each GPU did (devices.gpus).",
             ),
             ("", "No setting changes a row of the report."),
         ],

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use filemill::error::Step;
-use filemill::plan::{Cache, Filter, Plan, Root, Staging, Workers};
+use filemill::plan::{Cache, Device, Filter, GpuVerify, Plan, Root, Staging, Workers};
 use filemill::record::{ActionRecord, Group, Outcome, Record};
 use filemill::report::Report;
 use filemill::sink::{Sink, printable};
 
-use super::flags::{CacheUse, Input, Machine, Messages, Stage, When};
+use super::flags::{CacheUse, Input, Machine, Messages, Stage, Verify, When};
 use super::progress::Progress;
 use super::{Failure, complain, limits, lists};
 
@@ -27,6 +27,7 @@ pub(super) fn plan(input: &Input, machine: &Machine, messages: &Messages) -> Res
     }
     plan.batch_bytes_max = machine.batch_bytes;
     stage(machine, messages, &mut plan)?;
+    device(machine, messages, &mut plan);
     plan.filter = Filter {
         globs: input.glob.clone(),
         gitignore: input.gitignore,
@@ -87,6 +88,22 @@ fn stage(flags: &Machine, messages: &Messages, plan: &mut Plan) -> Result<(), Fa
         return Err(Failure::Report(format!("files cannot be mapped: {error}")));
     }
     Ok(())
+}
+
+/// What the flags have answer.
+fn device(flags: &Machine, messages: &Messages, plan: &mut Plan) {
+    plan.device = flags.device.clone();
+    if let Some(bytes) = flags.gpu_memory {
+        plan.gpu_memory_bytes_max = bytes;
+    }
+    plan.gpu_verify = match flags.gpu_verify {
+        Verify::All => GpuVerify::All,
+        Verify::Sample => GpuVerify::Sample,
+        Verify::Off => GpuVerify::Off,
+    };
+    if plan.device == Device::Cpu && flags.gpu_memory.is_some() && !messages.quiet {
+        complain(&"the memory of a GPU is used only without --device cpu");
+    }
 }
 
 /// The paths that were typed, then those of the lists; the current directory where there is neither.

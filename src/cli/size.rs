@@ -71,6 +71,9 @@ mod tests {
         check("64 kib", Ok(65_536));
         check("1.5GB", Ok(1_500_000_000));
         check("0.5KiB", Ok(512));
+        check("0.125GB", Ok(125_000_000));
+        check("0.25GB", Ok(250_000_000));
+        check("0.5GB", Ok(500_000_000));
         check("18446744073709551615", Ok(u64::MAX));
         check("", Err("a size begins with a number"));
         check("KiB", Err("a size begins with a number"));

@@ -7,7 +7,7 @@ use console::{Alignment, measure_text_width, pad_str, style};
 use filemill::latencies::Latencies;
 use filemill::plan::Plan;
 use filemill::record::Record;
-use filemill::report::{Report, Staged, Volume};
+use filemill::report::{GpuUse, Report, Staged, Volume};
 use filemill::sink::{Extension, Kind, Sink, Totals, printable};
 use indicatif::{DecimalBytes, HumanCount};
 
@@ -82,6 +82,7 @@ fn write(
     text(out, asked, totals)?;
     time(out, report, layout)?;
     staged(out, report)?;
+    gpus(out, report)?;
     ledger(out, report)
 }
 
@@ -271,6 +272,46 @@ fn staged(out: &mut impl Write, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
+/// What each GPU did, or why it did nothing.
+pub(super) fn gpus(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    for (at, gpu) in report.gpus.iter().enumerate() {
+        let gap = if at == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}  {}", gpu_line(gpu, report.duplicates.is_some()))?;
+    }
+    Ok(())
+}
+
+/// A search for duplicates may give it pairs of sketches to compare as well as bytes, so that its rate has no unit there.
+fn gpu_line(gpu: &GpuUse, is_search: bool) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates for display")]
+    let rate = |rate: f64| format!("{}/s", DecimalBytes(rate as u64));
+    let mut parts = Vec::new();
+    if gpu.submissions > 0 {
+        let (files, bytes) = (count(gpu.files, "file"), DecimalBytes(gpu.bytes));
+        parts.push(format!("{files}, {bytes}, busy for {}", short(gpu.busy)));
+    }
+    match (gpu.rate, gpu.worker_rate) {
+        (Some(its), Some(worker)) if is_search => {
+            parts.push(format!("{:.1} times what a worker does", its / worker.max(1e-9)));
+        }
+        (Some(its), Some(worker)) => {
+            parts.push(format!("{} where a worker does {}", rate(its), rate(worker)));
+        }
+        (Some(its), None) if !is_search => parts.push(rate(its)),
+        _ => {}
+    }
+    if gpu.failures > 0 {
+        parts.push(format!("failed {}", count(gpu.failures, "time")));
+    }
+    if !gpu.left_out.is_empty() {
+        parts.push(format!("left out: {}", printable(gpu.left_out.as_bytes())));
+    }
+    if parts.is_empty() {
+        parts.push("not used".to_owned());
+    }
+    format!("{}: {}", printable(gpu.adapter.as_bytes()), parts.join("; "))
+}
+
 /// What became of every path, as a sum that adds up.
 pub(super) fn ledger(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let ledger = &report.ledger;
@@ -378,6 +419,30 @@ mod tests {
                 assert!(name >= 9, "{width}: {name}");
             }
         }
+    }
+
+    #[test]
+    fn a_gpu_is_told_with_its_rate_beside_that_of_a_worker() {
+        let used = GpuUse {
+            adapter: "Made-up 9".to_owned(),
+            files: 1200,
+            bytes: 3_000_000_000,
+            submissions: 40,
+            busy: Duration::from_millis(1500),
+            rate: Some(2e9),
+            worker_rate: Some(5e8),
+            ..GpuUse::default()
+        };
+        let bytes =
+            "Made-up 9: 1,200 files, 3.00 GB, busy for 1.50 s; 2.00 GB/s where a worker does 500.00 MB/s";
+        assert_eq!(gpu_line(&used, false), bytes);
+        let search = "Made-up 9: 1,200 files, 3.00 GB, busy for 1.50 s; 4.0 times what a worker does";
+        assert_eq!(gpu_line(&used, true), search);
+        let lost = GpuUse { failures: 1, left_out: "the device was lost".to_owned(), ..used };
+        assert_eq!(gpu_line(&lost, false), format!("{bytes}; failed 1 time; left out: the device was lost"));
+        let idle = GpuUse { adapter: "\x1b[1m".to_owned(), ..GpuUse::default() };
+        assert_eq!(gpu_line(&idle, false), format!("{}: not used", printable(b"\x1b[1m")));
+        assert!(!gpu_line(&idle, false).contains('\x1b'));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A path that is not UTF-8 is `{"bytes": "<base64>"}`. A missing `end` means a run that was cut short.
 
+mod devices;
 mod group;
 mod search;
 
@@ -14,13 +15,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use self::devices::{Device, Devices};
 use super::Sink;
 use super::sketch::base64_to;
 use crate::error::FileError;
 use crate::latencies::Latencies;
 use crate::plan::Plan;
 use crate::record::{ActionRecord, Column, Digest, Group, Outcome, Record, Value};
-use crate::report::{Move, Report, Staged, Volume};
+use crate::report::{Move, Report, Staged};
 
 /// The name of the schema, and its version.
 const SCHEMA: &str = "filemill.scan/1";
@@ -280,7 +282,7 @@ struct End<'a> {
     step_seconds: StepSeconds,
     batches: u64,
     batch_seconds: BatchSeconds,
-    devices: Devices,
+    devices: Devices<'a>,
     staged: StagedFiles,
     walkers: usize,
     workers: Vec<usize>,
@@ -337,11 +339,10 @@ struct StagedFiles {
 
 impl From<&Staged> for StagedFiles {
     fn from(staged: &Staged) -> StagedFiles {
-        let volume = |volume: Volume| Device { files: volume.files, bytes: volume.bytes };
         StagedFiles {
-            read: volume(staged.read),
-            mmap: volume(staged.mmap),
-            ram_disk: volume(staged.ram_disk),
+            read: Device::from(staged.read),
+            mmap: Device::from(staged.mmap),
+            ram_disk: Device::from(staged.ram_disk),
             ram_disk_bytes_peak: staged.ram_disk_bytes_peak,
             load_seconds: staged.load.as_secs_f64(),
         }
@@ -361,17 +362,6 @@ impl From<&Move> for WorkerMove {
         let Move { after, workers, reason } = *went;
         WorkerMove { seconds: after.as_secs_f64(), workers, reason: reason.name() }
     }
-}
-
-#[derive(Serialize)]
-struct Devices {
-    cpu: Device,
-}
-
-#[derive(Serialize)]
-struct Device {
-    files: u64,
-    bytes: u64,
 }
 
 /// A count for each reason that occurs.
@@ -407,7 +397,7 @@ impl<'a> End<'a> {
             },
             batches: report.batches.count(),
             batch_seconds: BatchSeconds::from(&report.batches),
-            devices: Devices { cpu: Device { files: ledger.done, bytes: ledger.bytes } },
+            devices: Devices::from(report),
             staged: StagedFiles::from(&report.staged),
             walkers: report.walkers,
             workers: report.worker_sizes().collect(),

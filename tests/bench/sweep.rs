@@ -59,6 +59,38 @@ fn rows_go_to_standard_output_as_well_and_a_target_can_be_missed() {
     assert_eq!(reader.records().map(Result::unwrap).count(), 5 + 15 + 5);
 }
 
+/// With or without a GPU here: then the processor does what `auto` leaves to it.
+#[test]
+fn devices_are_points_and_have_columns() {
+    let (tree, place) = (tree(), Tree::new());
+    let record = place.at("r.csv");
+    let arguments = [
+        &["sweep", "-j", "1", "--batch-files", "64", "--stage", "read", "--search", "full"][..],
+        &["--repetitions", "1", "-a", "minhash", "--device", "cpu,auto", "--gpu-memory", "0.25GB"],
+        &["--record", record.to_str().unwrap(), "--resume"],
+    ]
+    .concat();
+    let output = bench(&arguments, tree.path());
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(stdout.contains("  device  ") && stdout.contains(" --device "), "{stdout}");
+    // The defaults of scan are one point more.
+    assert_eq!([count(&record, "sample"), count(&record, "point")], [3, 3]);
+    let all = rows(&record);
+    assert!(all.iter().all(|row| row["answers"].is_empty() || row["answers"] == all[0]["answers"]));
+    for row in &all {
+        let memory = if row["device"] == "cpu" { "" } else { "250000000" };
+        assert_eq!(row["gpu_memory_bytes"], memory, "{row:?}");
+        let gpu = ["gpu_files", "gpu_bytes", "gpu_busy_seconds"].map(|column| row[column].as_str());
+        assert!(row["device"] == "auto" || gpu == [""; 3], "{row:?}");
+    }
+    // What is known is not measured again.
+    assert_eq!(bench(&arguments, tree.path()).status.code(), Some(0));
+    assert_eq!(count(&record, "sample"), 3);
+    refused(&["sweep", "--device", "cpu,"], tree.path(), "not auto, cpu, gpu or a part of an adapter's name");
+    refused(&["sweep", "--gpu-memory", "0"], tree.path(), "must be at least 1 byte");
+}
+
 #[test]
 fn points_beyond_the_memory_are_not_measured() {
     let tree = tree();
@@ -191,7 +223,7 @@ fn a_sweep_within_one_process() {
     use filemill::bench::sweep::{Fate, Search, Sweep};
     use filemill::bench::{CacheState, Runner, Watch};
     use filemill::control::Control;
-    use filemill::plan::{Staging, Workers};
+    use filemill::plan::{Device, Staging, Workers};
     let tree = tree();
     let sweep = Sweep {
         path: tree.path().to_owned(),
@@ -199,6 +231,8 @@ fn a_sweep_within_one_process() {
         workers: vec![Workers::Number(2), Workers::Auto, Workers::Number(1)],
         batch_files: vec![64, 8],
         stages: vec![Staging::Read],
+        devices: vec![Device::Cpu],
+        gpu_memory_bytes: 500_000_000,
         search: Search::Full,
         repetitions: 2,
         seed: 1,

@@ -9,6 +9,7 @@ use super::super::point::Point;
 use super::super::statistics::{Shift, Spread, shift_of_pairs, shuffled};
 use super::Search;
 use crate::bench::BenchError;
+use crate::plan::Device;
 
 /// What became of a point.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,15 +196,19 @@ impl Race {
 
     /// Skips a point where the rate fell twice on the way to it: with more workers, or with larger batches.
     fn skip_fallen(&mut self, at: usize) {
-        let point = self.points[at];
+        let point = &self.points[at];
         for (what, grows_in_workers) in [("more workers", true), ("larger batches", false)] {
             let is_along = |other: &Point| match grows_in_workers {
                 true => {
                     (other.stage, other.batch_files) == (point.stage, point.batch_files)
+                        && other.device == point.device
                         && other.workers_number() < point.workers_number()
                         && other.workers_number().is_some()
                 }
-                false => (other.stage, other.workers) == (point.stage, point.workers),
+                false => {
+                    (other.stage, other.workers) == (point.stage, point.workers)
+                        && other.device == point.device
+                }
             };
             let before = (0..at).filter(|&other| is_along(&self.points[other]));
             let mut best = f64::NEG_INFINITY;
@@ -220,7 +225,7 @@ impl Race {
     }
 
     /// The fastest, round by round, among those that `counts` and that were measured longest; of those within 1 % of it the one
-    /// with the fewest workers and the smallest batches.
+    /// with the fewest workers and the smallest batches, and without a GPU where that is all the same.
     pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
         let of_fate = |fate: Fate| -> Vec<usize> {
             let is_one = |&at: &usize| {
@@ -240,7 +245,7 @@ impl Race {
         let fastest = scored.iter().map(|(score, _)| *score).fold(f64::NEG_INFINITY, f64::max);
         let cost = |(_, at): &(f64, usize)| {
             let point = &self.points[*at];
-            (point.workers_number().unwrap_or(0), point.batch_files)
+            (point.workers_number().unwrap_or(0), point.batch_files, point.device != Device::Cpu)
         };
         let near = scored.into_iter().filter(|(score, _)| *score >= 0.99 * fastest);
         near.min_by_key(cost).map(|(_, at)| at)
@@ -257,6 +262,7 @@ mod tests {
             workers: Workers::Number(workers),
             batch_files,
             stage: Staging::Read,
+            ..Point::default()
         };
         workers.iter().flat_map(|workers| batches.iter().map(move |batch| point(workers, batch))).collect()
     }

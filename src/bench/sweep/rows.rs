@@ -9,9 +9,14 @@ fn rounded(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a median of counts")]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
 /// What a run gave, in a row.
 pub(super) fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
-    let Measured { answers, steps, batches, .. } = measured;
+    let Measured { answers, steps, batches, gpus, .. } = measured;
     RecordRow {
         seconds: Some(rounded(measured.seconds)),
         files_per_second: Some(rounded(measured.files_per_second())),
@@ -31,9 +36,19 @@ pub(super) fn filled(row: &RecordRow, measured: &Measured) -> RecordRow {
         batch_p999_seconds: batches.p999_seconds.map(rounded),
         cpu_seconds: measured.cpu_seconds,
         peak_memory_bytes: measured.peak_memory_bytes,
-        note: measured.notes.join("; ").replace('\n', " "),
+        gpu_files: gpus.as_ref().map(|gpus| gpus.files),
+        gpu_bytes: gpus.as_ref().map(|gpus| gpus.bytes),
+        gpu_busy_seconds: gpus.as_ref().map(|gpus| rounded(gpus.busy_seconds)),
+        note: told(measured),
         ..row.clone()
     }
+}
+
+/// What was done otherwise than asked for, and why a GPU was not used for all, in a line.
+fn told(measured: &Measured) -> String {
+    let left_out = measured.gpus.as_ref().map(|gpus| &gpus.left_out).filter(|why| !why.is_empty());
+    let notes: Vec<&str> = measured.notes.iter().chain(left_out).map(String::as_str).collect();
+    notes.join("; ").replace('\n', " ")
 }
 
 /// The median of each figure.
@@ -67,6 +82,9 @@ pub(super) fn summed_up(row: RecordRow, samples: &[RecordRow], rate: &Spread) ->
         cpu_seconds: median(|row| row.cpu_seconds),
         peak_memory_bytes: most(|row| row.peak_memory_bytes),
         ram_disk_bytes: most(|row| row.ram_disk_bytes),
+        gpu_files: median(|row| row.gpu_files.map(|files| files as f64)).map(whole),
+        gpu_bytes: median(|row| row.gpu_bytes.map(|bytes| bytes as f64)).map(whole),
+        gpu_busy_seconds: median(|row| row.gpu_busy_seconds),
         note: samples
             .iter()
             .map(|row| row.note.as_str())

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use filemill::bench::corpus::Recipe;
 use filemill::bench::tier::TIER_ANALYSES;
-use filemill::plan::Workers;
+use filemill::plan::{Device, Workers};
 
-use super::super::flags::{Stage, When, parse_workers};
+use super::super::flags::{Stage, When, parse_device, parse_workers};
 use super::super::gates::{Rate, parse_rate};
 use super::super::size::parse_size_above_zero;
 
@@ -120,6 +120,14 @@ pub(crate) struct SweepFlags {
         help_heading = "Points"
     )]
     pub(crate) stage: Vec<Stage>,
+
+    /// What answers, comma-separated: cpu, auto, gpu or parts of names, as for scan
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "cpu", value_parser = parse_device, help_heading = "Points")]
+    pub(crate) device: Vec<Device>,
+
+    /// The most that each run may take of the memory of a GPU [default: 500MB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero, help_heading = "Points")]
+    pub(crate) gpu_memory: Option<u64>,
 
     /// Which points are measured how often
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Points")]
@@ -262,6 +270,14 @@ pub(crate) struct MeasureFlags {
     /// How files are reached; what is on a RAM disk is read there
     #[arg(long, value_name = "HOW")]
     pub(crate) stage: Stage,
+
+    /// What answers
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
+    pub(crate) device: Device,
+
+    /// The most to take of the memory of each GPU
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero)]
+    pub(crate) gpu_memory: u64,
 }
 
 /// What is printed.
@@ -327,12 +343,13 @@ fn after_tier_help() -> String {
     let mut help = format!("Tiers, here with {cores} cores; the questions are {TIER_ANALYSES}:\n");
     for tier in filemill::bench::tier::tiers(cores) {
         help.push_str(&format!(
-            "  {:<10} {} workers, batches of {} and {} files, a RAM disk below {} GB that holds the whole tree, at least {} files, {} files/s\n",
+            "  {:<10} {} workers, batches of {} and {} files, a RAM disk below {} GB that holds the whole tree, at most {} GB of the memory of a GPU, at least {} files, {} files/s\n",
             tier.name,
             tier.workers,
             tier.batch_files[0],
             tier.batch_files[1],
             tier.ram_disk_bytes_max / 1_000_000_000,
+            tier.gpu_memory_bytes_max as f64 / 1e9,
             tier.files_min,
             tier.target_files_per_second,
         ));

@@ -70,7 +70,13 @@ fn make_corpus(flags: &CorpusFlags) -> Result<Exit, Failure> {
 fn measure_once(flags: &MeasureFlags) -> Result<Exit, Failure> {
     end_with_parent();
     let stage = staging(flags.stage);
-    let point = Point { workers: flags.workers, batch_files: flags.batch_files as usize, stage };
+    let point = Point {
+        workers: flags.workers,
+        batch_files: flags.batch_files as usize,
+        stage,
+        device: flags.device.clone(),
+        gpu_memory_bytes: flags.gpu_memory,
+    };
     let mut plan = point.plan(&flags.path, &flags.analyses)?;
     let notes = std::cell::RefCell::new(Vec::new());
     limits::fit_address_space(&mut plan, |note| notes.borrow_mut().push(note.to_owned()))?;

@@ -8,7 +8,8 @@ use filemill::bench::record::{Lines, Record, RecordRow};
 use filemill::bench::sweep::{Fate, PointResult, Search, Sweep, SweepResult};
 use filemill::bench::{BenchError, CacheState, Point, Shift, Spread};
 use filemill::faults::Faults;
-use filemill::plan::{Staging, Workers};
+use filemill::plan::{Device, Staging, Workers};
+use filemill::sink::printable;
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
 
 use super::super::gates::Rate;
@@ -104,6 +105,8 @@ fn sweep(flags: &SweepFlags) -> Result<Sweep, Failure> {
         workers,
         batch_files: flags.batch_files.iter().map(|&files| files as usize).collect(),
         stages: flags.stage.iter().map(|&stage| staging(stage)).collect(),
+        devices: flags.device.clone(),
+        gpu_memory_bytes: flags.gpu_memory.unwrap_or(Point::default().gpu_memory_bytes),
         search: match flags.search {
             SearchBy::Auto => Search::Auto,
             SearchBy::Full => Search::Full,
@@ -155,9 +158,14 @@ const DRIFT_TOLD: f64 = 1.25;
 /// On narrower terminals some columns are left out.
 const WIDTH_MIN: u16 = 128;
 
+/// Where the device of a point stands, after how files are reached.
+const DEVICE_COLUMN: usize = 4;
+
 /// The points that were measured to the end, the fastest first; below them those that were left behind.
 fn rows(result: &SweepResult) -> String {
-    let heading = [
+    // Where the processor answers in all of them, nothing is said of devices.
+    let tells_device = result.points.iter().any(|point| point.point.device != Device::Cpu);
+    let mut heading = vec![
         "",
         "workers",
         "batch",
@@ -174,6 +182,9 @@ fn rows(result: &SweepResult) -> String {
         "cpu",
         "memory",
     ];
+    if tells_device {
+        heading.insert(DEVICE_COLUMN, "device");
+    }
     let (rows, columns) = (console::Term::stdout().size_checked(), heading.len());
     let columns = if rows.is_some_and(|(_, width)| width < WIDTH_MIN) { columns - 4 } else { columns };
     let measured: Vec<(usize, &PointResult)> =
@@ -192,7 +203,13 @@ fn rows(result: &SweepResult) -> String {
         .into_iter()
         .chain(behind)
         .take(ROWS_MAX)
-        .map(|(at, point)| cells(point, result.best == Some(at))[..columns].to_vec())
+        .map(|(at, point)| {
+            let mut cells = cells(point, result.best == Some(at));
+            if tells_device {
+                cells.insert(DEVICE_COLUMN, point.point.device.to_string());
+            }
+            cells[..columns].to_vec()
+        })
         .collect();
     let mut text = table(&heading[..columns], &rows, 1);
     if others > 0 {
@@ -246,7 +263,7 @@ fn unmeasured(result: &SweepResult) -> String {
             Fate::Skipped(why) => *skipped.entry(why).or_default() += 1,
             Fate::Failed(why) => {
                 let failed = console::style("failed").red().bold();
-                text.push_str(&format!("{failed}: {}: {why}\n", settings(&point.point)));
+                text.push_str(&format!("{failed}: {}: {why}\n", settings(&point.point, false)));
             }
             Fate::Ran | Fate::Behind => {}
         }
@@ -268,7 +285,7 @@ fn sentence(sweep: &Sweep, result: &PointResult) -> String {
         HumanCount(whole(interval.high))
     );
     let gain = match result.gain {
-        _ if result.point == Point::default() => ": the defaults of scan".to_owned(),
+        _ if result.point.is_default() => ": the defaults of scan".to_owned(),
         Some(Shift { interval, .. }) if interval.low <= 0.0 => {
             ", no more than the defaults of scan as far as can be told".to_owned()
         }
@@ -278,7 +295,7 @@ fn sentence(sweep: &Sweep, result: &PointResult) -> String {
         }
         None => String::new(),
     };
-    let path = filemill::sink::printable(sweep.path.as_os_str().as_encoded_bytes());
+    let path = printable(sweep.path.as_os_str().as_encoded_bytes());
     let (place, note) = if result.point.stage == Staging::RamDisk {
         ("COPY".to_owned(), ", when the tree is copied to a RAM disk first")
     } else {
@@ -287,16 +304,33 @@ fn sentence(sweep: &Sweep, result: &PointResult) -> String {
     format!(
         "{rates}{gain}{note}\n    filemill scan -a {} {} {place}\n",
         sweep.analyses,
-        settings(&result.point)
+        settings(&result.point, may_use_gpu(&sweep.analyses))
     )
 }
 
-/// As it would be typed.
-fn settings(point: &Point) -> String {
+/// Whether a scan with these analyses may use a GPU unless it is told not to.
+fn may_use_gpu(analyses: &str) -> bool {
+    filemill::analyses::parse(analyses)
+        .is_ok_and(|analyses| analyses.iter().any(|analysis| analysis.kernel().is_some()))
+}
+
+/// As it would be typed; with the device where it is not the processor, or `tells_device`.
+fn settings(point: &Point, tells_device: bool) -> String {
     let (workers, batch_files) = (point.workers_name(), point.batch_files);
     // What lies on a RAM disk is read there.
     let stage = if point.stage == Staging::RamDisk { "read" } else { point.stage_name() };
-    format!("-j {workers} --batch-files {batch_files} --stage {stage}")
+    let mut text = format!("-j {workers} --batch-files {batch_files} --stage {stage}");
+    match &point.device {
+        Device::Cpu if !tells_device => return text,
+        Device::Named(name) => {
+            text.push_str(&format!(" --device='{}'", printable(name.replace('\'', "'\\''").as_bytes())));
+        }
+        device => text.push_str(&format!(" --device {device}")),
+    }
+    if point.device != Device::Cpu && point.gpu_memory_bytes != Point::default().gpu_memory_bytes {
+        text.push_str(&format!(" --gpu-memory {}", point.gpu_memory_bytes));
+    }
+    text
 }
 
 /// Whether the target is met, and nothing failed.
@@ -335,4 +369,28 @@ fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for display")]
 fn whole(number: f64) -> u64 {
     number.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_told_where_a_scan_would_take_another() {
+        #[track_caller]
+        fn check(device: &str, gpu_memory_bytes: u64, tells_device: bool, expected: &str) {
+            let device = device.parse().expect("it is one");
+            let point = Point { workers: Workers::Number(2), device, gpu_memory_bytes, ..Point::default() };
+            assert_eq!(
+                settings(&point, tells_device),
+                format!("-j 2 --batch-files 256 --stage auto{expected}")
+            );
+        }
+        check("cpu", 500_000_000, false, "");
+        check("cpu", 250_000_000, true, " --device cpu");
+        check("auto", 500_000_000, false, " --device auto");
+        check("gpu", 250_000_000, false, " --device gpu --gpu-memory 250000000");
+        check("Made-up 9", 500_000_000, false, " --device='Made-up 9'");
+        assert!(!may_use_gpu("light"));
+    }
 }

@@ -9,7 +9,7 @@ use filemill::sink::{Sink, printable};
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::super::progress::Progress;
-use super::super::summary::{WIDTH_MIN, count, ledger, short};
+use super::super::summary::{WIDTH_MIN, count, gpus, ledger, short};
 
 /// Groups that are shown, of what is the same and of what is nearly; the others are counted.
 const GROUPS_MAX: usize = 10;
@@ -163,6 +163,7 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         }
         actions(&mut self.text, &duplicates.actions)?;
         rounds(&mut self.text, &duplicates)?;
+        gpus(&mut self.text, report)?;
         ledger(&mut self.text, report)?;
         self.write()
     }

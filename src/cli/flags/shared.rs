@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use filemill::plan::Workers;
+use filemill::plan::{Device, Workers};
 
 use super::super::size::{parse_size, parse_size_above_zero};
 
@@ -98,6 +98,19 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero, help_heading = "Machine")]
     pub(crate) ram_disk_bytes: Option<u64>,
 
+    /// What answers: the processor alone (cpu), a GPU as well where one is faster (auto), a GPU that has to be there (gpu), or one by a
+    /// part of its name
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device, default_value = "auto", help_heading = "Machine")]
+    pub(crate) device: Device,
+
+    /// The most to take of the memory of each GPU [default: 500MB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_above_zero, help_heading = "Machine")]
+    pub(crate) gpu_memory: Option<u64>,
+
+    /// How many answers of a GPU the processor makes once more, and compares
+    #[arg(long, value_name = "HOW", default_value = "sample", help_heading = "Machine")]
+    pub(crate) gpu_verify: Verify,
+
     /// Whether the system may keep in memory what was read, or is told to drop it
     #[arg(long, value_name = "WHAT", default_value = "keep", help_heading = "Machine")]
     pub(crate) cache: CacheUse,
@@ -137,6 +150,21 @@ pub(crate) fn parse_workers(typed: &str) -> Result<Workers, String> {
         _ if typed == "auto" => Ok(Workers::Auto),
         _ => Err("not \"auto\" or a number from 1 to 4096".to_owned()),
     }
+}
+
+pub(crate) fn parse_device(typed: &str) -> Result<Device, String> {
+    typed.parse()
+}
+
+/// How many answers of a GPU are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verify {
+    /// Every one: the GPU then only costs time
+    All,
+    /// That of one file of each submission
+    Sample,
+    /// None, but those of the test that a GPU has to pass before it is used
+    Off,
 }
 
 /// How the bytes of files are reached.
