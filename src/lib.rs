@@ -129,6 +129,9 @@ mod workers;
 pub use pipeline::{run, run_with};
 pub use rows::{Rows, rows};
 pub use stage::guard_mappings;
+#[cfg(all(feature = "gpu", feature = "bench"))]
+#[doc(hidden)]
+pub use workers::gpu::phases::Phases;
 
 /// The README's Rust blocks, as tests.
 #[cfg(doctest)]

@@ -196,7 +196,12 @@ impl Desk<'_> {
         if self.control.should_stop() {
             return self.give_up(running);
         }
+        // Ends of files that are shorter than what the kernel looks for: there is nothing for it to do.
+        let is_empty = running.packed.segments().is_empty();
         let State::In(driver, since) = &mut self.state else { return self.redo(running) };
+        if is_empty {
+            return self.redo(running);
+        }
         if self.running.is_empty() {
             *since = Instant::now();
         }

@@ -16,6 +16,8 @@ mod driver;
 mod engine;
 mod packer;
 mod packing;
+#[cfg(feature = "bench")]
+pub(crate) mod phases;
 mod split;
 mod start;
 #[cfg(test)]

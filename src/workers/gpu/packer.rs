@@ -74,10 +74,10 @@ impl<'r> Packer<'r> {
     /// A file is open. Whether a device is to have it: its bytes are to follow then.
     pub(crate) fn open(&mut self, file: &FileRecord<'_>) -> bool {
         self.file = None;
-        if file.size == 0 || !self.gpu.split.is_for_device(file.size) {
+        let kernel = &*self.gpu.kernel;
+        if file.size <= kernel.overlap_bytes as u64 || !self.gpu.split.is_for_device(file.size) {
             return false;
         }
-        let kernel = &*self.gpu.kernel;
         if let Some(held) = &self.held {
             let room = held.slot.packed.room(kernel, &held.port.sizes) as u64;
             // A file in two pieces costs more than a slot that is not quite full.
