@@ -14,6 +14,8 @@
 //!   cache: reads it, maps it, or copies its batch to a RAM disk first ([`plan::Staging`]).
 //! - workers: a pool that sizes itself while the run goes on ([`plan::Workers`]). A large file is put off until what lies
 //!   beside it is done, and then divided among them.
+//! - GPUs: what a worker reads of a file that a GPU is to have, it copies into a slot; rows leave when both halves are there
+//!   ([`plan::Device`], [`analyses::Kernel`]). Whatever happens to a GPU, the processor answers instead.
 //! - [`analyses`]: one file per question. All passes of a plan run over a block before the next is read.
 //! - [`sink`]: takes one [`record::Record`] per path met, on the thread that called [`run`]; a file per format. With
 //!   [`plan::Sort::Path`] results wait in a window until their turn comes, and the walk waits for the window.

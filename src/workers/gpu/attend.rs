@@ -154,8 +154,10 @@ impl Desk<'_> {
             std::mem::replace(&mut self.state, State::Out(never()))
         {
             drop(jobs);
-            // Nothing comes any more but the end.
-            drop(answers.recv_timeout(Duration::from_secs(1)));
+            // Whoever cancelled a run does not wait for what is still under way.
+            let patience = if self.control.should_stop() { 100 } else { 1000 };
+            let until = Instant::now() + Duration::from_millis(patience);
+            while answers.recv_deadline(until).is_ok() {}
         }
     }
 
@@ -175,7 +177,7 @@ impl Desk<'_> {
         let split = &self.gpu.split;
         if split.device_rate().is_none() {
             split.count_device([(SIZE, 0)].into_iter(), Duration::from_secs_f64(SIZE as f64 / started.rate));
-            let sample: Vec<u8> = (0..SIZE / 4).map(|i| (i * i >> 3).to_le_bytes()[0]).collect();
+            let sample: Vec<u8> = (0..SIZE / 4).map(|i| ((i * i) >> 3).to_le_bytes()[0]).collect();
             split.count_worker(SIZE, SIZE / 4, self.finisher.time(&sample));
         }
         self.used.upload = started.upload;
