@@ -175,14 +175,49 @@ pub struct GpuUse {
     pub submissions: u64,
     /// How long it was at work, with what it takes to get bytes there and answers back.
     pub busy: Duration,
-    /// What it does a second where it was measured, in bytes; pairs where sketches are compared.
+    /// What rates count.
+    pub unit: RateUnit,
+    /// What it does a second, where that was measured.
     pub rate: Option<f64>,
-    /// What a worker does a second in the same, on the processor.
+    /// What the processor does a second in the same, as the unit says.
     pub worker_rate: Option<f64>,
     /// How often it failed, and what it had at hand was done by the processor.
     pub failures: u64,
     /// Why it was not used, or not for all; empty where there is nothing to say.
     pub left_out: String,
+}
+
+/// What a rate counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RateUnit {
+    /// Bytes of files, against those of one worker.
+    #[default]
+    Bytes,
+    /// Pairs of sketches, against those of all cores.
+    Pairs,
+}
+
+impl RateUnit {
+    /// The word that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            RateUnit::Bytes => "bytes",
+            RateUnit::Pairs => "pairs",
+        }
+    }
+}
+
+impl GpuUse {
+    /// Adds what it did later.
+    pub(crate) fn add(&mut self, later: &GpuUse) {
+        self.files += later.files;
+        self.bytes += later.bytes;
+        self.submissions += later.submissions;
+        self.busy += later.busy;
+        self.failures += later.failures;
+        (self.rate, self.worker_rate) = (later.rate.or(self.rate), later.worker_rate.or(self.worker_rate));
+        self.left_out.clone_from(&later.left_out);
+    }
 }
 
 /// What a run did.

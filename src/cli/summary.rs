@@ -7,7 +7,7 @@ use console::{Alignment, measure_text_width, pad_str, style};
 use filemill::latencies::Latencies;
 use filemill::plan::Plan;
 use filemill::record::Record;
-use filemill::report::{GpuUse, Report, Staged, Volume};
+use filemill::report::{GpuUse, RateUnit, Report, Staged, Volume};
 use filemill::sink::{Extension, Kind, Sink, Totals, printable};
 use indicatif::{DecimalBytes, HumanCount};
 
@@ -276,28 +276,34 @@ fn staged(out: &mut impl Write, report: &Report) -> io::Result<()> {
 pub(super) fn gpus(out: &mut impl Write, report: &Report) -> io::Result<()> {
     for (at, gpu) in report.gpus.iter().enumerate() {
         let gap = if at == 0 { "\n" } else { "" };
-        writeln!(out, "{gap}  {}", gpu_line(gpu, report.duplicates.is_some()))?;
+        writeln!(out, "{gap}  {}", gpu_line(gpu))?;
     }
     Ok(())
 }
 
-/// A search for duplicates may give it pairs of sketches to compare as well as bytes, so that its rate has no unit there.
-fn gpu_line(gpu: &GpuUse, is_search: bool) -> String {
+fn gpu_line(gpu: &GpuUse) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates for display")]
-    let rate = |rate: f64| format!("{}/s", DecimalBytes(rate as u64));
+    let rate = |rate: f64| match gpu.unit {
+        RateUnit::Bytes => format!("{}/s", DecimalBytes(rate as u64)),
+        RateUnit::Pairs => format!("{} pairs/s", HumanCount(rate as u64)),
+    };
+    let processor = match gpu.unit {
+        RateUnit::Bytes => "a worker does",
+        RateUnit::Pairs => "all cores do",
+    };
     let mut parts = Vec::new();
     if gpu.submissions > 0 {
-        let (files, bytes) = (count(gpu.files, "file"), DecimalBytes(gpu.bytes));
-        parts.push(format!("{files}, {bytes}, busy for {}", short(gpu.busy)));
+        let what = match gpu.unit {
+            RateUnit::Bytes => format!("{}, {}", count(gpu.files, "file"), DecimalBytes(gpu.bytes)),
+            RateUnit::Pairs => format!("{} of sketches", DecimalBytes(gpu.bytes)),
+        };
+        parts.push(format!("{what}, busy for {}", short(gpu.busy)));
     }
     match (gpu.rate, gpu.worker_rate) {
-        (Some(its), Some(worker)) if is_search => {
-            parts.push(format!("{:.1} times what a worker does", its / worker.max(1e-9)));
-        }
         (Some(its), Some(worker)) => {
-            parts.push(format!("{} where a worker does {}", rate(its), rate(worker)));
+            parts.push(format!("{} where {processor} {}", rate(its), rate(worker)));
         }
-        (Some(its), None) if !is_search => parts.push(rate(its)),
+        (Some(its), None) => parts.push(rate(its)),
         _ => {}
     }
     if gpu.failures > 0 {
@@ -435,14 +441,15 @@ mod tests {
         };
         let bytes =
             "Made-up 9: 1,200 files, 3.00 GB, busy for 1.50 s; 2.00 GB/s where a worker does 500.00 MB/s";
-        assert_eq!(gpu_line(&used, false), bytes);
-        let search = "Made-up 9: 1,200 files, 3.00 GB, busy for 1.50 s; 4.0 times what a worker does";
-        assert_eq!(gpu_line(&used, true), search);
+        assert_eq!(gpu_line(&used), bytes);
+        let pairs = GpuUse { unit: RateUnit::Pairs, bytes: 51_200_000, ..used.clone() };
+        let expected = "Made-up 9: 51.20 MB of sketches, busy for 1.50 s; 2,000,000,000 pairs/s where all cores do 500,000,000 pairs/s";
+        assert_eq!(gpu_line(&pairs), expected);
         let lost = GpuUse { failures: 1, left_out: "the device was lost".to_owned(), ..used };
-        assert_eq!(gpu_line(&lost, false), format!("{bytes}; failed 1 time; left out: the device was lost"));
+        assert_eq!(gpu_line(&lost), format!("{bytes}; failed 1 time; left out: the device was lost"));
         let idle = GpuUse { adapter: "\x1b[1m".to_owned(), ..GpuUse::default() };
-        assert_eq!(gpu_line(&idle, false), format!("{}: not used", printable(b"\x1b[1m")));
-        assert!(!gpu_line(&idle, false).contains('\x1b'));
+        assert_eq!(gpu_line(&idle), format!("{}: not used", printable(b"\x1b[1m")));
+        assert!(!gpu_line(&idle).contains('\x1b'));
     }
 
     #[test]

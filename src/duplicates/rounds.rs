@@ -15,7 +15,7 @@ use crate::groups::{Candidate, Candidates, Catalog, Entry, FileId, Links, Wanted
 use crate::pipeline;
 use crate::plan::{Plan, Reads};
 use crate::record::{Digest, Outcome, Record, Value};
-use crate::report::{Ledger, Report, Round};
+use crate::report::{GpuUse, Ledger, Report, Round};
 use crate::sink::Sink;
 use crate::walk::again::{Again, Known};
 
@@ -223,6 +223,7 @@ impl Rounds<'_> {
         whole.steps = whole.steps.sum(round.steps);
         whole.batches.add(&round.batches);
         whole.staged = whole.staged.sum(round.staged);
+        round.gpus.iter().for_each(|used| add_gpu(&mut whole.gpus, used));
         round.notes.iter().for_each(|note| self.note(note.clone()));
         let (files, bytes) = (round.ledger.met, round.staged.bytes());
         self.count(Round { name, files, bytes, elapsed: round.elapsed });
@@ -238,6 +239,17 @@ impl Rounds<'_> {
         if !self.report.notes.contains(&note) {
             self.report.notes.push(note);
         }
+    }
+}
+
+/// Adds what a GPU did in a round: in another one with the same questions it was at work as well.
+fn add_gpu(all: &mut Vec<GpuUse>, used: &GpuUse) {
+    let is_same = |before: &&mut GpuUse| {
+        (&before.adapter, &before.backend, before.unit) == (&used.adapter, &used.backend, used.unit)
+    };
+    match all.iter_mut().find(is_same) {
+        Some(before) => before.add(used),
+        None => all.push(used.clone()),
     }
 }
 

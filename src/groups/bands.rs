@@ -390,7 +390,8 @@ impl Search<'_> {
     fn join_tile(&self, rows: [&[u32]; 2], numbers: [&[u32]; 2], places: &Range<usize>, hits: &mut Vec<Hit>) {
         let k = self.sketches.k();
         let [left, right] = numbers;
-        let tile = Tile { left, right, k, is_diagonal: std::ptr::eq(rows[0], rows[1]) };
+        let is_diagonal = std::ptr::eq(rows[0], rows[1]);
+        let tile = Tile { left, right, k, is_diagonal, first_rows: (0, 0) };
         compare_with(self.simd, &tile, self.matches_min, hits);
         for hit in hits {
             let (a, b) = (hit.left as usize, hit.right as usize);

@@ -33,6 +33,6 @@ pub(crate) use self::files::is_leftover;
 pub(crate) use self::files::name_beside;
 pub use self::files::{FileGroup, groups};
 pub use self::near::{NearGroup, NearName, NearNaming, Row};
-pub use self::pairs::{CompareTile, Hit, Tile, compare_tile, components_of_all, matches};
+pub use self::pairs::{CompareTile, Comparer, Hit, Tile, compare_tile, components_of_all, matches};
 pub use self::similar::{Similar, SimilarPair, similar};
 pub use self::sketches::{Reader, Sketches};

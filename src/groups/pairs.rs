@@ -26,6 +26,8 @@ pub struct Tile<'a> {
     pub k: usize,
     /// Left and right are the same rows: each pair is wanted once, and no row with itself.
     pub is_diagonal: bool,
+    /// Numbers of the first rows, by which rows that were seen before are known again.
+    pub first_rows: (u32, u32),
 }
 
 /// A pair that has enough in common.
@@ -39,9 +41,19 @@ pub struct Hit {
     pub matches: u32,
 }
 
-/// What compares a tile: [`compare_tile`], or the same on another device. It leaves in the list every pair with at least so
-/// many equal places, by left and then by right, and nothing of what was there.
-pub type CompareTile<'f> = dyn Fn(&Tile<'_>, u32, &mut Vec<Hit>) + Sync + 'f;
+/// What compares tiles beside the processor.
+#[derive(Clone, Copy)]
+pub struct Comparer<'f> {
+    /// Rows on a side of the tiles that it is given, but for the last ones.
+    pub rows: usize,
+    /// What compares one.
+    pub compare: &'f CompareTile<'f>,
+}
+
+/// Compares a tile as [`compare_tile`] does, on another device: leaves in the list every pair with at least so many equal places, by
+/// left and then by right, and nothing of what was there. Where it cannot, for whatever reason, it says `false`, and the
+/// processor does it.
+pub type CompareTile<'f> = dyn Fn(&Tile<'_>, u32, &mut Vec<Hit>) -> bool + Sync + 'f;
 
 /// Rows on a side of a tile. At 128 numbers a row both sides are half a MiB, which a core's second cache holds. Measured at
 /// 128 numbers and a threshold of 0.8 (ops/pairs.md): 3.9 thousand million pairs a second with 256 rows, 4.2 with 512, 4.4 with
@@ -56,36 +68,37 @@ pub fn matches(a: &[u32], b: &[u32]) -> u32 {
     matches_with(Simd::best(), a, b)
 }
 
-/// Finds the pairs of a tile that have at least `matches_min` equal places, as [`CompareTile`] says.
+/// Finds the pairs of a tile that have at least `matches_min` equal places, by left and then by right.
 pub fn compare_tile(tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) {
     compare_with(Simd::best(), tile, matches_min, hits);
 }
 
-/// What all pairs with at least `matches_min` equal places connect. None is missed; the answer does not depend on threads.
+/// What all pairs with at least `matches_min` equal places connect. None is missed; the answer depends neither on threads nor on
+/// whether there is a `device`.
 ///
 /// Where it is cancelled, what was found by then. Memory grows by 4 bytes a row.
 pub fn components_of_all(
     sketches: &Sketches,
     matches_min: u32,
-    compare: &CompareTile<'_>,
+    device: Option<Comparer<'_>>,
     control: &Control,
 ) -> io::Result<Components> {
     let components = Components::new(sketches.rows());
-    let tiles = sketches.len().div_ceil(TILE_ROWS);
-    let join = |tile: &Tile<'_>, left: &Range<u32>, right: &Range<u32>, hits: &mut Vec<Hit>| {
-        compare(tile, matches_min, hits);
-        for hit in hits {
-            components.join(left.start + hit.left, right.start + hit.right);
-        }
+    let side = device.map_or(TILE_ROWS, |device| device.rows);
+    let tiles = sketches.len().div_ceil(side);
+    let rows = |tile| tile_rows(sketches, tile, side);
+    let compare = |tile: &Tile<'_>, hits: &mut Vec<Hit>| {
+        compare_and_join(tile, matches_min, device, &components, control, hits);
     };
     let k = sketches.k();
     let begin = || (sketches.reader(), Vec::new());
     // The tiles on the diagonal come first: where they show that rows are all alike, few others have to be compared.
     (0..tiles).into_par_iter().try_for_each_init(begin, |(reader, hits), tile| -> io::Result<()> {
         if !control.is_cancelled() {
-            let rows = tile_rows(sketches, tile);
+            let rows = rows(tile);
             let numbers = reader.rows(rows.clone())?;
-            join(&Tile { left: numbers, right: numbers, k, is_diagonal: true }, &rows, &rows, hits);
+            let first_rows = (rows.start, rows.start);
+            compare(&Tile { left: numbers, right: numbers, k, is_diagonal: true, first_rows }, hits);
         }
         Ok(())
     })?;
@@ -94,18 +107,19 @@ pub fn components_of_all(
         if control.is_cancelled() {
             break;
         }
-        let left_rows = tile_rows(sketches, tile);
+        let left_rows = rows(tile);
         let left = left_reader.rows(left_rows.clone())?;
         (tile + 1..tiles).into_par_iter().try_for_each_init(
             begin,
             |(reader, hits), tile| -> io::Result<()> {
-                let rows = tile_rows(sketches, tile);
+                let rows = rows(tile);
                 let mut all = left_rows.clone().chain(rows.clone());
                 if control.is_cancelled() || all.all(|row| components.are_joined(left_rows.start, row)) {
                     return Ok(());
                 }
                 let right = reader.rows(rows.clone())?;
-                join(&Tile { left, right, k, is_diagonal: false }, &left_rows, &rows, hits);
+                let first_rows = (left_rows.start, rows.start);
+                compare(&Tile { left, right, k, is_diagonal: false, first_rows }, hits);
                 Ok(())
             },
         )?;
@@ -113,9 +127,47 @@ pub fn components_of_all(
     Ok(components)
 }
 
-fn tile_rows(sketches: &Sketches, tile: usize) -> Range<u32> {
+/// Compares a tile and joins what it finds: on the device, or else in pieces that suit the processor, of which those are left out
+/// that are joined already.
+fn compare_and_join(
+    tile: &Tile<'_>,
+    matches_min: u32,
+    device: Option<Comparer<'_>>,
+    components: &Components,
+    control: &Control,
+    hits: &mut Vec<Hit>,
+) {
+    let join = |hits: &[Hit], (left, right): (u32, u32)| {
+        for hit in hits {
+            components.join(left + hit.left, right + hit.right);
+        }
+    };
+    if device.is_some_and(|device| (device.compare)(tile, matches_min, hits)) {
+        return join(hits, tile.first_rows);
+    }
+    let row = |row: usize| u32::try_from(row).expect("a row of a tile");
+    for (i, left) in tile.left.chunks(TILE_ROWS * tile.k).enumerate() {
+        for (j, right) in tile.right.chunks(TILE_ROWS * tile.k).enumerate() {
+            if control.is_cancelled() || (tile.is_diagonal && j < i) {
+                continue;
+            }
+            let first_rows = (tile.first_rows.0 + row(i * TILE_ROWS), tile.first_rows.1 + row(j * TILE_ROWS));
+            let is_diagonal = tile.is_diagonal && i == j;
+            let rows = |first: u32, numbers: &[u32]| first..first + row(numbers.len() / tile.k);
+            let mut all = rows(first_rows.0, left).chain(rows(first_rows.1, right));
+            if all.all(|row| components.are_joined(first_rows.0, row)) {
+                continue;
+            }
+            let piece = Tile { left, right, k: tile.k, is_diagonal, first_rows };
+            compare_tile(&piece, matches_min, hits);
+            join(hits, first_rows);
+        }
+    }
+}
+
+fn tile_rows(sketches: &Sketches, tile: usize, side: usize) -> Range<u32> {
     let row = |row: usize| u32::try_from(row.min(sketches.len())).expect("as many as rows");
-    row(tile * TILE_ROWS)..row((tile + 1) * TILE_ROWS)
+    row(tile * side)..row((tile + 1) * side)
 }
 
 /// Equal places by lanes, written for the compiler as in `analyses::words`. A step of 64 numbers at once: with 16 the compiler
@@ -420,8 +472,11 @@ mod tests {
             let (left, right) = rows.split_at(15 * k);
             let k_u32 = u32::try_from(k).expect("few");
             for matches_min in [0, 1, k_u32 / 5, k_u32 / 2, k_u32 * 4 / 5, k_u32 - 1, k_u32, k_u32 + 1] {
-                check_tile(&Tile { left, right, k, is_diagonal: false }, matches_min);
-                check_tile(&Tile { left: &rows, right: &rows, k, is_diagonal: true }, matches_min);
+                check_tile(&Tile { left, right, k, is_diagonal: false, first_rows: (0, 0) }, matches_min);
+                check_tile(
+                    &Tile { left: &rows, right: &rows, k, is_diagonal: true, first_rows: (0, 0) },
+                    matches_min,
+                );
             }
         }
     }
@@ -431,8 +486,8 @@ mod tests {
         for rows in [0, 1, 255, 256, 257, 512, 513] {
             let k = 16;
             let rows = families(rows, k, 3).concat();
-            check_tile(&Tile { left: &rows, right: &rows, k, is_diagonal: true }, 8);
-            check_tile(&Tile { left: &rows, right: &rows, k, is_diagonal: false }, 12);
+            check_tile(&Tile { left: &rows, right: &rows, k, is_diagonal: true, first_rows: (0, 0) }, 8);
+            check_tile(&Tile { left: &rows, right: &rows, k, is_diagonal: false, first_rows: (0, 0) }, 12);
         }
     }
 
@@ -441,8 +496,8 @@ mod tests {
     fn equal_bytes_make_no_match() {
         let k = 128;
         let all: Vec<u32> = (0..1_000_000).filter(|&number| shorten(number) == 9).take(40 * k).collect();
-        check_tile(&Tile { left: &all, right: &all, k, is_diagonal: true }, 1);
-        check_tile(&Tile { left: &all, right: &all, k, is_diagonal: true }, 103);
+        check_tile(&Tile { left: &all, right: &all, k, is_diagonal: true, first_rows: (0, 0) }, 1);
+        check_tile(&Tile { left: &all, right: &all, k, is_diagonal: true, first_rows: (0, 0) }, 103);
     }
 
     #[test]
@@ -461,10 +516,25 @@ mod tests {
             let expected = by_brute_force(&sketches, |a, b| equal_places(a, b) >= matches_min as usize);
             for memory in [0, 1 << 30] {
                 let sketches = kept(k, memory, &sketches);
-                for threads in [1, 2, 3] {
+                // By the processor, and by devices with larger tiles, of which one does only some.
+                let all = |tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>| {
+                    compare_tile(tile, matches_min, hits);
+                    true
+                };
+                let some = |tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>| {
+                    compare_tile(tile, matches_min, hits);
+                    tile.first_rows.1 % 3 == 0
+                };
+                for (threads, device) in [
+                    (1, None),
+                    (2, None),
+                    (3, None),
+                    (2, Some(Comparer { rows: 700, compare: &all })),
+                    (2, Some(Comparer { rows: 100, compare: &some })),
+                    (2, Some(Comparer { rows: 1025, compare: &some })),
+                ] {
                     let found = with_threads(threads, || {
-                        components_of_all(&sketches, matches_min, &compare_tile, &Control::new())
-                            .expect("readable")
+                        components_of_all(&sketches, matches_min, device, &Control::new()).expect("readable")
                     });
                     assert_eq!(groups(&found), expected, "{rows} rows, {threads} threads, {memory} bytes");
                 }
@@ -479,8 +549,10 @@ mod tests {
         let compare = |_: &Tile<'_>, _: u32, _: &mut Vec<Hit>| {
             tiles.fetch_add(1, Ordering::Relaxed);
             control.cancel();
+            true
         };
-        with_threads(1, || components_of_all(&sketches, 8, &compare, &control).expect("readable"));
+        let device = Some(Comparer { rows: TILE_ROWS, compare: &compare });
+        with_threads(1, || components_of_all(&sketches, 8, device, &control).expect("readable"));
         assert_eq!(tiles.into_inner(), 1);
     }
 
@@ -492,8 +564,10 @@ mod tests {
         let compare = |tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>| {
             tiles.fetch_add(1, Ordering::Relaxed);
             compare_tile(tile, matches_min, hits);
+            true
         };
-        let found = components_of_all(&sketches, 8, &compare, &Control::new()).expect("readable");
+        let device = Some(Comparer { rows: TILE_ROWS, compare: &compare });
+        let found = components_of_all(&sketches, 8, device, &Control::new()).expect("readable");
         assert_eq!(found.groups().iter().next().map(<[u32]>::len), Some(8 * TILE_ROWS));
         assert_eq!(tiles.into_inner(), 15);
     }
@@ -506,9 +580,9 @@ mod tests {
             k in 1_usize..40, numbers in proptest::collection::vec(0_u32..3, 0..3000), matches_min in 0_u32..40,
         ) {
             let rows = &numbers[..numbers.len() / k * k];
-            check_tile(&Tile { left: rows, right: rows, k, is_diagonal: true }, matches_min);
+            check_tile(&Tile { left: rows, right: rows, k, is_diagonal: true, first_rows: (0, 0) }, matches_min);
             let (left, right) = rows.split_at(rows.len() / k / 3 * k);
-            check_tile(&Tile { left, right, k, is_diagonal: false }, matches_min);
+            check_tile(&Tile { left, right, k, is_diagonal: false, first_rows: (0, 0) }, matches_min);
         }
     }
 }

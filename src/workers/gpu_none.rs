@@ -117,3 +117,62 @@ impl<'r> Packer<'r> {
         match self.nothing {}
     }
 }
+
+/// Comparing sketches.
+pub(crate) mod pairs {
+    use crate::error::Error;
+    use crate::plan::Plan;
+    use crate::report::GpuUse;
+
+    pub(crate) enum Pairs {}
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Side<'a> {
+        pub(crate) first: u32,
+        pub(crate) numbers: &'a [u32],
+    }
+
+    pub(crate) struct Pair {
+        pub(crate) left: u32,
+        pub(crate) right: u32,
+        pub(crate) matches: u32,
+    }
+
+    impl Pairs {
+        pub(crate) fn start(
+            plan: &Plan,
+            _: usize,
+            _: usize,
+            _: &mut Vec<String>,
+        ) -> Result<Option<Pairs>, Error> {
+            if plan.device.is_required() {
+                return Err(Error::Plan(format!("--device {}: this build has no GPU workers", plan.device)));
+            }
+            Ok(None)
+        }
+
+        pub(crate) fn is_ready(&self) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn rows(&self) -> usize {
+            match *self {}
+        }
+
+        pub(crate) fn compare(&self, _: Side<'_>, _: Side<'_>, _: bool, _: u32, _: &mut Vec<Pair>) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn tell(&self, _: Option<f64>, _: Option<f64>, _: &str) {
+            match *self {}
+        }
+
+        pub(crate) fn is_required(&self) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn into_used(self) -> (Option<GpuUse>, Option<String>) {
+            match self {}
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! The answer does not depend on threads, order or memory: components do not depend on the order of their edges, and which
 //! pairs are compared depends on the sketches alone.
 
+mod device;
 mod exact;
 mod memory;
 mod sketched;
@@ -148,6 +149,7 @@ pub(super) fn search(
     rounds: &mut Rounds<'_>,
     mut candidates: Candidates,
 ) -> Result<(Candidates, Vec<NearGroup>), Error> {
+    let device = device::start(near, rounds)?;
     // What cannot have a sketch may be the same as others all the same, and is read as little as ever.
     let sizes = near.sketches.sizes();
     let has_sketch = |size: u64| size == 0 || sizes.contains(&size);
@@ -165,7 +167,7 @@ pub(super) fn search(
     read.map_err(|error| sketched.spilled.take().map_or(error, Error::Spill))?;
     let mut clusters = Vec::new();
     if !rounds.control.is_cancelled() {
-        let components = sketched.compare(rounds, &memory)?;
+        let components = sketched.compare(rounds, &memory, device)?;
         clusters = sketched.clusters(&components, &candidates);
     }
     rounds.divide_by_digest(&mut candidates);

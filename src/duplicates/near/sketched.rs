@@ -7,15 +7,16 @@ use std::time::Instant;
 use super::super::rounds::Rounds;
 use super::super::threads;
 use super::memory::Memory;
-use super::{Compares, Near, by_component, exact, place};
+use super::{Compares, Near, by_component, device, exact, place};
 use crate::analyses::Analysis;
 use crate::error::Error;
 use crate::groups::{
     Banded, Banding, Candidates, Components, FileId, NearGroup, NearNaming, Row, Sketches, banded_components,
-    compare_tile, components_of_all, matches,
+    matches,
 };
 use crate::record::{Digest, Value};
 use crate::report::{self, Round};
+use crate::workers::gpu::pairs::Pairs;
 
 /// The sketches of a search, one a content.
 pub(super) struct Sketched<'n> {
@@ -69,7 +70,12 @@ impl Sketched<'_> {
     }
 
     /// Compares sketches.
-    pub(super) fn compare(&mut self, rounds: &mut Rounds<'_>, memory: &Memory) -> Result<Components, Error> {
+    pub(super) fn compare(
+        &mut self,
+        rounds: &mut Rounds<'_>,
+        memory: &Memory,
+        device: Option<Pairs>,
+    ) -> Result<Components, Error> {
         let since = Instant::now();
         let looked_at = self.near.similarity_looked_at();
         let matches_min = self.near.matches_min(looked_at);
@@ -82,9 +88,12 @@ impl Sketched<'_> {
             Some(banding) => {
                 banded_components(sketches, banding, matches_min, memory.table_bytes_max, control)
             }
-            None => components_of_all(sketches, matches_min, &compare_tile, control)
+            None => device::components(sketches, matches_min, device.as_ref(), control)
                 .map(|components| Banded { components, passes: 1 }),
         });
+        if let Some(device) = device {
+            device::tell(device, rounds);
+        }
         let Banded { components, passes } = compared.map_err(Error::Spill)?;
         let threshold = self.near.threshold;
         self.told.banding = banding.map(|Banding { bands, rows }| (bands, rows));

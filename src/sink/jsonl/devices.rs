@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::{GpuUse, Report, Volume};
+use crate::report::{GpuUse, RateUnit, Report, Volume};
 
 /// What the processor did, and each GPU.
 #[derive(Serialize)]
@@ -38,8 +38,9 @@ struct Gpu<'a> {
     bytes: u64,
     submissions: u64,
     busy_seconds: f64,
-    bytes_per_second: Option<f64>,
-    worker_bytes_per_second: Option<f64>,
+    unit: &'static str,
+    per_second: Option<f64>,
+    worker_per_second: Option<f64>,
     failures: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     left_out: &'a str,
@@ -56,8 +57,9 @@ impl<'a> From<&'a GpuUse> for Gpu<'a> {
             bytes: gpu.bytes,
             submissions: gpu.submissions,
             busy_seconds: gpu.busy.as_secs_f64(),
-            bytes_per_second: gpu.rate,
-            worker_bytes_per_second: gpu.worker_rate,
+            unit: gpu.unit.name(),
+            per_second: gpu.rate,
+            worker_per_second: gpu.worker_rate,
             failures: gpu.failures,
             left_out: &gpu.left_out,
         }
@@ -68,7 +70,8 @@ impl<'a> From<&'a Report> for Devices<'a> {
     fn from(report: &'a Report) -> Devices<'a> {
         // A GPU may have answered for a file that failed later, and what it compared is no file that was read.
         let left = |all: u64, of: fn(&GpuUse) -> u64| {
-            report.gpus.iter().fold(all, |left, gpu| left.saturating_sub(of(gpu)))
+            let files = report.gpus.iter().filter(|gpu| gpu.unit == RateUnit::Bytes);
+            files.fold(all, |left, gpu| left.saturating_sub(of(gpu)))
         };
         Devices {
             cpu: Device {
@@ -133,6 +136,7 @@ mod tests {
             bytes: 200,
             submissions: 1,
             busy: Duration::from_millis(250),
+            unit: RateUnit::Bytes,
             rate: Some(800.0),
             worker_rate: Some(400.0),
             failures: 0,
@@ -172,7 +176,7 @@ mod tests {
     fn what_a_gpu_answered_is_not_the_processors() {
         let used = json!({
             "adapter": "Made-up 9", "driver": "none 1.2", "backend": "vulkan", "upload": "staging", "files": 2, "bytes": 200,
-            "submissions": 1, "busy_seconds": 0.25, "bytes_per_second": 800.0, "worker_bytes_per_second": 400.0, "failures": 0
+            "submissions": 1, "busy_seconds": 0.25, "unit": "bytes", "per_second": 800.0, "worker_per_second": 400.0, "failures": 0
         });
         check(vec![gpu()], json!({"cpu": {"files": 1, "bytes": 100}, "gpus": [used]}));
         let left_out = GpuUse {
@@ -183,10 +187,12 @@ mod tests {
         };
         let told = json!({
             "adapter": "llvmpipe", "driver": "", "backend": "vulkan", "files": 0, "bytes": 0, "submissions": 0, "busy_seconds": 0.0,
-            "bytes_per_second": null, "worker_bytes_per_second": null, "failures": 0, "left_out": "it is software"
+            "unit": "bytes", "per_second": null, "worker_per_second": null, "failures": 0, "left_out": "it is software"
         });
         check(vec![gpu(), left_out], json!({"cpu": {"files": 1, "bytes": 100}, "gpus": [used, told]}));
-        // More than there is, where sketches were compared: nothing is below none.
+        let compared = GpuUse { unit: RateUnit::Pairs, files: 0, bytes: 250, ..gpu() };
+        assert_eq!(end(vec![compared])["devices"]["cpu"], json!({"files": 3, "bytes": 300}));
+        // More than there is, where files that it answered for failed later: nothing is below none.
         let much = GpuUse { files: 9, bytes: 9000, ..gpu() };
         assert_eq!(end(vec![much])["devices"]["cpu"], json!({"files": 0, "bytes": 0}));
     }

@@ -16,6 +16,7 @@ mod driver;
 mod engine;
 mod packer;
 mod packing;
+pub(crate) mod pairs;
 #[cfg(feature = "bench")]
 pub(crate) mod phases;
 mod split;

@@ -1,0 +1,746 @@
+//! All pairs of sketches on a GPU: tiles of thousands of rows, which stay on the device while others are compared with them. What
+//! the device cannot do, for whatever reason, whoever asked does by the processor.
+//!
+//! A thread that belongs to no scope talks to the driver, as in [`super::driver`].
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use wgpu::BufferUsages as Use;
+
+use super::adapters;
+use super::device::{Device, Failure};
+use crate::error::Error;
+use crate::faults::{Faults, Operation};
+use crate::plan::{self, Plan};
+use crate::report::{GpuUse, RateUnit};
+
+/// Rows of a panel, one side of a tile, at most: a tile of so many takes a card a fraction of a millisecond.
+const ROWS_MAX: usize = 8192;
+/// Panels that are to have room, so that a row of tiles can go on while the next panel comes.
+const PANELS_MIN: usize = 4;
+/// Tiles that are under way.
+const SLOTS: usize = 4;
+/// Hits of a tile that there is room for: where there are more, the processor is as good.
+const HITS_MAX: usize = 1 << 16;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Rows that are to be compared.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    /// Number of the first.
+    pub(crate) first: u32,
+    /// Their numbers, row by row.
+    pub(crate) numbers: &'a [u32],
+}
+
+/// A pair with enough in common: its rows, counted from the start of their sides, and how many places are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Pair {
+    pub(crate) left: u32,
+    pub(crate) right: u32,
+    pub(crate) matches: u32,
+}
+
+/// As in `shaders/pairs.wgsl`.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Call {
+    ticket: u32,
+    left_rows: u32,
+    right_rows: u32,
+    k: u32,
+    matches_min: u32,
+    is_diagonal: u32,
+    capacity: u32,
+    unused: u32,
+}
+
+/// What comes before the hits.
+const HEADER_BYTES: u64 = 8;
+/// Rows and columns of a workgroup.
+const BLOCK: u32 = 64;
+
+/// Compares tiles on a GPU, one that is there or that may come.
+pub(crate) struct Pairs {
+    k: usize,
+    sizes: Sizes,
+    is_required: bool,
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    started: OnceLock<Result<(), String>>,
+    /// It failed, and is left out from then on.
+    is_out: AtomicBool,
+    /// Panels that are on the device, by their first rows.
+    resident: Mutex<HashSet<u32>>,
+    used: Mutex<GpuUse>,
+    note: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn used(&self) -> MutexGuard<'_, GpuUse> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resident(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.resident.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, why: &str) {
+        self.is_out.store(true, Ordering::Relaxed);
+        let mut used = self.used();
+        used.failures += 1;
+        used.left_out = why.to_owned();
+        let adapter = used.adapter.clone();
+        drop(used);
+        let mut note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
+        note.get_or_insert_with(|| format!("the GPU {adapter} failed, the processor does its work: {why}"));
+    }
+}
+
+/// What fits the memory of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sizes {
+    /// Rows of a panel.
+    rows: usize,
+    panels: usize,
+}
+
+impl Sizes {
+    fn fit(k: usize, rows_max: usize, memory_bytes: u64) -> Result<Sizes, String> {
+        let answers = 2 * SLOTS as u64 * (HEADER_BYTES + (HITS_MAX * size_of::<Pair>()) as u64);
+        // A panel is copied once more on its way.
+        let panel = |rows: usize| 2 * (rows * k * size_of::<u32>()) as u64;
+        let mut rows = ROWS_MAX.min(rows_max).max(BLOCK as usize);
+        let free = memory_bytes.saturating_sub(answers);
+        while panel(rows) * PANELS_MIN as u64 > free {
+            rows /= 2;
+            if rows < BLOCK as usize {
+                let least = answers + PANELS_MIN as u64 * panel(BLOCK as usize);
+                return Err(format!(
+                    "{memory_bytes} bytes of its memory are too few: pairs of sketches take {least}"
+                ));
+            }
+        }
+        let panels = usize::try_from(free / panel(rows)).unwrap_or(usize::MAX);
+        Ok(Sizes { rows, panels })
+    }
+}
+
+enum Command {
+    Load { first: u32, numbers: Vec<u32> },
+    Compare(Job),
+}
+
+struct Job {
+    left: u32,
+    right: u32,
+    call: Call,
+    reply: Sender<Reply>,
+}
+
+enum Reply {
+    Hits(Vec<Pair>),
+    /// There are more than there is room for.
+    TooMany,
+    /// A panel is not there any more.
+    Gone,
+}
+
+impl Pairs {
+    /// Looks for a GPU for sketches of `k` numbers, in the background, unless the plan cannot do without. `rows_max` is how many
+    /// rows there may be on a side of a tile.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] where a GPU is wanted in any case and there is none that can be used.
+    pub(crate) fn start(
+        plan: &Plan,
+        k: usize,
+        rows_max: usize,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Pairs>, Error> {
+        let device = plan.device.clone();
+        let is_required = device.is_required();
+        let is_fake =
+            (plan.faults.are_of_gpu() && !is_required) || device == plan::Device::Named("fake".into());
+        if device == plan::Device::Cpu || is_fake || !(is_required || adapters::may_be_there()) {
+            return Ok(None);
+        }
+        let refuse = |why: &str| Error::Plan(format!("--device {device}: {why}"));
+        let sizes = match Sizes::fit(k, rows_max, plan.gpu_memory_bytes_max) {
+            Ok(sizes) => sizes,
+            Err(why) if is_required => return Err(refuse(&why)),
+            Err(why) => {
+                notes.push(format!("no GPU is used for pairs: {why}"));
+                return Ok(None);
+            }
+        };
+        let shared = Arc::new(Shared::default());
+        let (commands, orders) = bounded(2 * SLOTS);
+        let (told, faults, wanted) = (Arc::clone(&shared), plan.faults.clone(), device.clone());
+        let (tell_start, started) = bounded(1);
+        let body = move || {
+            let machine = Machine::start(&wanted, k, sizes, &told);
+            let result = machine.as_ref().map(drop).map_err(ToString::to_string);
+            drop(told.started.set(result.clone()));
+            drop(tell_start.send(result));
+            if let Ok(machine) = machine {
+                machine.work(&orders, &told, &faults);
+            }
+        };
+        let spawned = thread::Builder::new().name("filemill-gpu-pairs".to_owned()).spawn(body);
+        if is_required {
+            let result = match spawned {
+                Err(error) => Err(format!("cannot start a thread: {error}")),
+                Ok(_) => match started.recv_timeout(2 * TIMEOUT) {
+                    Ok(result) => result,
+                    Err(_) => Err("its driver does not answer".to_owned()),
+                },
+            };
+            result.map_err(|why| refuse(&why))?;
+        }
+        Ok(Some(Pairs { k, sizes, is_required, commands, shared }))
+    }
+
+    /// Whether it can be used by now.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.shared.is_out.load(Ordering::Relaxed) && matches!(self.shared.started.get(), Some(Ok(())))
+    }
+
+    /// Whether it is to compare all that it can.
+    pub(crate) fn is_required(&self) -> bool {
+        self.is_required
+    }
+
+    /// Rows on a side of a tile at most. Tiles are to have as many, but for the last ones.
+    pub(crate) fn rows(&self) -> usize {
+        self.sizes.rows
+    }
+
+    /// Leaves in `hits` the pairs of a tile with at least so many equal places, by left and then by right. False where the
+    /// device cannot: then it is to be done otherwise.
+    pub(crate) fn compare(
+        &self,
+        left: Side<'_>,
+        right: Side<'_>,
+        is_diagonal: bool,
+        matches_min: u32,
+        hits: &mut Vec<Pair>,
+    ) -> bool {
+        hits.clear();
+        let k = self.k;
+        let number = |number: usize| u32::try_from(number).expect("rows of a panel");
+        if matches_min as usize > k {
+            return true;
+        }
+        let call = Call {
+            ticket: 0,
+            left_rows: number(left.numbers.len() / k),
+            right_rows: number(right.numbers.len() / k),
+            k: number(k),
+            matches_min,
+            is_diagonal: u32::from(is_diagonal),
+            capacity: number(HITS_MAX),
+            unused: 0,
+        };
+        // Others may push a panel out before its turn.
+        for _ in 0..3 {
+            if !(self.is_ready() && self.load(left) && self.load(right)) {
+                return false;
+            }
+            let (reply, replies) = bounded(1);
+            let job = Job { left: left.first, right: right.first, call, reply };
+            if !self.send(Command::Compare(job)) {
+                return false;
+            }
+            match replies.recv_timeout(2 * TIMEOUT) {
+                Ok(Reply::Hits(found)) => {
+                    hits.extend(found);
+                    hits.sort_unstable();
+                    return true;
+                }
+                Ok(Reply::TooMany) => return false,
+                Ok(Reply::Gone) => {}
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                    self.shared.fail("its driver does not answer");
+                    return false;
+                }
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
+                    // The thread has said why, unless it panicked.
+                    if !self.shared.is_out.load(Ordering::Relaxed) {
+                        self.shared.fail("its driver panicked");
+                    }
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    fn load(&self, side: Side<'_>) -> bool {
+        if self.shared.resident().contains(&side.first) {
+            return true;
+        }
+        // Two may send the same: that is seldom, and no harm.
+        let is_sent = self.send(Command::Load { first: side.first, numbers: side.numbers.to_vec() });
+        self.shared.resident().insert(side.first);
+        is_sent
+    }
+
+    fn send(&self, command: Command) -> bool {
+        let sent = self.commands.send_timeout(command, TIMEOUT);
+        if sent.is_err() && !self.shared.is_out.load(Ordering::Relaxed) {
+            self.shared.fail("its driver does not answer");
+        }
+        sent.is_ok()
+    }
+
+    /// Pairs a second of the device and of all cores, where they were measured; and why it is not used.
+    pub(crate) fn tell(&self, rate: Option<f64>, worker_rate: Option<f64>, left_out: &str) {
+        let mut used = self.shared.used();
+        (used.rate, used.worker_rate) = (rate, worker_rate);
+        if !left_out.is_empty() && used.left_out.is_empty() {
+            left_out.clone_into(&mut used.left_out);
+        }
+    }
+
+    /// What it did, and what a person should know.
+    pub(crate) fn into_used(self) -> (Option<GpuUse>, Option<String>) {
+        let Pairs { commands, shared, .. } = self;
+        drop(commands);
+        let used = shared.used().clone();
+        let note = shared.note.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let note = note.or_else(|| match shared.started.get() {
+            Some(Err(why)) => Some(format!("no GPU is used for pairs: {why}")),
+            _ => None,
+        });
+        ((!used.adapter.is_empty()).then_some(used), note)
+    }
+}
+
+/// The device, on its own thread.
+struct Machine {
+    device: Device,
+    pipeline: wgpu::ComputePipeline,
+    sizes: Sizes,
+    k: usize,
+    /// By their first rows.
+    panels: HashMap<u32, wgpu::Buffer>,
+    /// The one that was used last is last.
+    order: VecDeque<u32>,
+    slots: Vec<Slot>,
+    ticket: u32,
+}
+
+struct Slot {
+    call: wgpu::Buffer,
+    answer: wgpu::Buffer,
+    back: wgpu::Buffer,
+}
+
+struct Running {
+    slot: Slot,
+    submission: wgpu::SubmissionIndex,
+    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    done: u32,
+    reply: Sender<Reply>,
+    since: Instant,
+}
+
+impl Machine {
+    fn start(wanted: &plan::Device, k: usize, sizes: Sizes, shared: &Shared) -> Result<Machine, Failure> {
+        let adapter = adapters::find(wanted).map_err(Failure)?.swap_remove(0);
+        let (name, driver, backend) = adapters::describe(&adapter.get_info());
+        *shared.used() = GpuUse {
+            adapter: name,
+            driver,
+            backend,
+            upload: "write",
+            unit: RateUnit::Pairs,
+            ..GpuUse::default()
+        };
+        let device = Device::open(&adapter)?;
+        let pipeline = device.pipeline("pairs", include_str!("../../../shaders/pairs.wgsl"))?;
+        let answer_bytes = usize::try_from(HEADER_BYTES).expect("8") + HITS_MAX * size_of::<Pair>();
+        let slot = || {
+            Ok(Slot {
+                call: device.buffer(size_of::<Call>(), Use::UNIFORM | Use::COPY_DST)?,
+                answer: device.buffer(answer_bytes, Use::STORAGE | Use::COPY_SRC | Use::COPY_DST)?,
+                back: device.buffer(answer_bytes, Use::MAP_READ | Use::COPY_DST)?,
+            })
+        };
+        let slots = (0..SLOTS).map(|_| slot()).collect::<Result<_, Failure>>()?;
+        let (panels, order) = (HashMap::new(), VecDeque::new());
+        let mut machine = Machine { device, pipeline, sizes, k, panels, order, slots, ticket: 0 };
+        machine.test()?;
+        Ok(machine)
+    }
+
+    /// # Errors
+    /// When it does not know the pairs of a small tile.
+    fn test(&mut self) -> Result<(), Failure> {
+        let (rows, k) = (BLOCK + 6, u32::try_from(self.k).expect("1024 at most"));
+        // Row i differs from row 0 in its first i places.
+        let number = |at: u32| if at % k < at / k { at / k + 1 } else { 0 };
+        let numbers: Vec<u32> = (0..rows * k).map(number).collect();
+        self.load(0, &numbers)?;
+        let matches_min = k.div_ceil(2);
+        let call = Call {
+            ticket: 0,
+            left_rows: rows,
+            right_rows: rows,
+            k,
+            matches_min,
+            is_diagonal: 1,
+            capacity: u32::try_from(HITS_MAX).expect("65,536"),
+            unused: 0,
+        };
+        let mut expected = Vec::new();
+        for left in 0..rows {
+            for right in left + 1..rows {
+                let matches = k.saturating_sub(right);
+                if matches >= matches_min {
+                    expected.push(Pair { left, right, matches });
+                }
+            }
+        }
+        let (reply, replies) = bounded(1);
+        let running = self.submit(Job { left: 0, right: 0, call, reply })?;
+        self.finish(running)?;
+        match replies.try_recv() {
+            Ok(Reply::Hits(mut hits)) => {
+                hits.sort_unstable();
+                self.panels.clear();
+                self.order.clear();
+                if hits == expected {
+                    Ok(())
+                } else {
+                    Err(Failure("its answers to known questions are wrong".to_owned()))
+                }
+            }
+            _ => Err(Failure("no answer from the device".to_owned())),
+        }
+    }
+
+    /// Works until nobody asks any more, or the device fails.
+    fn work(mut self, orders: &Receiver<Command>, shared: &Shared, faults: &Faults) {
+        let mut running: VecDeque<Running> = VecDeque::new();
+        let mut free_since = Instant::now();
+        loop {
+            // As much as there is is under way before anything is waited for.
+            let next = match (running.is_empty(), self.slots.is_empty()) {
+                (true, _) => orders.recv().ok(),
+                (false, false) => orders.try_recv().ok(),
+                (false, true) => None,
+            };
+            let done = match next {
+                None if running.is_empty() => return,
+                Some(command) => self.obey(command, shared, faults).map(|started| running.extend(started)),
+                None => {
+                    let Some(oldest) = running.pop_front() else { return };
+                    let since = oldest.since.max(free_since);
+                    let answered = faults.strike(Operation::GpuAnswer);
+                    let answered = answered.map_err(|_| Failure("no answer from the device".to_owned()));
+                    let done = answered.and_then(|()| self.finish(oldest));
+                    free_since = Instant::now();
+                    let mut used = shared.used();
+                    used.busy += free_since.saturating_duration_since(since);
+                    used.submissions += 1;
+                    done
+                }
+            };
+            if let Err(failure) = done {
+                // That nobody answers is answer enough for those who wait.
+                shared.fail(&failure.to_string());
+                return;
+            }
+        }
+    }
+
+    fn obey(
+        &mut self,
+        command: Command,
+        shared: &Shared,
+        faults: &Faults,
+    ) -> Result<Option<Running>, Failure> {
+        match command {
+            Command::Load { first, numbers } => {
+                self.make_room(shared);
+                shared.used().bytes += size_of_val(&numbers[..]) as u64;
+                self.load(first, &numbers).map(|()| None)
+            }
+            Command::Compare(job)
+                if self.panels.contains_key(&job.left) && self.panels.contains_key(&job.right) =>
+            {
+                let started = self.submit(job)?;
+                if faults.strike(Operation::GpuLose).is_err() {
+                    let device = self.device.device.clone();
+                    drop(thread::Builder::new().spawn(move || device.destroy()));
+                }
+                Ok(Some(started))
+            }
+            Command::Compare(job) => {
+                let mut resident = shared.resident();
+                for panel in [job.left, job.right] {
+                    if !self.panels.contains_key(&panel) {
+                        resident.remove(&panel);
+                    }
+                }
+                // Who asked may have gone.
+                drop(job.reply.send(Reply::Gone));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The panel that was not used for the longest time goes where there is no room for one more.
+    fn make_room(&mut self, shared: &Shared) {
+        while self.panels.len() >= self.sizes.panels {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.panels.remove(&oldest);
+            shared.resident().remove(&oldest);
+        }
+    }
+
+    fn load(&mut self, first: u32, numbers: &[u32]) -> Result<(), Failure> {
+        let bytes: &[u8] = bytemuck::cast_slice(numbers);
+        let panel = self.device.buffer(bytes.len(), Use::STORAGE | Use::COPY_DST)?;
+        self.device.queue.write_buffer(&panel, 0, bytes);
+        self.panels.insert(first, panel);
+        self.order.retain(|other| *other != first);
+        self.order.push_back(first);
+        Ok(())
+    }
+
+    fn submit(&mut self, job: Job) -> Result<Running, Failure> {
+        let Job { left, right, call, reply } = job;
+        for panel in [left, right] {
+            self.order.retain(|other| *other != panel);
+            self.order.push_back(panel);
+        }
+        self.ticket = self.ticket.wrapping_add(0x9E37_79B9);
+        let call = Call { ticket: self.ticket, ..call };
+        let slot = self.slots.pop().ok_or_else(|| Failure("no room for an answer".to_owned()))?;
+        let (queue, device) = (&self.device.queue, &self.device.device);
+        queue.write_buffer(&slot.call, 0, bytemuck::bytes_of(&call));
+        queue.write_buffer(&slot.answer, 0, &[0; 8]);
+        let all = [&slot.call, &self.panels[&left], &self.panels[&right], &slot.answer];
+        let entries: Vec<_> = (0..)
+            .zip(all)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let layout = &self.pipeline.get_bind_group_layout(0);
+        let bindings =
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let (columns, rows) = (call.right_rows.div_ceil(BLOCK), call.left_rows.div_ceil(BLOCK));
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &bindings, &[]);
+            pass.dispatch_workgroups(columns, rows, 1);
+        }
+        encoder.copy_buffer_to_buffer(&slot.answer, 0, &slot.back, 0, slot.back.size());
+        let submission = queue.submit([encoder.finish()]);
+        let (tell, mapped) = mpsc::channel();
+        slot.back.map_async(wgpu::MapMode::Read, .., move |result| drop(tell.send(result)));
+        self.device.check()?;
+        let done = self.ticket.wrapping_mul(columns * rows);
+        Ok(Running { slot, submission, mapped, done, reply, since: Instant::now() })
+    }
+
+    /// Waits for a tile, and answers. It counts only if everything says that it ran.
+    fn finish(&mut self, running: Running) -> Result<(), Failure> {
+        let Running { slot, submission, mapped, done, reply, .. } = running;
+        self.device.wait(&submission, TIMEOUT)?;
+        match mapped.try_recv() {
+            Ok(Ok(())) => {}
+            _ => return Err(Failure("memory was not mapped".to_owned())),
+        }
+        let view = slot.back.get_mapped_range(..);
+        let view = view.map_err(|error| Failure(format!("answers cannot be seen: {error}")))?;
+        let (header, hits) = view.split_at(usize::try_from(HEADER_BYTES).expect("8"));
+        let header: &[u32] = bytemuck::cast_slice(header);
+        let has_run = header[0] == done;
+        let count = header[1] as usize;
+        let answer = if count > HITS_MAX {
+            Reply::TooMany
+        } else {
+            let pairs: &[Pair] = bytemuck::cast_slice(&hits[..count * size_of::<Pair>()]);
+            Reply::Hits(pairs.to_vec())
+        };
+        drop(view);
+        slot.back.unmap();
+        self.slots.push(slot);
+        self.device.check()?;
+        if !has_run {
+            return Err(Failure("the shader did not run to its end".to_owned()));
+        }
+        // Who asked may have gone.
+        drop(reply.send(answer));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::adapter;
+    use super::*;
+    use crate::faults::Faults;
+
+    fn numbers(rows: usize, k: usize, kinds: u32) -> Vec<u32> {
+        let mut state = 7_u32;
+        let mut next = || {
+            state = state.wrapping_mul(0x915F_77F5).wrapping_add(1);
+            (state >> 16) % kinds
+        };
+        (0..rows * k).map(|_| next()).collect()
+    }
+
+    /// The definition: every pair, place by place.
+    fn plain(left: &[u32], right: &[u32], k: usize, is_diagonal: bool, matches_min: u32) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for (i, a) in (0_u32..).zip(left.chunks_exact(k)) {
+            for (j, b) in (0_u32..).zip(right.chunks_exact(k)) {
+                let matches: u32 = a.iter().zip(b).map(|(a, b)| u32::from(a == b)).sum();
+                if matches >= matches_min && (!is_diagonal || i < j) {
+                    pairs.push(Pair { left: i, right: j, matches });
+                }
+            }
+        }
+        pairs
+    }
+
+    fn pairs(k: usize, memory: u64) -> Pairs {
+        let plan = Plan { device: plan::Device::Gpu, gpu_memory_bytes_max: memory, ..Plan::new(["."]) };
+        Pairs::start(&plan, k, usize::MAX, &mut Vec::new()).expect("it starts").expect("it is there")
+    }
+
+    #[test]
+    fn tiles_agree_with_the_definition() {
+        if adapter().is_none() {
+            return;
+        }
+        let shared = [(1, 1), (63, 64), (64, 63), (65, 65), (200, 130)];
+        for (k, kinds) in [(1, 3), (3, 2), (16, 2), (17, 3), (100, 2), (128, 2), (256, 3), (1024, 2)] {
+            let device = pairs(k, 100_000_000);
+            for (number, (rows, columns)) in (0_u32..).zip(shared) {
+                let (left, right) = (numbers(rows, k, kinds), numbers(rows + columns, k, kinds));
+                let right = &right[rows * k..];
+                let first = number * 1000;
+                let few = u32::try_from(k).expect("small");
+                for matches_min in [1, few.div_ceil(3), few.div_ceil(2), few * 5 / 8 + 1, few, few + 1] {
+                    let mut found = vec![Pair { left: 9, right: 9, matches: 9 }];
+                    let side = |first, numbers| Side { first, numbers };
+                    assert!(device.compare(
+                        side(first, &left),
+                        side(first + 500, right),
+                        false,
+                        matches_min,
+                        &mut found
+                    ));
+                    assert_eq!(
+                        found,
+                        plain(&left, right, k, false, matches_min),
+                        "{k} numbers, {rows} rows, {matches_min}"
+                    );
+                    assert!(device.compare(
+                        side(first, &left),
+                        side(first, &left),
+                        true,
+                        matches_min,
+                        &mut found
+                    ));
+                    assert_eq!(
+                        found,
+                        plain(&left, &left, k, true, matches_min),
+                        "{k} numbers, {rows} rows, {matches_min}"
+                    );
+                }
+            }
+            let (used, note) = device.into_used();
+            assert_eq!((used.expect("an adapter").failures, note), (0, None));
+        }
+    }
+
+    #[test]
+    fn more_pairs_than_there_is_room_for_are_somebody_elses() {
+        if adapter().is_none() {
+            return;
+        }
+        let device = pairs(16, 100_000_000);
+        let alike = vec![1; 400 * 16];
+        let (side, mut found) = (Side { first: 0, numbers: &alike }, Vec::new());
+        assert!(!device.compare(side, side, true, 16, &mut found));
+        assert!(device.is_ready(), "it goes on with others");
+        let side = Side { first: 1000, numbers: &alike[..300 * 16] };
+        assert!(device.compare(side, side, true, 16, &mut found));
+        assert_eq!(found.len(), 300 * 299 / 2);
+    }
+
+    #[test]
+    fn panels_that_do_not_fit_are_sent_again() {
+        if adapter().is_none() {
+            return;
+        }
+        let k = 128;
+        let memory =
+            2 * SLOTS as u64 * (HEADER_BYTES + (HITS_MAX * size_of::<Pair>()) as u64) + 8 * 64 * 128 * 4;
+        let device = pairs(k, memory);
+        assert_eq!((device.rows(), device.sizes.panels), (64, 4));
+        let all = numbers(64 * 7, k, 2);
+        let panel = |i: usize| &all[i * 64 * k..(i + 1) * 64 * k];
+        for i in 0..7 {
+            for j in i..7 {
+                let side =
+                    |i: usize| Side { first: u32::try_from(i * 64).expect("small"), numbers: panel(i) };
+                let mut found = Vec::new();
+                assert!(device.compare(side(i), side(j), i == j, 70, &mut found));
+                assert_eq!(found, plain(panel(i), panel(j), k, i == j, 70), "{i} {j}");
+            }
+        }
+        assert!(
+            Pairs::start(
+                &Plan {
+                    device: plan::Device::Gpu,
+                    gpu_memory_bytes_max: 1000,
+                    faults: Faults::default(),
+                    ..Plan::new(["."])
+                },
+                k,
+                usize::MAX,
+                &mut Vec::new()
+            )
+            .is_err_and(|error| error
+                .to_string()
+                .starts_with("--device gpu: 1000 bytes of its memory are too few"))
+        );
+    }
+
+    /// Under a search that goes on without it.
+    #[test]
+    fn a_device_that_is_lost_says_so_once() {
+        if adapter().is_none() {
+            return;
+        }
+        let device = pairs(16, 100_000_000);
+        device.shared.fail("the device was lost");
+        let rows = numbers(100, 16, 2);
+        let side = Side { first: 0, numbers: &rows };
+        assert!(!device.compare(side, side, true, 8, &mut Vec::new()) && !device.is_ready());
+        let (used, note) = device.into_used();
+        let used = used.expect("an adapter");
+        let expected =
+            format!("the GPU {} failed, the processor does its work: the device was lost", used.adapter);
+        assert_eq!((used.failures, note), (1, Some(expected)));
+    }
+}
