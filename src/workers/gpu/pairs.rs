@@ -19,6 +19,9 @@ use crate::faults::{Faults, Operation};
 use crate::plan::{self, Plan};
 use crate::report::{GpuUse, RateUnit};
 
+/// The shader.
+pub(super) const WGSL: &str = include_str!("../../../shaders/pairs.wgsl");
+
 /// Rows of a panel, one side of a tile, at most: a tile of so many takes a card a fraction of a millisecond.
 const ROWS_MAX: usize = 8192;
 /// Panels that are to have room, so that a row of tiles can go on while the next panel comes.
@@ -50,7 +53,7 @@ pub(crate) struct Pair {
 /// As in `shaders/pairs.wgsl`.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Call {
+pub(super) struct Call {
     ticket: u32,
     left_rows: u32,
     right_rows: u32,
@@ -369,7 +372,7 @@ impl Machine {
             ..GpuUse::default()
         };
         let device = Device::open(&adapter)?;
-        let pipeline = device.pipeline("pairs", include_str!("../../../shaders/pairs.wgsl"))?;
+        let pipeline = device.pipeline("pairs", WGSL)?;
         let answer_bytes = usize::try_from(HEADER_BYTES).expect("8") + HITS_MAX * size_of::<Pair>();
         let slot = || {
             Ok(Slot {
