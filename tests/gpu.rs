@@ -39,7 +39,8 @@ fn tree(files: usize) -> Tree {
     tree
 }
 
-fn is_there() -> bool {
+/// Whether there is an adapter, software or not.
+pub(crate) fn is_there() -> bool {
     let wanted = std::env::var("FILEMILL_GPU").unwrap_or_default();
     if wanted == "off" {
         println!("skipped: FILEMILL_GPU is off");

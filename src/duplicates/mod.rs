@@ -56,7 +56,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::groups::{Candidates, Catalog, DirectoryGroup, FileGroup, NearGroup, SimilarPair, Wanted, groups};
 use crate::pipeline;
-use crate::plan::{Filter, Plan, Reads, Root};
+use crate::plan::{Device, Filter, Plan, Reads, Root};
 use crate::record::{Action, bytes_to_path};
 use crate::report::{Duplicates, Report, Round, peak_memory_bytes};
 use crate::sink::Sink;
@@ -165,6 +165,9 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     let wanted = search.wanted()?;
     let mut met = Met::new(sink, search.directories.is_some(), search.plan.filter.clone());
     let mut report = pipeline::run_with(&search.plan_of_look(), &mut met, control)?;
+    if search.plan.device.is_required() && search.near.is_none() {
+        report.notes.push("no GPU is used: files of the same content are found by the processor".to_owned());
+    }
     let Met { catalog, roots, .. } = met;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
     let searched_bytes = report.ledger.bytes;
@@ -253,7 +256,8 @@ impl Search {
 
     /// The plan of the round that opens nothing.
     fn plan_of_look(&self) -> Plan {
-        let mut plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, ..self.plan.clone() };
+        let device = Device::Cpu;
+        let mut plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, device, ..self.plan.clone() };
         if self.directories.is_some() {
             plan.tells_directories = true;
             (plan.filter.size_min, plan.filter.size_max) = (None, None);

@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
 use crate::groups::{Candidate, Candidates, Catalog, Entry, FileId, Links, Wanted};
 use crate::pipeline;
-use crate::plan::{Plan, Reads};
+use crate::plan::{Device, Plan, Reads};
 use crate::record::{Digest, Outcome, Record, Value};
 use crate::report::{GpuUse, Ledger, Report, Round};
 use crate::sink::Sink;
@@ -199,7 +199,12 @@ impl Rounds<'_> {
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });
             },
         };
-        let plan = Plan { reads, analyses, memory_bytes_max: self.memory_bytes_max, ..self.plan.clone() };
+        let memory_bytes_max = self.memory_bytes_max;
+        let mut plan = Plan { reads, analyses, memory_bytes_max, ..self.plan.clone() };
+        // Most rounds have nothing for a GPU, which is no news each time.
+        if plan.analyses.iter().all(|analysis| analysis.kernel().is_none()) {
+            plan.device = Device::Cpu;
+        }
         let mut round = Reading {
             catalog: self.catalog,
             links: self.links,

@@ -173,13 +173,11 @@ impl Desk<'_> {
     /// The device is ready; whether it is worth its while is known as well.
     fn take_up(&mut self, driver: Driver, started: &Started) {
         /// What both were measured with.
-        const SIZE: u64 = 1 << 20;
+        const SIZE: u64 = 256 << 10;
         let split = &self.gpu.split;
-        if split.device_rate().is_none() {
-            split.count_device([(SIZE, 0)].into_iter(), Duration::from_secs_f64(SIZE as f64 / started.rate));
-            let sample: Vec<u8> = (0..SIZE / 4).map(|i| ((i * i) >> 3).to_le_bytes()[0]).collect();
-            split.count_worker(SIZE, SIZE / 4, self.finisher.time(&sample));
-        }
+        let sample: Vec<u8> = (0..SIZE).map(|i| ((i * i) >> 3).to_le_bytes()[0]).collect();
+        let device = Duration::from_secs_f64(SIZE as f64 / started.rate.max(1.0));
+        split.begin(SIZE, self.finisher.time(&sample), device);
         self.used.upload = started.upload;
         if !split.is_for_device(SIZE) {
             self.used.left_out = WORKER_IS_FASTER.to_owned();

@@ -23,7 +23,11 @@ const SEGMENT_BYTES: u64 = 4 << 10;
 const MEMORY_BYTES: u64 = 256 << 20;
 
 #[derive(Debug, Default)]
-struct Rates([Rate; CLASSES.len()]);
+struct Rates {
+    of_sizes: [Rate; CLASSES.len()],
+    /// What was measured before there was a file; counts until there is.
+    before: Rate,
+}
 
 /// Bytes, and the nanoseconds that they took.
 #[derive(Debug, Default)]
@@ -68,7 +72,7 @@ impl Split {
 
     /// A worker took so long for bytes of a file of this size.
     pub(crate) fn count_worker(&self, size: u64, bytes: u64, time: Duration) {
-        self.worker.0[class(size)].add(bytes, time);
+        self.worker.of_sizes[class(size)].add(bytes, time);
     }
 
     /// A device took so long for all of these files, given by size and by segments.
@@ -76,7 +80,15 @@ impl Split {
         let weight = |(bytes, segments): (u64, u64)| (bytes + segments * SEGMENT_BYTES) as f64;
         let total: f64 = files.clone().map(weight).sum();
         for file in files.filter(|(bytes, _)| *bytes > 0) {
-            self.device.0[class(file.0)].add(file.0, busy.mul_f64(weight(file) / total.max(1.0)));
+            self.device.of_sizes[class(file.0)].add(file.0, busy.mul_f64(weight(file) / total.max(1.0)));
+        }
+    }
+
+    /// What both take for so many bytes, before there are files; what is known already counts.
+    pub(super) fn begin(&self, bytes: u64, worker: Duration, device: Duration) {
+        if self.device.before.sums().0 == 0 {
+            self.worker.before.add(bytes, worker);
+            self.device.before.add(bytes, device);
         }
     }
 
@@ -90,7 +102,7 @@ impl Split {
         if self.is_forced {
             return true;
         }
-        let rate = |rates: &Rates| per_second(rates.0[class(size)].sums()).or_else(|| rates.all());
+        let rate = |rates: &Rates| per_second(rates.of_sizes[class(size)].sums()).or_else(|| rates.all());
         match (rate(&self.worker), rate(&self.device)) {
             (Some(worker), Some(device)) => device > worker * workers as f64,
             _ => true,
@@ -126,7 +138,7 @@ impl Split {
 impl Rates {
     fn all(&self) -> Option<f64> {
         let sum = |(bytes, nanos): (u64, u64), rate: &Rate| (bytes + rate.sums().0, nanos + rate.sums().1);
-        per_second(self.0.iter().fold((0, 0), sum))
+        per_second(self.of_sizes.iter().fold((0, 0), sum)).or_else(|| per_second(self.before.sums()))
     }
 }
 

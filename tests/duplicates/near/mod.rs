@@ -1,6 +1,7 @@
 //! Which files are nearly the same.
 
 mod changes;
+mod device;
 mod exact;
 
 use std::collections::{BTreeMap, HashSet};
