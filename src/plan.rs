@@ -57,7 +57,8 @@ pub struct Plan {
     pub ram_disk_bytes_max: u64,
     /// Which devices answer.
     pub device: Device,
-    /// What is taken of the memory of each GPU, in bytes, and about half as much of the system's for what is on its way there.
+    /// What is taken of the memory of each GPU, in bytes; of the system's as much again at most, for what is on its way there and
+    /// back, and what drivers take.
     pub gpu_memory_bytes_max: u64,
     /// How many answers of a GPU are made once more, and compared.
     pub gpu_verify: GpuVerify,

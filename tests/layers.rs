@@ -98,7 +98,7 @@ fn what_is_kept_in_one_place_stays_there() {
     check(
         "thread::Builder",
         // A driver may hang: the threads that talk to one belong to no scope.
-        &["pipeline.rs", "cli/signals.rs", "rows.rs", "workers/gpu/driver.rs", "workers/gpu/start.rs"],
+        &["pipeline.rs", "cli/signals.rs", "rows.rs", "workers/gpu"],
     );
     check("wgpu::", &["workers/gpu"]);
     check(".unwrap()", &[]);

@@ -181,12 +181,15 @@ fn one_line(error: &clap::Error, command: Option<&str>) -> String {
     line
 }
 
-/// A panic in an analysis is one error record of the report; its text would only stand in the way of people who
-/// did not write the analysis.
+/// A panic in an analysis is one error record of the report, one in a GPU's driver a message; its text would only stand in the
+/// way of people who wrote neither.
 fn quiet_worker_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !std::thread::current().name().is_some_and(|name| name.starts_with("filemill-work")) {
+        let thread = std::thread::current();
+        let is_told_otherwise =
+            |name: &str| ["filemill-work", "filemill-gpu"].iter().any(|of| name.starts_with(of));
+        if !thread.name().is_some_and(is_told_otherwise) {
             print(panic);
         }
     }));

@@ -106,6 +106,10 @@ pub(super) fn worker<'r>(
         hand.own.push(work);
         while let Some(work) = hand.own.pop() {
             hand.give_away();
+            if let (Some(packer), Work::Large(_) | Work::Help(_)) = (&mut hand.worker.packer, &work) {
+                // That may take long.
+                packer.flush();
+            }
             match work {
                 Work::Batch(batch) => hand.batch(batch, false),
                 Work::Large(batch) => hand.large(batch),
@@ -141,7 +145,7 @@ impl Hand<'_, '_> {
     /// The next work; waits for it. What is packed for a GPU does not wait as long.
     fn take(&mut self) -> Option<Work> {
         let queue = self.desk.queue;
-        if self.worker.packer.as_ref().is_some_and(Packer::holds_something) && queue.is_empty() {
+        if self.worker.packer.as_ref().is_some_and(Packer::holds_something) {
             if let Some(taken) = queue.take_within(PACKED_WAITS) {
                 return taken;
             }
@@ -155,7 +159,9 @@ impl Hand<'_, '_> {
         let Some(packer) = &mut self.worker.packer else { return };
         let since = Instant::now();
         let answered = packer.flush_last();
-        self.busy += since.elapsed();
+        let took = since.elapsed();
+        self.busy += took;
+        self.worker.analysed += took;
         for (results, took) in answered {
             self.report(results, took);
         }

@@ -33,7 +33,7 @@ impl Plan {
         };
         let workers = self.worker_bytes().saturating_add(mapped).saturating_mul(self.workers_most() as u64);
         let walkers = (self.walkers as u64).saturating_mul(WALKER_BYTES);
-        let packed = if self.uses_gpu() { self.gpu_memory_bytes_max / 2 } else { 0 };
+        let packed = if self.uses_gpu() { self.gpu_memory_bytes_max } else { 0 };
         [BASE_BYTES, walkers, window, ram_disk, packed, workers].into_iter().fold(0, u64::saturating_add)
     }
 
@@ -65,9 +65,9 @@ impl Plan {
             )));
         }
         if self.uses_gpu() {
-            // As much again lies here, at most half of what is left.
-            self.gpu_memory_bytes_max = self.gpu_memory_bytes_max.min(limit - taken - worker);
-            taken += self.gpu_memory_bytes_max / 2;
+            // As much again may lie here: at most half of what is left.
+            self.gpu_memory_bytes_max = self.gpu_memory_bytes_max.min((limit - taken - worker) / 2);
+            taken += self.gpu_memory_bytes_max;
         }
         match self.staging {
             Staging::Auto | Staging::Mmap => {
@@ -99,7 +99,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether it may have GPUs: what is packed for them takes memory here, about half of what they take of theirs.
+    /// Whether it may have GPUs: what is on its way to them and back takes as much memory here as there, at most.
     fn uses_gpu(&self) -> bool {
         cfg!(feature = "gpu")
             && self.device != Device::Cpu

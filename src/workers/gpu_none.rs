@@ -30,8 +30,11 @@ pub(crate) type Answered = (Results, Duration);
 pub(crate) fn prepare(_: &mut Plan) {}
 
 impl Gpu {
-    pub(crate) fn start(plan: &Plan, _: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
-        if plan.device.is_required() {
+    pub(crate) fn start(plan: &Plan, notes: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
+        let has_kernel = plan.analyses.iter().any(|analysis| analysis.kernel().is_some());
+        if plan.device.is_required() && !has_kernel {
+            notes.push("no GPU is used: none of the analyses runs on one".to_owned());
+        } else if plan.device.is_required() {
             return Err(Error::Plan(format!("--device {}: this build has no GPU workers", plan.device)));
         }
         Ok(None)
@@ -106,6 +109,10 @@ impl<'r> Packer<'r> {
     }
 
     pub(crate) fn holds_something(&self) -> bool {
+        match self.nothing {}
+    }
+
+    pub(crate) fn flush(&mut self) {
         match self.nothing {}
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvError, after, never, select};
 
 use super::driver::{self, Answer, Driver, Job, Order, Started};
-use super::packing::Packed;
+use super::packing::{Packed, segment_by_twin};
 use super::waiting::{Answered, Finisher, Owner};
 use super::{Filled, Gpu, Port, Slot};
 use crate::control::Control;
@@ -41,7 +41,13 @@ impl Gpu {
         tell: &mut dyn FnMut(Answered),
     ) -> Attended {
         let port = &self.ports()[number];
-        let _left_out = OnDrop(|| self.leave_out(number));
+        let _left_out = OnDrop(|| {
+            self.leave_out(number);
+            // What it had at hand is lost: nobody waits for that.
+            if std::thread::panicking() {
+                control.abandon();
+            }
+        });
         let mut desk = Desk {
             gpu: self,
             port,
@@ -61,10 +67,10 @@ impl Gpu {
         desk.begin();
         desk.run(is_over);
         // Where it was not so in the beginning, it has turned out to be.
-        if desk.used.left_out.is_empty() && self.split.is_worker_faster() {
+        if desk.used.left_out.is_empty() && self.split.is_worker_faster(&port.rates) {
             desk.used.left_out = WORKER_IS_FASTER.to_owned();
         }
-        desk.used.rate = self.split.device_rate();
+        desk.used.rate = port.rates.all();
         desk.used.worker_rate = self.split.worker_rate();
         Attended { used: desk.used, note: desk.note }
     }
@@ -177,9 +183,9 @@ impl Desk<'_> {
         let split = &self.gpu.split;
         let sample: Vec<u8> = (0..SIZE).map(|i| ((i * i) >> 3).to_le_bytes()[0]).collect();
         let device = Duration::from_secs_f64(SIZE as f64 / started.rate.max(1.0));
-        split.begin(SIZE, self.finisher.time(&sample), device);
+        split.begin(&self.port.rates, SIZE, self.finisher.time(&sample), device);
         self.used.upload = started.upload;
-        if !split.is_for_device(SIZE) {
+        if !split.is_for(&self.port.rates, SIZE, 1) {
             self.used.left_out = WORKER_IS_FASTER.to_owned();
             self.state = State::Out(never());
             return;
@@ -191,33 +197,35 @@ impl Desk<'_> {
     }
 
     fn filled(&mut self, filled: Filled) {
-        let Filled { slot: Slot { index, packed }, owners } = filled;
+        let Filled { slot: Slot { index, packed }, owners, written } = filled;
         let running = Running { index, packed: Arc::new(packed), owners };
         if self.control.should_stop() {
             return self.give_up(running);
         }
-        // Ends of files that are shorter than what the kernel looks for: there is nothing for it to do.
-        let is_empty = running.packed.segments().is_empty();
         let State::In(driver, since) = &mut self.state else { return self.redo(running) };
-        if is_empty {
-            return self.redo(running);
+        if running.packed.segments().is_empty() {
+            // Ends of files that are shorter than what the kernel looks for. What comes before them has its turn first.
+            self.running.push_back(running);
+            return self.redo_empty();
         }
         if self.running.is_empty() {
             *since = Instant::now();
         }
-        let job = Job { slot: index, packed: Arc::clone(&running.packed) };
-        let sent = driver.jobs.send(job);
+        // Packed before the device was started anew, it was written to where nobody looks any more.
+        let windows = self.port.windows();
+        if let Some(windows) = windows
+            && !written.is_some_and(|written| Arc::ptr_eq(&written, &windows))
+        {
+            windows.write(index, running.packed.bytes());
+        }
+        // Where the driver's thread is gone, what it had to say comes first, and then that it is gone.
+        drop(driver.jobs.send(Job { slot: index, packed: Arc::clone(&running.packed) }));
         self.running.push_back(running);
         self.used.submissions += 1;
-        if sent.is_err() {
-            self.answered(Err(RecvError));
-        }
     }
 
     fn answered(&mut self, answer: Result<Answer, RecvError>) {
         let Ok(Answer { slot, words, busy }) = answer else { return self.fail("its driver panicked") };
-        let State::In(_, since) = &mut self.state else { return };
-        *since = Instant::now();
         let words = match words {
             Ok(words) => words,
             Err(failure) => return self.fail(&failure.to_string()),
@@ -229,28 +237,43 @@ impl Desk<'_> {
             return self.fail("its answers are not those of the processor");
         }
         let packed = &running.packed;
-        let pieces =
-            (0..packed.len()).map(|i| (packed.piece_bytes(i).len() as u64, packed.piece_segments(i) as u64));
-        self.gpu.split.count_device(pieces, busy);
+        let bytes = packed.bytes().len();
+        // The time of a few bytes is that of asking.
+        if bytes >= self.port.sizes.bytes / 8 {
+            let piece = |i| (packed.piece_bytes(i).len() as u64, packed.piece_segments(i) as u64);
+            self.port.rates.count_all((0..packed.len()).map(piece), busy);
+        }
         self.used.busy += busy;
         self.used.files += running.owners.iter().filter(|owner| owner.is_last).count() as u64;
         self.used.bytes += (0..packed.len()).map(|i| packed.piece_bytes(i).len() as u64).sum::<u64>();
         self.finish(running, Some(&words));
+        self.redo_empty();
+        // Whoever takes the rows may have taken their time.
+        if let State::In(_, since) = &mut self.state {
+            *since = Instant::now();
+        }
+    }
+
+    /// What there is nothing to do for, once it is its turn.
+    fn redo_empty(&mut self) {
+        while let Some(running) = self.running.pop_front_if(|next| next.packed.segments().is_empty()) {
+            self.redo(running);
+        }
     }
 
     /// Whether the processor says the same, as far as that is looked at.
     fn agree(&mut self, running: &Running, words: &[u32]) -> bool {
-        let pieces = running.packed.len();
-        let all = match self.gpu.verify {
-            GpuVerify::All => 0..pieces,
-            // Another one each time.
+        let Running { packed, owners, .. } = running;
+        match self.gpu.verify {
+            GpuVerify::All => (0..packed.len()).all(|i| self.finisher.agrees(packed, i, &owners[i], words)),
             GpuVerify::Sample => {
-                let one = usize::try_from(self.used.submissions).unwrap_or(0) % pieces.max(1);
-                one..(one + 1).min(pieces)
+                // Another one each time.
+                let one = usize::try_from(self.used.submissions).unwrap_or(0) % packed.segments().len();
+                let of_segment = self.gpu.kernel.segment_words();
+                words[one * of_segment..][..of_segment] == segment_by_twin(packed, one, &self.gpu.kernel)
             }
-            GpuVerify::Off => 0..0,
-        };
-        all.into_iter().all(|i| self.finisher.agrees(&running.packed, i, &running.owners[i], words))
+            GpuVerify::Off => true,
+        }
     }
 
     /// The rows of a slot get their values.
@@ -280,7 +303,7 @@ impl Desk<'_> {
     fn recycle(&self, index: usize, packed: Arc<Packed>) {
         self.port.backlog.fetch_sub(packed.bytes().len() as u64, Ordering::Relaxed);
         // A driver that hangs may have it still.
-        let packed = Arc::try_unwrap(packed).unwrap_or_default();
+        let packed = Arc::try_unwrap(packed).unwrap_or_else(|_| Packed::with_sizes(&self.port.sizes));
         self.port.put_back(Slot { index, packed });
     }
 
@@ -303,7 +326,7 @@ impl Desk<'_> {
     }
 
     fn look_at_the_clock(&mut self) {
-        let State::In(_, since) = &self.state else { return };
+        let State::In(driver, since) = &self.state else { return };
         if self.running.is_empty() {
             return;
         }
@@ -314,7 +337,7 @@ impl Desk<'_> {
             return;
         }
         // The driver's thread watches the device; this watches the thread.
-        if since.elapsed() > 2 * self.port.found.backend.timeout() {
+        if driver.answers.is_empty() && since.elapsed() > 2 * self.port.found.backend.timeout() {
             self.fail("its driver does not answer");
         }
     }

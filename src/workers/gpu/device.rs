@@ -1,6 +1,7 @@
 //! A device that is open, and what is known of its health: wgpu says of some failures nothing where they happen, and of a
 //! lost device only that it is lost.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,8 +68,10 @@ impl Device {
     pub(crate) fn wait(&self, submission: &wgpu::SubmissionIndex, timeout: Duration) -> Result<(), Failure> {
         let wait =
             wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(timeout) };
-        let polled = self.device.poll(wait);
+        // wgpu panics where the driver tells it, and not the other way round, that the device is lost.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
         self.check()?;
+        let polled = polled.map_err(|_| Failure("the device was lost".to_owned()))?;
         polled.map(drop).map_err(|error| Failure(format!("no answer from the device: {error}")))
     }
 

@@ -35,7 +35,7 @@ use self::driver::{Driver, Started};
 use self::engine::Windows;
 pub(crate) use self::packer::Packer;
 use self::packing::{Packed, Sizes};
-use self::split::Split;
+use self::split::{Rates, Split};
 pub(crate) use self::start::prepare;
 use self::start::{Found, Start};
 pub(crate) use self::waiting::Answered;
@@ -68,6 +68,7 @@ struct Port {
     free: (Sender<Slot>, Receiver<Slot>),
     filled: (Sender<Filled>, Receiver<Filled>),
     windows: Mutex<Option<Arc<Windows>>>,
+    rates: Rates,
     /// Bytes that are on their way.
     backlog: AtomicU64,
     /// Whether it takes anything new.
@@ -86,6 +87,8 @@ struct Slot {
 struct Filled {
     slot: Slot,
     owners: Vec<Owner>,
+    /// Where its bytes were written to already.
+    written: Option<Arc<Windows>>,
 }
 
 impl Gpu {
@@ -120,15 +123,12 @@ impl Gpu {
         self.ports.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Whether some device takes something.
-    fn is_there(&self) -> bool {
-        self.ports().iter().any(|port| port.is_in.load(Ordering::Relaxed))
-    }
-
-    /// An empty slot of a device that takes something; where there is none, nobody waits for one.
-    fn take_slot(&self) -> Option<(&Port, Slot)> {
-        let ports = self.ports().iter().filter(|port| port.is_in.load(Ordering::Relaxed));
-        ports.into_iter().find_map(|port| Some((port, port.free.1.try_recv().ok()?)))
+    /// The devices that are to have a file of this size, which so many workers would share otherwise.
+    fn ports_for(&self, size: u64, workers: usize) -> impl Iterator<Item = &Port> {
+        let is_for = move |port: &&Port| {
+            port.is_in.load(Ordering::Relaxed) && self.split.is_for(&port.rates, size, workers)
+        };
+        self.ports().iter().filter(is_for)
     }
 }
 
@@ -141,12 +141,13 @@ impl Port {
             free: bounded(sizes.slots),
             filled: unbounded(),
             windows: Mutex::new(None),
+            rates: Rates::default(),
             backlog: AtomicU64::new(0),
             is_in: AtomicBool::new(false),
             is_dead: AtomicBool::new(false),
         };
         for index in 0..sizes.slots {
-            port.put_back(Slot { index, packed: Packed::default() });
+            port.put_back(Slot { index, packed: Packed::with_sizes(&sizes) });
         }
         port
     }
@@ -164,14 +165,18 @@ impl Port {
         drop(self.free.0.try_send(slot));
     }
 
+    fn windows(&self) -> Option<Arc<Windows>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Gives a slot to whoever attends to the device, its bytes to the device at once where that is possible.
-    fn send(&self, filled: Filled) {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(windows) = windows {
-            windows.write(filled.slot.index, filled.slot.packed.bytes());
+    fn send(&self, slot: Slot, owners: Vec<Owner>) {
+        let written = self.windows();
+        if let Some(windows) = &written {
+            windows.write(slot.index, slot.packed.bytes());
         }
-        self.backlog.fetch_add(filled.slot.packed.bytes().len() as u64, Ordering::Relaxed);
+        self.backlog.fetch_add(slot.packed.bytes().len() as u64, Ordering::Relaxed);
         // The other end is in the same place.
-        drop(self.filled.0.send(filled));
+        drop(self.filled.0.send(Filled { slot, owners, written }));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::waiting::{Answered, Facts, Finisher, Owner, Place, Waiting};
-use super::{Filled, Gpu, Port, Slot};
+use super::{Gpu, Port, Slot};
 use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
 use crate::record::{Batch, FileRecord, Outcome, Results, Row};
@@ -68,14 +68,16 @@ impl<'r> Packer<'r> {
 
     /// Whether a device is to have this file, one that several workers would share otherwise.
     pub(crate) fn takes_large(&self, size: u64, workers: usize) -> bool {
-        self.gpu.is_there() && self.gpu.split.is_for_device_among(size, workers)
+        // Where no slot is free, it would be this worker's alone.
+        let has_room = |port: &Port| self.gpu.split.is_forced() || !port.free.1.is_empty();
+        self.gpu.ports_for(size, workers).any(has_room)
     }
 
     /// A file is open. Whether a device is to have it: its bytes are to follow then.
     pub(crate) fn open(&mut self, file: &FileRecord<'_>) -> bool {
         self.file = None;
         let kernel = &*self.gpu.kernel;
-        if file.size <= kernel.overlap_bytes as u64 || !self.gpu.split.is_for_device(file.size) {
+        if file.size <= kernel.overlap_bytes as u64 || self.gpu.ports_for(file.size, 1).next().is_none() {
             return false;
         }
         if let Some(held) = &self.held {
@@ -87,7 +89,7 @@ impl<'r> Packer<'r> {
             }
         }
         if self.held.is_none() {
-            self.held = self.slot().map(|(port, slot)| Held::new(port, slot));
+            self.held = self.slot(file.size).map(|(port, slot)| Held::new(port, slot));
         }
         if self.held.is_none() {
             return false;
@@ -179,7 +181,7 @@ impl<'r> Packer<'r> {
         if slot.packed.is_empty() {
             return port.put_back(slot);
         }
-        port.send(Filled { slot, owners });
+        port.send(slot, owners);
     }
 
     /// The same where there is nothing else to do: what a device would finish last the worker does itself. The batches that were
@@ -188,7 +190,8 @@ impl<'r> Packer<'r> {
         let Some(held) = &self.held else { return Vec::new() };
         let own = held.slot.packed.bytes().len() as u64;
         let is_whole = held.owners.iter().all(|owner| owner.is_first && owner.is_last);
-        let is_later = self.gpu.split.is_later(held.port.backlog.load(Ordering::Relaxed) + own, own);
+        let is_later =
+            self.gpu.split.is_later(&held.port.rates, held.port.backlog.load(Ordering::Relaxed) + own, own);
         if !(is_whole && is_later) {
             self.flush();
             return Vec::new();
@@ -204,14 +207,14 @@ impl<'r> Packer<'r> {
 
     /// An empty slot, where a device has one. Where devices are to have all, it is waited for, as long as some device takes
     /// anything.
-    fn slot(&self) -> Option<(&'r Port, Slot)> {
+    fn slot(&self, size: u64) -> Option<(&'r Port, Slot)> {
         loop {
-            let slot = self.gpu.take_slot();
-            let waits = self.gpu.split.is_forced() && self.gpu.is_there() && !self.control.should_stop();
-            if slot.is_some() || !waits {
-                return slot;
+            let mut ports = self.gpu.ports_for(size, 1);
+            let free = ports.find_map(|port| Some((port, port.free.1.try_recv().ok()?)));
+            if free.is_some() || !self.gpu.split.is_forced() || self.control.should_stop() {
+                return free;
             }
-            let port = self.gpu.ports().iter().find(|port| port.is_in.load(Ordering::Relaxed))?;
+            let port = self.gpu.ports_for(size, 1).next()?;
             if let Ok(slot) = port.free.1.recv_timeout(LINGER) {
                 return Some((port, slot));
             }

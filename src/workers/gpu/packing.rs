@@ -203,12 +203,15 @@ impl Packed {
 
 /// What the kernel's twin on the processor says of a slot.
 pub(super) fn words_by_twin(packed: &Packed, kernel: &Kernel) -> Vec<u32> {
-    let mut words = vec![0; packed.segments.len() * kernel.segment_words()];
-    for (segment, words) in packed.segments.iter().zip(words.chunks_exact_mut(kernel.segment_words())) {
-        let first = segment.first_byte as usize;
-        let end = first + segment.positions as usize + kernel.overlap_bytes;
-        (kernel.twin)(&kernel.parameters, &packed.bytes[first..end], words);
-    }
+    (0..packed.segments.len()).flat_map(|segment| segment_by_twin(packed, segment, kernel)).collect()
+}
+
+/// What it says of one segment.
+pub(super) fn segment_by_twin(packed: &Packed, segment: usize, kernel: &Kernel) -> Vec<u32> {
+    let mut words = vec![0; kernel.segment_words()];
+    let Segment { first_byte, positions } = packed.segments[segment];
+    let end = (first_byte + positions) as usize + kernel.overlap_bytes;
+    (kernel.twin)(&kernel.parameters, &packed.bytes[first_byte as usize..end], &mut words);
     words
 }
 

@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What is measured, by size of the file.
+/// What is measured of the workers, by size of the file; each device has rates of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Split {
     worker: Rates,
-    device: Rates,
-    /// Whether the device gets all that it can take.
+    /// Whether devices get all that they can take.
     is_forced: bool,
 }
 
@@ -22,8 +21,9 @@ const SEGMENT_BYTES: u64 = 4 << 10;
 /// A measured speed may be older than this much work before what is new counts more.
 const MEMORY_BYTES: u64 = 256 << 20;
 
+/// Of workers, or of a device.
 #[derive(Debug, Default)]
-struct Rates {
+pub(super) struct Rates {
     of_sizes: [Rate; CLASSES.len()],
     /// What was measured before there was a file; counts until there is.
     before: Rate,
@@ -75,43 +75,29 @@ impl Split {
         self.worker.of_sizes[class(size)].add(bytes, time);
     }
 
-    /// A device took so long for all of these files, given by size and by segments.
-    pub(super) fn count_device(&self, files: impl Iterator<Item = (u64, u64)> + Clone, busy: Duration) {
-        let weight = |(bytes, segments): (u64, u64)| (bytes + segments * SEGMENT_BYTES) as f64;
-        let total: f64 = files.clone().map(weight).sum();
-        for file in files.filter(|(bytes, _)| *bytes > 0) {
-            self.device.of_sizes[class(file.0)].add(file.0, busy.mul_f64(weight(file) / total.max(1.0)));
+    /// What a worker and a device take for so many bytes, before there are files; what is known already counts.
+    pub(super) fn begin(&self, device: &Rates, bytes: u64, worker_time: Duration, device_time: Duration) {
+        for (rates, time) in [(&self.worker, worker_time), (device, device_time)] {
+            if rates.before.sums().0 == 0 {
+                rates.before.add(bytes, time);
+            }
         }
     }
 
-    /// What both take for so many bytes, before there are files; what is known already counts.
-    pub(super) fn begin(&self, bytes: u64, worker: Duration, device: Duration) {
-        if self.device.before.sums().0 == 0 {
-            self.worker.before.add(bytes, worker);
-            self.device.before.add(bytes, device);
-        }
-    }
-
-    /// Whether the device is to have a file of this size.
-    pub(super) fn is_for_device(&self, size: u64) -> bool {
-        self.is_for_device_among(size, 1)
-    }
-
-    /// The same where so many workers would share the file.
-    pub(super) fn is_for_device_among(&self, size: u64, workers: usize) -> bool {
+    /// Whether a device is to have a file of this size, which so many workers would share otherwise.
+    pub(super) fn is_for(&self, device: &Rates, size: u64, workers: usize) -> bool {
         if self.is_forced {
             return true;
         }
-        let rate = |rates: &Rates| per_second(rates.of_sizes[class(size)].sums()).or_else(|| rates.all());
-        match (rate(&self.worker), rate(&self.device)) {
+        match (self.worker.of(size), device.of(size)) {
             (Some(worker), Some(device)) => device > worker * workers as f64,
             _ => true,
         }
     }
 
-    /// Whether the device would be done later with the last of its work, so many bytes in all, than a worker with so many.
-    pub(super) fn is_later(&self, all_bytes: u64, own_bytes: u64) -> bool {
-        match (self.worker_rate(), self.device_rate()) {
+    /// Whether a device would be done later with the last of its work, so many bytes in all, than a worker with so many.
+    pub(super) fn is_later(&self, device: &Rates, all_bytes: u64, own_bytes: u64) -> bool {
+        match (self.worker_rate(), device.all()) {
             _ if self.is_forced => false,
             (Some(worker), Some(device)) => all_bytes as f64 / device > own_bytes as f64 / worker,
             _ => false,
@@ -119,8 +105,8 @@ impl Split {
     }
 
     /// Whether a worker does more than a device, over all sizes.
-    pub(super) fn is_worker_faster(&self) -> bool {
-        let rates = self.worker_rate().zip(self.device_rate());
+    pub(super) fn is_worker_faster(&self, device: &Rates) -> bool {
+        let rates = self.worker_rate().zip(device.all());
         !self.is_forced && rates.is_some_and(|(worker, device)| worker >= device)
     }
 
@@ -128,15 +114,25 @@ impl Split {
     pub(super) fn worker_rate(&self) -> Option<f64> {
         self.worker.all()
     }
-
-    /// Bytes a second of a device, over all sizes.
-    pub(super) fn device_rate(&self) -> Option<f64> {
-        self.device.all()
-    }
 }
 
 impl Rates {
-    fn all(&self) -> Option<f64> {
+    /// So long for all of these pieces, given by bytes and by segments.
+    pub(super) fn count_all(&self, pieces: impl Iterator<Item = (u64, u64)> + Clone, busy: Duration) {
+        let weight = |(bytes, segments): (u64, u64)| (bytes + segments * SEGMENT_BYTES) as f64;
+        let total: f64 = pieces.clone().map(weight).sum();
+        for piece in pieces.filter(|(bytes, _)| *bytes > 0) {
+            self.of_sizes[class(piece.0)].add(piece.0, busy.mul_f64(weight(piece) / total.max(1.0)));
+        }
+    }
+
+    /// Bytes a second for files of this size; over all sizes where none was seen.
+    fn of(&self, size: u64) -> Option<f64> {
+        per_second(self.of_sizes[class(size)].sums()).or_else(|| self.all())
+    }
+
+    /// Bytes a second, over all sizes.
+    pub(super) fn all(&self) -> Option<f64> {
         let sum = |(bytes, nanos): (u64, u64), rate: &Rate| (bytes + rate.sums().0, nanos + rate.sums().1);
         per_second(self.of_sizes.iter().fold((0, 0), sum)).or_else(|| per_second(self.before.sums()))
     }
@@ -150,29 +146,43 @@ mod tests {
 
     #[test]
     fn each_size_goes_where_it_is_done_sooner() {
-        let split = Split::new(false);
-        assert!(split.is_for_device(100), "nothing speaks against it");
+        let (split, device) = (Split::new(false), Rates::default());
+        assert!(split.is_for(&device, 100, 1), "nothing speaks against it");
         split.count_worker(100, 1000, MS);
         split.count_worker(1 << 20, 1 << 20, MS);
-        split.count_device([(1 << 20, 32)].into_iter(), MS / 2);
-        assert!(split.is_for_device(1 << 20));
-        split.count_device([(100, 1)].into_iter(), MS);
-        assert!(!split.is_for_device(100) && split.is_for_device(1 << 20));
+        device.count_all([(1 << 20, 32)].into_iter(), MS / 3);
+        assert!(split.is_for(&device, 1 << 20, 1) && split.is_for(&device, 1 << 20, 2));
+        assert!(!split.is_for(&device, 1 << 20, 4), "four workers share it");
+        device.count_all([(100, 1)].into_iter(), MS);
+        assert!(!split.is_for(&device, 100, 1) && split.is_for(&device, 1 << 20, 1));
         // It has become slower.
         for _ in 0..2000 {
-            split.count_device([(1 << 20, 32)].into_iter(), 3 * MS);
+            device.count_all([(1 << 20, 32)].into_iter(), 3 * MS);
         }
-        assert!(!split.is_for_device(1 << 20));
-        assert!(Split::new(true).is_for_device(1));
+        assert!(!split.is_for(&device, 1 << 20, 1) && split.is_worker_faster(&device));
+        assert!(Split::new(true).is_for(&device, 1, 1000));
+        // Another device has rates of its own.
+        assert!(split.is_for(&Rates::default(), 1 << 20, 1));
+    }
+
+    #[test]
+    fn what_was_measured_before_counts_until_there_are_files() {
+        let (split, device) = (Split::new(false), Rates::default());
+        split.begin(&device, 1 << 20, MS, 2 * MS);
+        assert!(!split.is_for(&device, 1 << 20, 1) && split.is_worker_faster(&device));
+        split.begin(&device, 1 << 20, MS, MS / 2);
+        assert!(!split.is_for(&device, 1 << 20, 1), "what is known counts");
+        device.count_all([(1 << 20, 32)].into_iter(), MS / 2);
+        assert!(split.is_for(&device, 1 << 20, 1));
     }
 
     #[test]
     fn at_the_end_it_takes_nothing_that_it_would_finish_last() {
-        let split = Split::new(false);
-        assert!(!split.is_later(1 << 30, 1));
+        let (split, device) = (Split::new(false), Rates::default());
+        assert!(!split.is_later(&device, 1 << 30, 1));
         split.count_worker(1 << 20, 1 << 20, MS);
-        split.count_device([(1 << 20, 32)].into_iter(), MS / 4);
-        assert!(!split.is_later(3 << 20, 1 << 20));
-        assert!(split.is_later(5 << 20, 1 << 20));
+        device.count_all([(1 << 20, 32)].into_iter(), MS / 4);
+        assert!(!split.is_later(&device, 3 << 20, 1 << 20));
+        assert!(split.is_later(&device, 5 << 20, 1 << 20));
     }
 }

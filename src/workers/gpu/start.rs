@@ -82,11 +82,17 @@ impl Gpu {
                 faults: plan.faults.clone(),
             };
             let mut started = Vec::new();
+            let mut refused = Vec::new();
             for found in found {
-                let first = start_now(order(&found.backend));
-                let first = first.map_err(|why| refuse(&format!("{}: {why}", found.adapter)))?;
-                started.push(Port::started(found, sizes, first));
+                match start_now(order(&found.backend)) {
+                    Ok(first) => started.push(Port::started(found, sizes, first)),
+                    Err(why) => refused.push(format!("{}: {why}", found.adapter)),
+                }
             }
+            if started.is_empty() {
+                return Err(refuse(&refused.join("; ")));
+            }
+            notes.extend(refused.into_iter().map(|why| format!("a GPU is not used: {why}")));
             drop(ports.set(started));
         }
         Ok(Some(Gpu {

@@ -200,14 +200,16 @@ impl<'r> Finisher<'r> {
         words: Option<&[u32]>,
     ) -> Option<Answered> {
         let Owner { waiting, file, facts, is_first, is_last } = owner;
-        let mut state = waiting.lock();
-        let gone = &mut state.files[*file];
-        let (mut fresh, before) = (None, gone.pass.take());
-        let is_alone = *is_first && *is_last;
+        let before = waiting.lock().files[*file].pass.take();
+        // After a panic there is none.
+        let has_failed = waiting.lock().files[*file].instead.is_some();
+        debug_assert!(has_failed || before.is_some() != *is_first, "pieces are answered in their order");
+        let mut fresh = None;
+        // Others may read more of the batch meanwhile.
         let answered = caught(|| {
             let pass = match before {
                 Some(pass) => fresh.insert(pass),
-                None if is_alone => &mut self.pass,
+                None if *is_first && *is_last => &mut self.pass,
                 None => fresh.insert(self.analysis.pass()),
             };
             if *is_first {
@@ -220,6 +222,8 @@ impl<'r> Finisher<'r> {
             }
             row.values().to_vec()
         });
+        let mut state = waiting.lock();
+        let gone = &mut state.files[*file];
         match answered {
             Ok(values) if *is_last => gone.values = values,
             Ok(_) => gone.pass = fresh,
@@ -238,8 +242,14 @@ impl<'r> Finisher<'r> {
         let (size, identity) = (bytes.len() as u64, Identity::default());
         let file = FileRecord { directory: &directory, name: b"", size, mtime_ns: 0, identity };
         let since = Instant::now();
-        self.pass.begin(&file, 0);
-        self.pass.block(bytes);
+        // Who panics is told of when it has a file.
+        let timed = caught(|| {
+            self.pass.begin(&file, 0);
+            self.pass.block(bytes);
+        });
+        if timed.is_err() {
+            self.pass = self.analysis.pass();
+        }
         since.elapsed()
     }
 
