@@ -523,7 +523,7 @@ mod tests {
                 };
                 let some = |tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>| {
                     compare_tile(tile, matches_min, hits);
-                    tile.first_rows.1 % 3 == 0
+                    tile.first_rows.1.is_multiple_of(3)
                 };
                 for (threads, device) in [
                     (1, None),

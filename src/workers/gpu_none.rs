@@ -134,6 +134,7 @@ pub(crate) mod pairs {
     pub(crate) enum Pairs {}
 
     #[derive(Clone, Copy)]
+    #[expect(dead_code, reason = "nobody is there to look at it")]
     pub(crate) struct Side<'a> {
         pub(crate) first: u32,
         pub(crate) numbers: &'a [u32],
