@@ -28,7 +28,8 @@
 //!
 //! Two kinds of errors: a bad file is data ([`error::FileError`], one record), a bad plan ends the run
 //! ([`error::Error`]). The library prints nothing and has no global state, but for the guard of mappings
-//! (`guard_mappings`), which is installed only by that call.
+//! (`guard_mappings`), which is installed only by that call, and the number of threads that talk to GPU drivers, for the end of
+//! the process ([`leave`]).
 //!
 //! # A scan in a few lines
 //!
@@ -131,6 +132,7 @@ mod workers;
 pub use pipeline::{run, run_with};
 pub use rows::{Rows, rows};
 pub use stage::guard_mappings;
+pub use workers::gpu::detached::leave;
 #[cfg(all(feature = "gpu", feature = "bench"))]
 #[doc(hidden)]
 pub use workers::gpu::phases::Phases;

@@ -91,6 +91,7 @@ fn what_is_kept_in_one_place_stays_there() {
             "duplicates/action/kernel.rs",
             "groups/pairs.rs",
             "stage/mmap.rs",
+            "workers/gpu/detached.rs",
         ],
     );
     check("thread::scope", &["pipeline.rs", "bench/limit/floor.rs", "cli/progress.rs"]);
@@ -98,7 +99,7 @@ fn what_is_kept_in_one_place_stays_there() {
     check(
         "thread::Builder",
         // A driver may hang: the threads that talk to one belong to no scope.
-        &["pipeline.rs", "cli/signals.rs", "rows.rs", "workers/gpu"],
+        &["pipeline.rs", "cli/signals.rs", "rows.rs", "workers/gpu/detached.rs"],
     );
     check("wgpu::", &["workers/gpu"]);
     check(".unwrap()", &[]);

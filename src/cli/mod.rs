@@ -19,7 +19,6 @@ mod toml_settings;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use filemill::bench::BenchError;
@@ -45,16 +44,17 @@ pub(crate) enum Exit {
     Interrupted(u8),
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
+impl Exit {
+    /// The number that the process ends with.
+    pub(crate) fn code(self) -> u8 {
+        match self {
             Exit::Done => 0,
             Exit::GateFailed => 1,
             Exit::Fatal => 2,
             Exit::Incomplete => 3,
             Exit::Inconclusive => 4,
             Exit::Interrupted(code) => code,
-        })
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn end(received: &Received, partials: Vec<PathBuf>, why: &'static str) {
     if std::thread::Builder::new().name("filemill-last-words".to_owned()).spawn(speak).is_ok() {
         let _: Result<(), RecvTimeoutError> = wait.recv_timeout(LAST_WORDS);
     }
-    std::process::exit(received.exit_code().map_or(2, i32::from));
+    filemill::leave(received.exit_code().unwrap_or(2));
 }
 
 /// Whether whoever started the process had it ignore a signal, as `nohup` does: then it is none of our business.

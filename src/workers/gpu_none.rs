@@ -184,3 +184,13 @@ pub(crate) mod pairs {
         }
     }
 }
+
+/// The end of the process.
+pub(crate) mod detached {
+    /// Ends the process with this code.
+    ///
+    /// What is to be written is for whoever calls it to have written: nothing is flushed.
+    pub fn leave(code: u8) -> ! {
+        std::process::exit(i32::from(code))
+    }
+}

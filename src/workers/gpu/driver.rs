@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use super::detached;
 use super::device::{Device, Failure};
 use super::engine::{Engine, Upload, Windows, run_once};
 use super::packing::{ALIGNMENT, Packed, Sizes, words_by_twin};
@@ -102,8 +102,8 @@ pub(super) fn start(order: Order) -> Result<Driver, Failure> {
             Err(failure) => drop(started_in.send(Err(failure))),
         }
     };
-    let spawned = thread::Builder::new().name("filemill-gpu".to_owned()).spawn(body);
-    spawned.map_err(|error| Failure(format!("cannot start a thread: {error}")))?;
+    detached::spawn("filemill-gpu", body)
+        .map_err(|error| Failure(format!("cannot start a thread: {error}")))?;
     Ok(Driver { started, jobs, answers })
 }
 
@@ -169,7 +169,7 @@ impl Machine {
                 engine.submit(job.slot, &job.packed)?;
                 if is_lost {
                     let device = engine.device().clone();
-                    drop(thread::Builder::new().spawn(move || device.destroy()));
+                    drop(detached::spawn("filemill-gpu-lose", move || device.destroy()));
                 }
                 Ok(())
             }
@@ -189,7 +189,7 @@ impl Machine {
             #[cfg(any(test, feature = "faults"))]
             Machine::Fake => {
                 // No faster than 4 MB a second: slower than any worker, in any build.
-                thread::sleep(
+                std::thread::sleep(
                     Duration::from_nanos(250) * u32::try_from(job.packed.bytes().len()).unwrap_or(u32::MAX),
                 );
                 Ok(words_by_twin(&job.packed, &order.kernel))

@@ -11,6 +11,7 @@
 
 pub(crate) mod adapters;
 mod attend;
+pub(crate) mod detached;
 pub(crate) mod device;
 mod driver;
 mod engine;

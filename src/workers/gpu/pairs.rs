@@ -8,13 +8,12 @@ mod machine;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
 use self::machine::Machine;
-use super::adapters;
+use super::{adapters, detached};
 use crate::error::Error;
 use crate::plan::{self, Plan};
 use crate::report::GpuUse;
@@ -195,6 +194,9 @@ impl Pairs {
         let (told, faults, wanted) = (Arc::clone(&shared), plan.faults.clone(), device.clone());
         let (tell_start, started) = bounded(1);
         let body = move || {
+            if !is_required {
+                std::thread::sleep(detached::PAUSE);
+            }
             let machine = Machine::start(&wanted, k, sizes, &told);
             let result = machine.as_ref().map(drop).map_err(ToString::to_string);
             drop(told.started.set(result.clone()));
@@ -203,7 +205,7 @@ impl Pairs {
                 machine.work(&orders, &told, &faults);
             }
         };
-        let spawned = thread::Builder::new().name("filemill-gpu-pairs".to_owned()).spawn(body);
+        let spawned = detached::spawn("filemill-gpu-pairs", body);
         if is_required {
             let result = match spawned {
                 Err(error) => Err(format!("cannot start a thread: {error}")),

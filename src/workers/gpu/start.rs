@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, never, select};
@@ -10,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 use super::driver::{self, Backend, Driver, Order, Started};
 use super::packing::Sizes;
 use super::split::Split;
-use super::{Gpu, Port, adapters};
+use super::{Gpu, Port, adapters, detached};
 use crate::error::Error;
 use crate::plan::{Device, Plan};
 
@@ -124,9 +123,14 @@ impl Start {
         let (tell, looking) = bounded(1);
         let (device, is_fake) =
             (plan.device.clone(), plan.faults.are_of_gpu() && plan.device == Device::Auto);
-        let body = move || drop(tell.send(find(&device, is_fake)));
+        let body = move || {
+            if !(is_fake || device.is_required()) {
+                std::thread::sleep(detached::PAUSE);
+            }
+            drop(tell.send(find(&device, is_fake)));
+        };
         // Where there can be no thread, that its end of the channel is gone says that there is no GPU.
-        drop(thread::Builder::new().name("filemill-gpu-find".to_owned()).spawn(body));
+        drop(detached::spawn("filemill-gpu-find", body));
         Start { looking, why_none: None }
     }
 

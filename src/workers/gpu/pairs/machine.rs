@@ -2,14 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use wgpu::BufferUsages as Use;
 
-use super::super::adapters;
 use super::super::device::{Device, Failure};
+use super::super::{adapters, detached};
 use super::{
     BLOCK, Call, Command, HEADER_BYTES, HITS_MAX, Job, Pair, Reply, SLOTS, Shared, Sizes, TIMEOUT, WGSL,
 };
@@ -179,7 +178,7 @@ impl Machine {
                 let started = self.submit(job)?;
                 if faults.strike(Operation::GpuLose).is_err() {
                     let device = self.device.device.clone();
-                    drop(thread::Builder::new().spawn(move || device.destroy()));
+                    drop(detached::spawn("filemill-gpu-lose", move || device.destroy()));
                 }
                 Ok(Some(started))
             }
