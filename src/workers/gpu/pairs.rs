@@ -97,8 +97,19 @@ impl Shared {
         self.resident.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The thread is gone, and has said why or is about to; unless it panicked.
+    fn wait_for_the_reason(&self) {
+        for _ in 0..100 {
+            if self.is_out.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.fail("its driver panicked");
+    }
+
     fn fail(&self, why: &str) {
-        if self.is_out.swap(true, Ordering::Relaxed) {
+        if self.is_out.swap(true, Ordering::AcqRel) {
             // What follows is of the first one's making.
             return;
         }
@@ -283,10 +294,7 @@ impl Pairs {
                     return false;
                 }
                 Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
-                    // The thread has said why, unless it panicked.
-                    if !self.shared.is_out.load(Ordering::Relaxed) {
-                        self.shared.fail("its driver panicked");
-                    }
+                    self.shared.wait_for_the_reason();
                     return false;
                 }
             }

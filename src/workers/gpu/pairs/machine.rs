@@ -107,11 +107,12 @@ impl Machine {
                 }
             }
         }
-        let (reply, replies) = bounded(1);
+        let (reply, _) = bounded(1);
         let running = self.submit(Job { left: 0, right: 0, call, reply })?;
-        self.finish(running)?;
-        match replies.try_recv() {
-            Ok(Reply::Hits(mut hits)) => {
+        let answer = self.finish(&running)?;
+        self.slots.push(running.slot);
+        match answer {
+            Reply::Hits(mut hits) => {
                 hits.sort_unstable();
                 self.panels.clear();
                 self.order.clear();
@@ -144,12 +145,19 @@ impl Machine {
                     let since = oldest.since.max(free_since);
                     let answered = faults.strike(Operation::GpuAnswer);
                     let answered = answered.map_err(|_| Failure("no answer from the device".to_owned()));
-                    let done = answered.and_then(|()| self.finish(oldest));
+                    let answer = answered.and_then(|()| self.finish(&oldest));
                     free_since = Instant::now();
                     let mut used = shared.used();
                     used.busy += free_since.saturating_duration_since(since);
                     used.submissions += 1;
-                    done
+                    drop(used);
+                    self.slots.push(oldest.slot);
+                    if let Err(failure) = &answer {
+                        // Before who asked is told, by nobody being there any more.
+                        shared.fail(&failure.to_string());
+                    }
+                    // Who asked may have gone.
+                    answer.map(|answer| drop(oldest.reply.send(answer)))
                 }
             };
             if let Err(failure) = done {
@@ -253,9 +261,9 @@ impl Machine {
     }
 
     /// Waits for a tile, and answers. It counts only if everything says that it ran.
-    fn finish(&mut self, running: Running) -> Result<(), Failure> {
-        let Running { slot, submission, mapped, done, reply, .. } = running;
-        self.device.wait(&submission, TIMEOUT)?;
+    fn finish(&mut self, running: &Running) -> Result<Reply, Failure> {
+        let Running { slot, submission, mapped, done, .. } = running;
+        self.device.wait(submission, TIMEOUT)?;
         match mapped.try_recv() {
             Ok(Ok(())) => {}
             _ => return Err(Failure("memory was not mapped".to_owned())),
@@ -264,7 +272,7 @@ impl Machine {
         let view = view.map_err(|error| Failure(format!("answers cannot be seen: {error}")))?;
         let (header, hits) = view.split_at(usize::try_from(HEADER_BYTES).expect("8"));
         let header: &[u32] = bytemuck::cast_slice(header);
-        let has_run = header[0] == done;
+        let has_run = header[0] == *done;
         let count = header[1] as usize;
         let answer = if count > HITS_MAX {
             Reply::TooMany
@@ -274,13 +282,7 @@ impl Machine {
         };
         drop(view);
         slot.back.unmap();
-        self.slots.push(slot);
         self.device.check()?;
-        if !has_run {
-            return Err(Failure("the shader did not run to its end".to_owned()));
-        }
-        // Who asked may have gone.
-        drop(reply.send(answer));
-        Ok(())
+        if has_run { Ok(answer) } else { Err(Failure("the shader did not run to its end".to_owned())) }
     }
 }
