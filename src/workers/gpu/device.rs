@@ -49,7 +49,9 @@ impl Device {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&errors, error.to_string())));
         let losses = Arc::clone(&trouble);
         device.set_device_lost_callback(move |reason, why| {
-            keep(&losses, format!("the device was lost ({reason:?}): {why}"));
+            let why = why.trim();
+            let separator = if why.is_empty() { "" } else { ": " };
+            keep(&losses, format!("the device was lost ({reason:?}){separator}{why}"));
         });
         Ok(Device { device, queue, trouble })
     }
