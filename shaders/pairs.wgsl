@@ -4,7 +4,7 @@
 // counts. Most pairs have nothing in common, so a block is left as soon as none of its pairs can have enough.
 
 struct Call {
-    // Each workgroup adds it to what is done: as many times as there are workgroups, or they did not all run.
+    // Odd. Each workgroup adds it to what is done: as many times as there are workgroups, or they did not all run.
     ticket: u32,
     left_rows: u32,
     right_rows: u32,
@@ -97,12 +97,17 @@ fn main(
             let place = first + at % STEP;
             let one = at / STEP;
             let into = (at % STEP) * BLOCK + one;
+            // What is beyond the ends is no pair whatever its numbers, but it is read.
+            var number = 0u;
             if place < call.k && block_row + one < call.left_rows {
-                left_numbers[into] = left[(block_row + one) * call.k + place];
+                number = left[(block_row + one) * call.k + place];
             }
+            left_numbers[into] = number;
+            number = 0u;
             if place < call.k && block_column + one < call.right_rows {
-                right_numbers[into] = right[(block_column + one) * call.k + place];
+                number = right[(block_column + one) * call.k + place];
             }
+            right_numbers[into] = number;
         }
         if thread == 0u {
             atomicStore(&near, 0u);
