@@ -59,7 +59,7 @@ impl FromStr for Device {
 pub enum GpuVerify {
     /// All: the GPU then only costs time.
     All,
-    /// One file of every submission.
+    /// One file of every submission; of sketches the first rows of every tile, and some of the pairs that were found.
     #[default]
     Sample,
     /// None, beyond the test that every device has to pass before it is used.

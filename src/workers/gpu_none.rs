@@ -179,6 +179,10 @@ pub(crate) mod pairs {
             match *self {}
         }
 
+        pub(crate) fn accuse(&self) {
+            match *self {}
+        }
+
         pub(crate) fn into_used(self) -> (Option<GpuUse>, Option<String>) {
             match self {}
         }

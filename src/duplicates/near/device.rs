@@ -7,17 +7,23 @@ use super::super::rounds::Rounds;
 use super::{Compares, Near};
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Comparer, Components, Hit, Sketches, Tile, compare_tile, components_of_all};
+use crate::groups::{Comparer, Components, Hit, Sketches, Tile, compare_tile, components_of_all, matches};
+use crate::plan::GpuVerify;
 use crate::workers::gpu::pairs::{Pair, Pairs, Side};
 
 /// With fewer, the processor is done before a GPU is asked: some milliseconds.
 const SKETCHES_MIN: usize = 4096;
 /// Rows of a tile that the processor is measured with, and all that memory is counted for where it is limited.
 const ROWS_FEW: usize = 512;
+/// Rows of a tile that are compared once more where a sample is wanted, and about as many of the pairs that were found: some
+/// microseconds a tile.
+const ROWS_VERIFIED: usize = 64;
 
-/// Looks for a GPU where all pairs are to be compared; in the background, so that it may be there once files are read.
-pub(super) fn start(near: &Near, rounds: &mut Rounds<'_>) -> Result<Option<Pairs>, Error> {
-    if near.compares != Compares::All {
+/// Looks for a GPU where all pairs are to be compared; in the background, so that it may be there once files are read. No more
+/// sketches come of them than there are `files`.
+pub(super) fn start(near: &Near, rounds: &mut Rounds<'_>, files: usize) -> Result<Option<Pairs>, Error> {
+    let are_few = files < SKETCHES_MIN && !rounds.plan.device.is_required();
+    if near.compares != Compares::All || are_few {
         return Ok(None);
     }
     let rows_max = if rounds.memory_bytes_max.is_some() { ROWS_FEW } else { usize::MAX };
@@ -32,12 +38,14 @@ pub(super) fn components(
     sketches: &Sketches,
     matches_min: u32,
     device: Option<&Pairs>,
+    verify: GpuVerify,
     control: &Control,
 ) -> io::Result<Components> {
     let ready = device.filter(|pairs| pairs.is_ready());
     let Some(pairs) = ready else { return components_of_all(sketches, matches_min, None, control) };
-    let compare =
-        |tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>| compare(pairs, tile, matches_min, hits);
+    let compare = |tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>| {
+        compare(pairs, verify, tile, matches_min, hits)
+    };
     let comparer = Comparer { rows: pairs.rows(), compare: &compare };
     let is_worth_it = pairs.is_required() || is_faster(pairs, &comparer, sketches, matches_min)?;
     components_of_all(sketches, matches_min, is_worth_it.then_some(comparer), control)
@@ -52,14 +60,39 @@ pub(super) fn tell(device: Pairs, rounds: &mut Rounds<'_>) {
     }
 }
 
-fn compare(pairs: &Pairs, tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) -> bool {
+fn compare(pairs: &Pairs, verify: GpuVerify, tile: &Tile<'_>, matches_min: u32, hits: &mut Vec<Hit>) -> bool {
     let left = Side { first: tile.first_rows.0, numbers: tile.left };
     let right = Side { first: tile.first_rows.1, numbers: tile.right };
     let mut found = Vec::new();
     let is_done = pairs.compare(left, right, tile.is_diagonal, matches_min, &mut found);
     hits.clear();
     hits.extend(found.into_iter().map(|Pair { left, right, matches }| Hit { left, right, matches }));
+    if is_done && !is_right(verify, tile, matches_min, hits) {
+        pairs.accuse();
+        return false;
+    }
     is_done
+}
+
+/// Whether the pairs of a tile are those that the processor finds, as far as they are found once more.
+fn is_right(verify: GpuVerify, tile: &Tile<'_>, matches_min: u32, hits: &[Hit]) -> bool {
+    let rows = match verify {
+        GpuVerify::Off => return true,
+        GpuVerify::Sample => ROWS_VERIFIED,
+        GpuVerify::All => usize::MAX,
+    };
+    let k = tile.k;
+    let numbers_max = rows.saturating_mul(k);
+    let left = &tile.left[..tile.left.len().min(numbers_max)];
+    let right = &tile.right[..tile.right.len().min(numbers_max)];
+    let mut expected = Vec::new();
+    compare_tile(&Tile { left, right, ..*tile }, matches_min, &mut expected);
+    let is_among = |hit: &&Hit| (hit.left.max(hit.right) as usize) < rows;
+    let numbers = |row: u32| row as usize * k..(row as usize + 1) * k;
+    let counted = |hit: &Hit| matches(&tile.left[numbers(hit.left)], &tile.right[numbers(hit.right)]);
+    let mut some = hits.iter().step_by((hits.len() / ROWS_VERIFIED).max(1));
+    hits.iter().filter(is_among).eq(&expected)
+        && some.all(|hit| hit.matches >= matches_min && counted(hit) == hit.matches)
 }
 
 /// Whether the device does more pairs a second than all threads together, measured with the first rows.
@@ -107,4 +140,39 @@ fn is_faster(
     let is_faster = rate.is_some_and(|rate| rate > worker_rate);
     pairs.tell(rate, Some(worker_rate), if is_faster { "" } else { "the processor is faster" });
     Ok(is_faster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_as_the_processor_finds_it_is_not_right() {
+        let k = 4;
+        // Rows of three kinds, in turn.
+        let rows: Vec<u32> = (0..400 * 4_u32).map(|at| at / 4 % 3).collect();
+        let tile = Tile { left: &rows, right: &rows, k, is_diagonal: true, first_rows: (0, 0) };
+        let mut hits = Vec::new();
+        compare_tile(&tile, 4, &mut hits);
+        let check = |verify, hits: &[Hit], expected| {
+            assert_eq!(is_right(verify, &tile, 4, hits), expected, "{verify:?}, {} hits", hits.len());
+        };
+        for verify in [GpuVerify::All, GpuVerify::Sample, GpuVerify::Off] {
+            check(verify, &hits, true);
+        }
+        // One that is wrong, one that is missing among the first rows, one that is missing far behind.
+        let (mut wrong, mut first, mut last) = (hits.clone(), hits.clone(), hits);
+        wrong[0].matches = 5;
+        first.remove(0);
+        last.pop();
+        for (verify, expected) in [
+            (GpuVerify::All, [false; 3]),
+            (GpuVerify::Sample, [false, false, true]),
+            (GpuVerify::Off, [true; 3]),
+        ] {
+            for (hits, expected) in [&wrong, &first, &last].into_iter().zip(expected) {
+                check(verify, hits, expected);
+            }
+        }
+    }
 }

@@ -149,7 +149,7 @@ pub(super) fn search(
     rounds: &mut Rounds<'_>,
     mut candidates: Candidates,
 ) -> Result<(Candidates, Vec<NearGroup>), Error> {
-    let device = device::start(near, rounds)?;
+    let device = device::start(near, rounds, candidates.all().len())?;
     // What cannot have a sketch may be the same as others all the same, and is read as little as ever.
     let sizes = near.sketches.sizes();
     let has_sketch = |size: u64| size == 0 || sizes.contains(&size);

@@ -79,7 +79,7 @@ impl Sketched<'_> {
         let since = Instant::now();
         let looked_at = self.near.similarity_looked_at();
         let matches_min = self.near.matches_min(looked_at);
-        let (sketches, control) = (&self.sketches, rounds.control);
+        let (sketches, control, verify) = (&self.sketches, rounds.control, rounds.plan.gpu_verify);
         let banding = match self.near.compares {
             Compares::Banded => Some(Banding::choose(looked_at, sketches.k())),
             Compares::All => None,
@@ -88,7 +88,7 @@ impl Sketched<'_> {
             Some(banding) => {
                 banded_components(sketches, banding, matches_min, memory.table_bytes_max, control)
             }
-            None => device::components(sketches, matches_min, device.as_ref(), control)
+            None => device::components(sketches, matches_min, device.as_ref(), verify, control)
                 .map(|components| Banded { components, passes: 1 }),
         });
         if let Some(device) = device {

@@ -73,7 +73,7 @@ pub(crate) struct Pairs {
     k: usize,
     sizes: Sizes,
     is_required: bool,
-    commands: Sender<Command>,
+    jobs: Sender<Job>,
     shared: Arc<Shared>,
 }
 
@@ -152,16 +152,19 @@ impl Sizes {
     }
 }
 
-enum Command {
-    Load { first: u32, numbers: Vec<u32> },
-    Compare(Job),
-}
-
+/// A tile, with what of it has to get to the device first: in one piece, so that nobody else's panels push these out before
+/// their turn.
 struct Job {
-    left: u32,
-    right: u32,
+    left: Panel,
+    right: Panel,
     call: Call,
     reply: Sender<Reply>,
+}
+
+/// Rows by the number of the first, and their numbers unless they are on the device.
+struct Panel {
+    first: u32,
+    numbers: Option<Vec<u32>>,
 }
 
 enum Reply {
@@ -201,7 +204,7 @@ impl Pairs {
             }
         };
         let shared = Arc::new(Shared::default());
-        let (commands, orders) = bounded(2 * SLOTS);
+        let (jobs, orders) = bounded(2 * SLOTS);
         let (told, faults, wanted) = (Arc::clone(&shared), plan.faults.clone(), device.clone());
         let (tell_start, started) = bounded(1);
         let body = move || {
@@ -227,7 +230,7 @@ impl Pairs {
             };
             result.map_err(|why| refuse(&why))?;
         }
-        Ok(Some(Pairs { k, sizes, is_required, commands, shared }))
+        Ok(Some(Pairs { k, sizes, is_required, jobs, shared }))
     }
 
     /// Whether it can be used by now.
@@ -271,14 +274,14 @@ impl Pairs {
             capacity: number(HITS_MAX),
             unused: 0,
         };
-        // Others may push a panel out before its turn.
-        for _ in 0..3 {
-            if !(self.is_ready() && self.load(left) && self.load(right)) {
+        // Others may have pushed a panel out by its turn: then both are sent along.
+        for sends_all in [false, true] {
+            if !self.is_ready() {
                 return false;
             }
             let (reply, replies) = bounded(1);
-            let job = Job { left: left.first, right: right.first, call, reply };
-            if !self.send(Command::Compare(job)) {
+            let (left, right) = (self.panel(left, sends_all), self.panel(right, sends_all));
+            if !self.send(Job { left, right, call, reply }) {
                 return false;
             }
             match replies.recv_timeout(2 * TIMEOUT) {
@@ -302,18 +305,14 @@ impl Pairs {
         false
     }
 
-    fn load(&self, side: Side<'_>) -> bool {
-        if self.shared.resident().contains(&side.first) {
-            return true;
-        }
-        // Two may send the same: that is seldom, and no harm.
-        let is_sent = self.send(Command::Load { first: side.first, numbers: side.numbers.to_vec() });
-        self.shared.resident().insert(side.first);
-        is_sent
+    /// What is sent of a side. Two may send the same, of which one is left out over there.
+    fn panel(&self, Side { first, numbers }: Side<'_>, sends_all: bool) -> Panel {
+        let is_there = !sends_all && self.shared.resident().contains(&first);
+        Panel { first, numbers: (!is_there).then(|| numbers.to_vec()) }
     }
 
-    fn send(&self, command: Command) -> bool {
-        let sent = self.commands.send_timeout(command, TIMEOUT);
+    fn send(&self, job: Job) -> bool {
+        let sent = self.jobs.send_timeout(job, TIMEOUT);
         if sent.is_err() && !self.shared.is_out.load(Ordering::Relaxed) {
             self.shared.fail("its driver does not answer");
         }
@@ -329,11 +328,23 @@ impl Pairs {
         }
     }
 
+    /// It answered, and wrongly: it is left out from then on.
+    pub(crate) fn accuse(&self) {
+        self.shared.fail("its answers are not those of the processor");
+    }
+
     /// What it did, and what a person should know.
     pub(crate) fn into_used(self) -> (Option<GpuUse>, Option<String>) {
-        let Pairs { commands, shared, .. } = self;
-        drop(commands);
-        let used = shared.used().clone();
+        let Pairs { jobs, shared, is_required, .. } = self;
+        drop(jobs);
+        let mut used = shared.used().clone();
+        if used.submissions == 0 && used.left_out.is_empty() {
+            used.left_out = match shared.started.get() {
+                Some(Err(why)) => why.clone(),
+                _ if is_required => "there was nothing to compare".to_owned(),
+                _ => "it was not ready when comparing began".to_owned(),
+            };
+        }
         let note = shared.note.lock().unwrap_or_else(PoisonError::into_inner).take();
         let note = note.or_else(|| match shared.started.get() {
             Some(Err(why)) => Some(format!("no GPU is used for pairs: {why}")),
@@ -345,6 +356,8 @@ impl Pairs {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::super::testing::adapter;
     use super::*;
     use crate::faults::Faults;
@@ -476,6 +489,41 @@ mod tests {
                 .to_string()
                 .starts_with("--device gpu: 1000 bytes of its memory are too few"))
         );
+    }
+
+    /// Many more threads than panels push out one another's. When panels went ahead of their tiles, some of 200 were given up for
+    /// that with 16 threads and more.
+    #[test]
+    fn threads_that_push_out_panels_of_others_get_their_answers() {
+        if adapter().is_none() {
+            return;
+        }
+        let k = 128;
+        let answers = 2 * SLOTS as u64 * (HEADER_BYTES + (HITS_MAX * size_of::<Pair>()) as u64);
+        let device = pairs(k, answers + 8 * 64 * 128 * 4);
+        assert_eq!((device.rows(), device.sizes.panels), (64, PANELS_MIN));
+        let all = numbers(64 * 201, k, 2);
+        let side = |i: usize| Side {
+            first: u32::try_from(i * 64).expect("small"),
+            numbers: &all[i * 64 * k..(i + 1) * 64 * k],
+        };
+        thread::scope(|scope| {
+            for thread in 0..64 {
+                let (device, side) = (&device, &side);
+                scope.spawn(move || {
+                    for right in (1..201).filter(|right| right % 64 == thread) {
+                        let mut found = Vec::new();
+                        assert!(device.compare(side(0), side(right), false, 70, &mut found), "{right}");
+                        let expected = plain(side(0).numbers, side(right).numbers, k, false, 70);
+                        assert_eq!(found, expected, "{right}");
+                    }
+                });
+            }
+        });
+        let (used, note) = device.into_used();
+        // Each was sent once, but for those that were pushed out too early.
+        assert!(used.expect("an adapter").bytes < 2 * size_of_val(&all[..]) as u64);
+        assert_eq!(note, None);
     }
 
     /// Under a search that goes on without it.

@@ -3,6 +3,8 @@
 use filemill::plan::Device;
 
 use super::*;
+#[cfg(feature = "cli")]
+use crate::binary::{filemill, text as text_of};
 use crate::gpu::is_there;
 
 fn all_pairs(tree: &Tree, device: Device) -> Search {
@@ -55,6 +57,30 @@ fn a_gpu_that_cannot_be_had_ends_a_search_only_where_it_is_required() {
     assert_eq!(told(&found(&small)), told(&found(&all_pairs(&tree, Device::Cpu))));
 }
 
+#[cfg(feature = "cli")]
+#[test]
+fn a_gpu_prints_what_the_processor_prints() {
+    if !is_there() {
+        return;
+    }
+    let (tree, _) = gradual(20, 4);
+    for format in ["csv", "table"] {
+        let printed = |device: &str, verify: &str| {
+            let arguments = ["duplicates", "--near-all", "--near", "0.6", "--format", format];
+            let more = ["--device", device, "--gpu-verify", verify];
+            let output =
+                filemill(&[&arguments[..], &more].concat()).current_dir(tree.path()).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
+            output.stdout
+        };
+        let expected = printed("cpu", "sample");
+        assert!(!expected.is_empty());
+        for verify in ["all", "sample", "off"] {
+            assert!(printed("gpu", verify) == expected, "{format} {verify}");
+        }
+    }
+}
+
 #[cfg(all(feature = "gpu", feature = "faults"))]
 #[test]
 fn a_gpu_that_is_lost_while_it_compares_loses_nothing() {
@@ -74,9 +100,9 @@ fn a_gpu_that_is_lost_while_it_compares_loses_nothing() {
     };
     assert_eq!(told(&found(&all_pairs(&tree, Device::Gpu))), expected);
     let expected = told(&found(&of_words(Device::Cpu)));
-    for operation in [Operation::GpuLose, Operation::GpuAnswer] {
+    for operation in [Operation::GpuLose, Operation::GpuAnswer, Operation::GpuWords] {
         for effect in [Effect::FailsOnce, Effect::Panics] {
-            if (operation, effect) == (Operation::GpuLose, Effect::Panics) {
+            if effect == Effect::Panics && operation != Operation::GpuAnswer {
                 continue;
             }
             let mut search = of_words(Device::Gpu);

@@ -9,9 +9,7 @@ use wgpu::BufferUsages as Use;
 
 use super::super::device::{Device, Failure};
 use super::super::{adapters, detached};
-use super::{
-    BLOCK, Call, Command, HEADER_BYTES, HITS_MAX, Job, Pair, Reply, SLOTS, Shared, Sizes, TIMEOUT, WGSL,
-};
+use super::{BLOCK, Call, HEADER_BYTES, HITS_MAX, Job, Pair, Reply, SLOTS, Shared, Sizes, TIMEOUT, WGSL};
 use crate::faults::{Faults, Operation};
 use crate::plan;
 use crate::report::{GpuUse, RateUnit};
@@ -27,6 +25,7 @@ pub(super) struct Machine {
     /// The one that was used last is last.
     order: VecDeque<u32>,
     slots: Vec<Slot>,
+    /// Odd: what it comes to for all workgroups of a tile is never that of a tile that did not run.
     ticket: u32,
 }
 
@@ -41,6 +40,8 @@ struct Running {
     submission: wgpu::SubmissionIndex,
     mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
     done: u32,
+    /// On the left and on the right.
+    rows: (u32, u32),
     reply: Sender<Reply>,
     since: Instant,
 }
@@ -74,7 +75,7 @@ impl Machine {
         };
         let slots = (0..SLOTS).map(|_| slot()).collect::<Result<_, Failure>>()?;
         let (panels, order) = (HashMap::new(), VecDeque::new());
-        let mut machine = Machine { device, pipeline, sizes, k, panels, order, slots, ticket: 0 };
+        let mut machine = Machine { device, pipeline, sizes, k, panels, order, slots, ticket: 1 };
         machine.test()?;
         Ok(machine)
     }
@@ -108,7 +109,7 @@ impl Machine {
             }
         }
         let (reply, _) = bounded(1);
-        let running = self.submit(Job { left: 0, right: 0, call, reply })?;
+        let running = self.submit([0, 0], call, reply)?;
         let answer = self.finish(&running)?;
         self.slots.push(running.slot);
         match answer {
@@ -127,7 +128,7 @@ impl Machine {
     }
 
     /// Works until nobody asks any more, or the device fails.
-    pub(super) fn work(mut self, orders: &Receiver<Command>, shared: &Shared, faults: &Faults) {
+    pub(super) fn work(mut self, orders: &Receiver<Job>, shared: &Shared, faults: &Faults) {
         let mut running: VecDeque<Running> = VecDeque::new();
         let mut free_since = Instant::now();
         loop {
@@ -139,13 +140,19 @@ impl Machine {
             };
             let done = match next {
                 None if running.is_empty() => return,
-                Some(command) => self.obey(command, shared, faults).map(|started| running.extend(started)),
+                Some(job) => self.obey(job, shared, faults).map(|started| running.extend(started)),
                 None => {
                     let Some(oldest) = running.pop_front() else { return };
                     let since = oldest.since.max(free_since);
                     let answered = faults.strike(Operation::GpuAnswer);
                     let answered = answered.map_err(|_| Failure("no answer from the device".to_owned()));
-                    let answer = answered.and_then(|()| self.finish(&oldest));
+                    let mut answer = answered.and_then(|()| self.finish(&oldest));
+                    if let Ok(Reply::Hits(hits)) = &mut answer
+                        && let Some(hit) = hits.first_mut()
+                        && faults.strike(Operation::GpuWords).is_err()
+                    {
+                        hit.matches ^= 1;
+                    }
                     free_since = Instant::now();
                     let mut used = shared.used();
                     used.busy += free_since.saturating_duration_since(since);
@@ -168,46 +175,37 @@ impl Machine {
         }
     }
 
-    fn obey(
-        &mut self,
-        command: Command,
-        shared: &Shared,
-        faults: &Faults,
-    ) -> Result<Option<Running>, Failure> {
-        match command {
-            Command::Load { first, numbers } => {
-                self.make_room(shared);
-                shared.used().bytes += size_of_val(&numbers[..]) as u64;
-                self.load(first, &numbers).map(|()| None)
+    /// Begins with a tile, once its panels are there.
+    fn obey(&mut self, job: Job, shared: &Shared, faults: &Faults) -> Result<Option<Running>, Failure> {
+        let Job { left, right, call, reply } = job;
+        let firsts = [left.first, right.first];
+        for panel in [left, right] {
+            if self.panels.contains_key(&panel.first) {
+                continue;
             }
-            Command::Compare(job)
-                if self.panels.contains_key(&job.left) && self.panels.contains_key(&job.right) =>
-            {
-                let started = self.submit(job)?;
-                if faults.strike(Operation::GpuLose).is_err() {
-                    let device = self.device.device.clone();
-                    drop(detached::spawn("filemill-gpu-lose", move || device.destroy()));
-                }
-                Ok(Some(started))
-            }
-            Command::Compare(job) => {
-                let mut resident = shared.resident();
-                for panel in [job.left, job.right] {
-                    if !self.panels.contains_key(&panel) {
-                        resident.remove(&panel);
-                    }
-                }
-                // Who asked may have gone.
-                drop(job.reply.send(Reply::Gone));
-                Ok(None)
-            }
+            let Some(numbers) = panel.numbers else {
+                // It was there when this was sent. Who asked may have gone.
+                drop(reply.send(Reply::Gone));
+                return Ok(None);
+            };
+            self.make_room(firsts, shared);
+            shared.used().bytes += size_of_val(&numbers[..]) as u64;
+            self.load(panel.first, &numbers)?;
+            shared.resident().insert(panel.first);
         }
+        let started = self.submit(firsts, call, reply)?;
+        if faults.strike(Operation::GpuLose).is_err() {
+            let device = self.device.device.clone();
+            drop(detached::spawn("filemill-gpu-lose", move || device.destroy()));
+        }
+        Ok(Some(started))
     }
 
-    /// The panel that was not used for the longest time goes where there is no room for one more.
-    fn make_room(&mut self, shared: &Shared) {
+    /// The panel that was not used for the longest time goes where there is no room for one more, but neither of these.
+    fn make_room(&mut self, kept: [u32; 2], shared: &Shared) {
         while self.panels.len() >= self.sizes.panels {
-            let Some(oldest) = self.order.pop_front() else { return };
+            let oldest = self.order.iter().position(|first| !kept.contains(first));
+            let Some(oldest) = oldest.and_then(|at| self.order.remove(at)) else { return };
             self.panels.remove(&oldest);
             shared.resident().remove(&oldest);
         }
@@ -223,13 +221,17 @@ impl Machine {
         Ok(())
     }
 
-    fn submit(&mut self, job: Job) -> Result<Running, Failure> {
-        let Job { left, right, call, reply } = job;
+    fn submit(
+        &mut self,
+        [left, right]: [u32; 2],
+        call: Call,
+        reply: Sender<Reply>,
+    ) -> Result<Running, Failure> {
         for panel in [left, right] {
             self.order.retain(|other| *other != panel);
             self.order.push_back(panel);
         }
-        self.ticket = self.ticket.wrapping_add(0x9E37_79B9);
+        self.ticket = self.ticket.wrapping_add(0x9E37_79BA);
         let call = Call { ticket: self.ticket, ..call };
         let slot = self.slots.pop().ok_or_else(|| Failure("no room for an answer".to_owned()))?;
         let (queue, device) = (&self.device.queue, &self.device.device);
@@ -257,12 +259,13 @@ impl Machine {
         slot.back.map_async(wgpu::MapMode::Read, .., move |result| drop(tell.send(result)));
         self.device.check()?;
         let done = self.ticket.wrapping_mul(columns * rows);
-        Ok(Running { slot, submission, mapped, done, reply, since: Instant::now() })
+        let rows = (call.left_rows, call.right_rows);
+        Ok(Running { slot, submission, mapped, done, rows, reply, since: Instant::now() })
     }
 
     /// Waits for a tile, and answers. It counts only if everything says that it ran.
     fn finish(&mut self, running: &Running) -> Result<Reply, Failure> {
-        let Running { slot, submission, mapped, done, .. } = running;
+        let Running { slot, submission, mapped, done, rows, .. } = running;
         self.device.wait(submission, TIMEOUT)?;
         match mapped.try_recv() {
             Ok(Ok(())) => {}
@@ -278,6 +281,10 @@ impl Machine {
             Reply::TooMany
         } else {
             let pairs: &[Pair] = bytemuck::cast_slice(&hits[..count * size_of::<Pair>()]);
+            // Whoever joins rows by them relies on these being there.
+            if has_run && pairs.iter().any(|pair| pair.left >= rows.0 || pair.right >= rows.1) {
+                return Err(Failure("it found pairs of rows that are not there".to_owned()));
+            }
             Reply::Hits(pairs.to_vec())
         };
         drop(view);
