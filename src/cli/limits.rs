@@ -1,6 +1,6 @@
 //! Limits of the process: takes as many file handles as it may have, and makes a plan fit a small address space.
 
-use filemill::plan::{Plan, Staging, Workers};
+use filemill::plan::{Device, Plan, Staging, Workers};
 
 use super::Failure;
 
@@ -91,6 +91,14 @@ pub(crate) fn fit_address_space(plan: &mut Plan, say: impl Fn(&str)) -> Result<(
         let workers = plan.workers_max;
         say(&format!("{workers} of {asked} workers: more would not fit the limit of the address space"));
     }
+    // What a driver takes of it nobody knows: hundreds of MiB.
+    if plan.device == Device::Auto {
+        plan.device = Device::Cpu;
+        if plan.analyses.iter().any(|analysis| analysis.kernel().is_some()) {
+            say("no GPU is looked for: the address space is limited");
+        }
+    }
+    plan.gpu_memory_bytes_max = plan.gpu_memory_bytes_max.min(free / 16);
     let window = usize::try_from(free / 4 / SORTED_FILE_BYTES).unwrap_or(usize::MAX);
     plan.sort_window_files_max = plan.sort_window_files_max.min(window);
     Ok(())

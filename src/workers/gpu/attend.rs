@@ -244,8 +244,11 @@ impl Desk<'_> {
             self.port.rates.count_all((0..packed.len()).map(piece), busy);
         }
         self.used.busy += busy;
-        self.used.files += running.owners.iter().filter(|owner| owner.is_last).count() as u64;
-        self.used.bytes += (0..packed.len()).map(|i| packed.piece_bytes(i).len() as u64).sum::<u64>();
+        // A file that is not read to its end after all is nobody's.
+        for (i, owner) in running.owners.iter().enumerate().filter(|(_, owner)| owner.is_last) {
+            self.used.files += 1;
+            self.used.bytes += owner.bytes_before + packed.piece_bytes(i).len() as u64;
+        }
         self.finish(running, Some(&words));
         self.redo_empty();
         // Whoever takes the rows may have taken their time.

@@ -15,6 +15,13 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// What wgpu writes on many lines, the cause last; a driver may write pages.
+fn in_one_line(why: &str) -> String {
+    const PARTS_MAX: usize = 4;
+    let parts = why.lines().map(str::trim).filter(|part| !part.is_empty() && *part != "Caused by:");
+    parts.take(PARTS_MAX).collect::<Vec<_>>().join(": ")
+}
+
 /// An open device.
 #[derive(Clone)]
 pub(crate) struct Device {
@@ -42,8 +49,8 @@ impl Device {
         let trouble = Arc::new(Mutex::new(None));
         let keep = |trouble: &Arc<Mutex<Option<Failure>>>, why: String| {
             let mut first = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            // What follows is mostly of the first one's making. A driver may write pages.
-            first.get_or_insert_with(|| Failure(why.lines().next().unwrap_or_default().to_owned()));
+            // What follows is mostly of the first one's making.
+            first.get_or_insert_with(|| Failure(in_one_line(&why)));
         };
         let errors = Arc::clone(&trouble);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&errors, error.to_string())));

@@ -42,6 +42,8 @@ struct File {
     facts: Facts,
     /// Pieces that are on their way.
     pieces: usize,
+    /// Bytes of it that were taken.
+    bytes: u64,
     /// Why the rest of it is not taken.
     lost: Option<Outcome>,
 }
@@ -96,7 +98,7 @@ impl<'r> Packer<'r> {
         }
         let waiting = self.batch.get_or_insert_with(|| Arc::new(Waiting::new()));
         let number = waiting.add_file();
-        self.file = Some(File { number, facts: Facts::of(file), pieces: 0, lost: None });
+        self.file = Some(File { number, facts: Facts::of(file), pieces: 0, bytes: 0, lost: None });
         self.begin_piece();
         true
     }
@@ -118,6 +120,9 @@ impl<'r> Packer<'r> {
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             held.slot.packed.push(now);
+            if let Some(file) = &mut self.file {
+                file.bytes += now.len() as u64;
+            }
             bytes = later;
         }
     }
@@ -231,6 +236,7 @@ impl<'r> Packer<'r> {
             waiting: Arc::clone(waiting),
             file: file.number,
             facts: file.facts.clone(),
+            bytes_before: file.bytes,
             is_first: file.pieces == 0,
             is_last: false,
         });

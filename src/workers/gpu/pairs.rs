@@ -8,9 +8,9 @@ mod machine;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use self::machine::Machine;
 use super::{adapters, detached};
@@ -204,7 +204,8 @@ impl Pairs {
             }
         };
         let shared = Arc::new(Shared::default());
-        let (jobs, orders) = bounded(2 * SLOTS);
+        // As many as there are threads that ask. A bounded one would keep what nobody takes any more, and who waits for it waiting.
+        let (jobs, orders) = unbounded();
         let (told, faults, wanted) = (Arc::clone(&shared), plan.faults.clone(), device.clone());
         let (tell_start, started) = bounded(1);
         let body = move || {
@@ -284,25 +285,38 @@ impl Pairs {
             if !self.send(Job { left, right, call, reply }) {
                 return false;
             }
-            match replies.recv_timeout(2 * TIMEOUT) {
-                Ok(Reply::Hits(found)) => {
+            match self.wait(&replies) {
+                Some(Reply::Hits(found)) => {
                     hits.extend(found);
                     hits.sort_unstable();
                     return true;
                 }
-                Ok(Reply::TooMany) => return false,
-                Ok(Reply::Gone) => {}
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
-                    self.shared.fail("its driver does not answer");
-                    return false;
-                }
-                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
-                    self.shared.wait_for_the_reason();
-                    return false;
-                }
+                Some(Reply::TooMany) | None => return false,
+                Some(Reply::Gone) => {}
             }
         }
         false
+    }
+
+    /// Waits for a reply, no longer than there is somebody to give one.
+    fn wait(&self, replies: &Receiver<Reply>) -> Option<Reply> {
+        const TICK: Duration = Duration::from_millis(100);
+        let since = Instant::now();
+        loop {
+            match replies.recv_timeout(TICK) {
+                Ok(reply) => return Some(reply),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.shared.wait_for_the_reason();
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) if since.elapsed() > 2 * TIMEOUT => {
+                    self.shared.fail("its driver does not answer");
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) if self.shared.is_out.load(Ordering::Relaxed) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     /// What is sent of a side. Two may send the same, of which one is left out over there.
@@ -312,9 +326,9 @@ impl Pairs {
     }
 
     fn send(&self, job: Job) -> bool {
-        let sent = self.jobs.send_timeout(job, TIMEOUT);
-        if sent.is_err() && !self.shared.is_out.load(Ordering::Relaxed) {
-            self.shared.fail("its driver does not answer");
+        let sent = self.jobs.send(job);
+        if sent.is_err() {
+            self.shared.wait_for_the_reason();
         }
         sent.is_ok()
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never, select};
 
 use super::driver::{self, Backend, Driver, Order, Started};
 use super::packing::Sizes;
@@ -114,7 +114,8 @@ fn start_now(order: Order) -> Result<(Driver, Started), String> {
     match driver.started.recv_timeout(START_TIMEOUT) {
         Ok(Ok(started)) => Ok((driver, started)),
         Ok(Err(failure)) => Err(failure.to_string()),
-        Err(_) => Err("its driver does not answer".to_owned()),
+        Err(RecvTimeoutError::Timeout) => Err("its driver does not answer".to_owned()),
+        Err(RecvTimeoutError::Disconnected) => Err("its driver panicked".to_owned()),
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Owner {
     pub(super) waiting: std::sync::Arc<Waiting>,
     pub(super) file: usize,
     pub(super) facts: Facts,
+    /// Bytes of the pieces before this one.
+    pub(super) bytes_before: u64,
     pub(super) is_first: bool,
     pub(super) is_last: bool,
 }
@@ -199,7 +201,7 @@ impl<'r> Finisher<'r> {
         owner: &Owner,
         words: Option<&[u32]>,
     ) -> Option<Answered> {
-        let Owner { waiting, file, facts, is_first, is_last } = owner;
+        let Owner { waiting, file, facts, is_first, is_last, .. } = owner;
         let before = waiting.lock().files[*file].pass.take();
         // After a panic there is none.
         let has_failed = waiting.lock().files[*file].instead.is_some();
