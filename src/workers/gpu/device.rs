@@ -58,7 +58,9 @@ impl Device {
         device.set_device_lost_callback(move |reason, why| {
             let why = why.trim();
             let separator = if why.is_empty() { "" } else { ": " };
-            keep(&losses, format!("the device was lost ({reason:?}){separator}{why}"));
+            // Whatever else went wrong before is of its making.
+            let why = Failure(in_one_line(&format!("the device was lost ({reason:?}){separator}{why}")));
+            *losses.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         });
         Ok(Device { device, queue, trouble })
     }

@@ -540,6 +540,48 @@ mod tests {
         assert_eq!(note, None);
     }
 
+    /// Many ask while it is lost: jobs that nobody takes any more must not keep who waits for them.
+    #[cfg(feature = "faults")]
+    #[test]
+    fn nobody_waits_for_a_device_that_is_gone() {
+        use crate::faults::{Effect, Operation};
+
+        if adapter().is_none() {
+            return;
+        }
+        for at in [1, 3, 9] {
+            let (device, faults) =
+                (plan::Device::Gpu, Faults::new(Operation::GpuLose, at, Effect::FailsOnce));
+            let plan = Plan { device, faults, gpu_memory_bytes_max: 20_000_000, ..Plan::new(["."]) };
+            let device = Pairs::start(&plan, 16, usize::MAX, &mut Vec::new());
+            let device = device.expect("it starts").expect("it is there");
+            let all = numbers(64 * 20, 16, 2);
+            let side = |i: u32| {
+                let start = i as usize * 64 * 16;
+                Side { first: i * 64, numbers: &all[start..start + 64 * 16] }
+            };
+            let since = Instant::now();
+            thread::scope(|scope| {
+                for left in 0..16 {
+                    let (device, side) = (&device, &side);
+                    scope.spawn(move || {
+                        let mut found = Vec::new();
+                        for right in 16..20 {
+                            if device.compare(side(left), side(right), false, 12, &mut found) {
+                                let expected = plain(side(left).numbers, side(right).numbers, 16, false, 12);
+                                assert_eq!(found, expected);
+                            }
+                        }
+                    });
+                }
+            });
+            assert!(since.elapsed() < TIMEOUT, "{at}: {:?}", since.elapsed());
+            let (used, note) = device.into_used();
+            let used = used.expect("an adapter");
+            assert!(used.failures == 1 && note.is_some(), "{used:?} {note:?}");
+        }
+    }
+
     /// Under a search that goes on without it.
     #[test]
     fn a_device_that_is_lost_says_so_once() {
