@@ -158,7 +158,7 @@ impl Machine {
                 Ok((Machine::Wgpu(Box::new(engine)), started))
             }
             #[cfg(any(test, feature = "faults"))]
-            Backend::Fake => Ok((Machine::Fake, Started { windows: None, upload: "write", rate: 1e12 })),
+            Backend::Fake => Ok((Machine::Fake, Started { windows: None, upload: "write", rate: 1e6 })),
         }
     }
 
