@@ -193,6 +193,9 @@ impl Plan {
         {
             return refuse(format!("no file can have a size of at least {min} and at most {max} bytes"));
         }
+        if self.filter.gitignore && !cfg!(feature = "gitignore") {
+            return refuse("gitignore needs a build of filemill with the feature `gitignore`".to_owned());
+        }
         let mut names: Vec<_> = self.columns().iter().map(|column| column.name).collect();
         names.extend(RECORD_KEYS);
         names.sort_unstable();
