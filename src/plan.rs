@@ -490,6 +490,14 @@ mod tests {
         );
     }
 
+    #[cfg(not(feature = "gitignore"))]
+    #[test]
+    fn patterns_of_git_need_their_feature() {
+        let plan = Plan { filter: Filter { gitignore: true, ..Filter::default() }, ..plan() };
+        let error = plan.check().expect_err("this build has none").to_string();
+        assert_eq!(error, "gitignore needs a build of filemill with the feature `gitignore`");
+    }
+
     #[test]
     fn the_handle_budget_is_never_overdrawn() {
         for handles_max in 12..300 {
