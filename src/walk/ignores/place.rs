@@ -124,7 +124,7 @@ impl Place<'_> {
     /// How messages name a file.
     pub(super) fn name(&self, path: &Path) -> String {
         let directory = self.real(Path::new("")).unwrap_or_default();
-        directory.join(path).display().to_string()
+        if path.as_os_str().is_empty() { directory } else { directory.join(path) }.display().to_string()
     }
 
     /// Whether the directory itself, and each of `paths` beside it, belongs to the user or to root.

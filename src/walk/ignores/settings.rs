@@ -77,6 +77,7 @@ pub(super) fn is_trusted(protected: &Protected, repository: &Repository<'_>) -> 
 fn names(value: &[u8], top: &Path) -> Result<bool, String> {
     let path = expand(strip_optional(value).0)?;
     let (path, with_all_below) = match path.strip_suffix(b"/*") {
+        Some(b"") => (&b"/"[..], true),
         Some(path) => (path, true),
         None => (&path[..], false),
     };
