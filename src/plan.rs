@@ -421,8 +421,8 @@ pub struct Filter {
     /// that matches decides, in the syntax of .gitignore.
     pub globs: Vec<String>,
     /// Leave out what git would by its patterns: those of .gitignore files, in the tree and above it up to the top of
-    /// the repository, of its info/exclude and of the user's core.excludesFile; and `.git` itself. Outside a repository
-    /// the .gitignore files of the tree count.
+    /// the repository, of its info/exclude and of core.excludesFile; and `.git` itself. Outside a repository the
+    /// .gitignore files of the tree count. Needs the feature `gitignore`, without which a plan is refused.
     pub gitignore: bool,
     /// Leave out names that begin with a dot.
     pub skip_hidden: bool,

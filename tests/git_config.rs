@@ -369,8 +369,8 @@ proptest! {
         let (met, notes) = scene.lists(case.place);
         match scene.git_lists(case.place) {
             Ok(expected) => prop_assert_eq!(met, expected, "{}", notes),
-            // That changes no pattern, whatever git thinks of it.
-            Err(why) if why.contains("remote URLs cannot be configured in file") => {}
+            // To learn the remotes, git reads files whose condition may not hold, and stops at their faults.
+            Err(_) if format!("{case:?}").contains("hasconfig") => {}
             // Then there is no right answer, but there is one, and what is wrong is said.
             Err(why) => prop_assert!(!notes.is_empty(), "{}", why),
         }
