@@ -3,6 +3,12 @@
 //! Whether git tracks a file all the same is not asked. Where there is no repository, the .gitignore files of the tree
 //! count, and nothing above it.
 
+#![allow(
+    clippy::useless_asref,
+    clippy::needless_borrow,
+    reason = "paths are owned on systems where they are not bytes"
+)]
+
 mod config;
 mod include;
 mod place;
