@@ -31,7 +31,7 @@ const COMMIT: [&str; 9] =
     ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"];
 
 impl Scene {
-    /// `None` where there is no git.
+    /// `None` if git is not installed.
     fn new() -> Option<Scene> {
         let tree = Tree::new();
         let top = tree.path().canonicalize().unwrap();
@@ -371,7 +371,7 @@ proptest! {
             Ok(expected) => prop_assert_eq!(met, expected, "{}", notes),
             // To learn the remotes, git reads files whose condition may not hold, and stops at their faults.
             Err(_) if format!("{case:?}").contains("hasconfig") => {}
-            // Then there is no right answer, but there is one, and what is wrong is said.
+            // Git gives no answer to compare with. filemill must still give a note.
             Err(why) => prop_assert!(!notes.is_empty(), "{}", why),
         }
     }

@@ -135,7 +135,7 @@ fn unknown_variables(command: &Command) -> Vec<String> {
     names.iter().filter_map(|name| why_no_setting(name, &flags)).collect()
 }
 
-/// What is wrong with a variable that stands for none of `flags`, or for one that no variable can set.
+/// Returns the warning for a variable that names no flag of `flags`, or a flag that only the command line sets.
 fn why_no_setting(name: &str, flags: &[&str]) -> Option<String> {
     let is_settable = |long: &&str| *long == "no-config" || !TYPED_ALONE.contains(long);
     match flags.iter().find(|long| variable(long) == name) {

@@ -32,7 +32,7 @@ struct Places {
 }
 
 impl ReportFile {
-    /// Begins a report that will be named `name`, or where that is a link, what it leads to. A `NAME.partial` that an
+    /// Begins a report that will be named `name`. If `name` is a link, its target gets the report. A `NAME.partial` that an
     /// earlier run left behind is replaced.
     ///
     /// # Errors
@@ -379,7 +379,7 @@ mod tests {
             report.complete().expect("it can be renamed");
             assert_eq!((read(&name).as_deref(), read(&partial)), (Some("x"), None));
         }
-        // Names that begin in the same way are told apart.
+        // Names with the same beginning get different temporary names.
         let names = ["a", "b"].map(|last| place.path().join("x".repeat(254) + last));
         let reports = names.map(|name| ReportFile::create(&name).expect("it can be created"));
         assert_ne!(reports[0].partial(), reports[1].partial());

@@ -6,7 +6,7 @@
 #![allow(
     clippy::useless_asref,
     clippy::needless_borrow,
-    reason = "paths are owned on systems where they are not bytes"
+    reason = "the conversion is needed only on systems without byte paths"
 )]
 
 mod config;
@@ -63,12 +63,12 @@ pub(super) struct GitPatterns {
     known: Mutex<Known>,
 }
 
-/// What was found out so far.
+/// Cached answers.
 #[derive(Default)]
 struct Known {
     /// By the real path of the top: a list may have many roots in one repository.
     rules: HashMap<PathBuf, Arc<Rules>>,
-    /// The user's files of patterns, most of which hold for many repositories.
+    /// The user's pattern files. Many repositories share one.
     of_user: HashMap<PathBuf, Arc<[Pattern]>>,
     troubles: Troubles,
 }
@@ -80,7 +80,7 @@ struct Rules {
     case: Case,
 }
 
-/// More are forgotten, and found out again where they are met again.
+/// Beyond this the cache is emptied, and a repository is read again when the walk meets it.
 const RULES_KNOWN_MAX: usize = 256;
 
 /// What could not be read of patterns and configurations.

@@ -55,7 +55,7 @@ pub(super) fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| name != "XDG_CONFIG_HOME" || !value.is_empty())
 }
 
-/// The variables of a file that are of interest; `None` where it does not count.
+/// Returns the relevant variables of a file, or `None` if git would ignore the file or it cannot be read.
 fn read_file(place: Place<'_>, path: &Path, troubles: &mut Vec<String>) -> Option<Vec<Variable>> {
     // The usual way to have none.
     if path == Path::new("/dev/null") {
@@ -72,7 +72,7 @@ fn read_file(place: Place<'_>, path: &Path, troubles: &mut Vec<String>) -> Optio
     None
 }
 
-/// What is done with each variable, in order, and what was wrong with it.
+/// Takes each variable in order. The error says why a value is refused.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&Variable) -> Result<(), String>;
 
 /// Reads the configuration that holds for a repository, or what of it holds everywhere.
@@ -202,7 +202,7 @@ impl<'r> Reader<'r> {
         file: Option<&Path>,
         case: wildmatch::Mode,
     ) -> Result<bool, String> {
-        // As it is written, where it cannot be expanded.
+        // If it cannot be expanded, the text stays as written.
         let mut pattern = expand_real(pattern).unwrap_or_else(|_| pattern.to_vec());
         let mut literal_bytes = 0;
         if pattern.starts_with(b"./") {

@@ -8,17 +8,17 @@ use crate::record::bytes_to_path;
 /// A file that names a directory or a branch is a line; git reads no more of it.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
-/// Git follows no more names of branches than this, each of which stands for the next.
+/// Git follows a chain of at most this many symbolic refs.
 const BRANCH_NAMES_MAX: usize = 5;
 
 /// A repository whose top is a directory of the walk, or lies above a root.
 pub(super) struct Repository<'a> {
     pub(super) place: Place<'a>,
-    /// `.git`, or where that is a file, the real path that it leads to.
+    /// `.git`. If that is a file, the real path that it names.
     pub(super) git_directory: PathBuf,
     /// What all worktrees of the repository have in common.
     pub(super) common_directory: PathBuf,
-    /// The top as the report shows it, where it does.
+    /// The top as the report shows it, if the report shows it.
     pub(super) shown: Option<&'a [u8]>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Repository<'a> {
     }
 }
 
-/// The current directory as the shell names it, through links, where that is the current directory.
+/// Returns the current directory as the shell names it, links included, if `PWD` leads there.
 fn logical_current_directory() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let named = std::env::var_os("PWD").map(PathBuf::from).filter(|named| named.is_absolute());

@@ -17,7 +17,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings of a repository, and adds what is wrong with them to `troubles`.
+    /// Reads the settings of a repository, and adds each error to `troubles`.
     pub(super) fn read(
         protected: &Protected,
         repository: &Repository<'_>,
