@@ -130,11 +130,11 @@ impl Place<'_> {
     /// Whether the directory itself, and each of `paths` beside it, belongs to the user or to root.
     #[cfg(unix)]
     pub(super) fn belongs_to_caller(&self, paths: &[&Path]) -> bool {
-        use rustix::fs::{AtFlags, CWD, fstat, stat, statat};
+        use rustix::fs::{AtFlags, CWD, stat, statat};
         let links = AtFlags::SYMLINK_NOFOLLOW;
         let own = match self {
             #[cfg(target_os = "linux")]
-            Place::Handle(directory) => fstat(directory),
+            Place::Handle(directory) => rustix::fs::fstat(directory),
             Place::Path(directory) if directory.as_os_str().is_empty() => stat("."),
             Place::Path(directory) => stat(*directory),
         };
