@@ -3,9 +3,10 @@
 use super::Found;
 use crate::error::Error;
 use crate::groups::{
-    Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, SimilarPair, is_leftover,
+    Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, Runs, SimilarPair, is_leftover,
 };
 use crate::record::{Alike, Group, Member};
+use crate::report::{Duplicates, Report};
 use crate::sink::Sink;
 
 /// Tells of every group, directories first, and counts them.
@@ -13,22 +14,9 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     let catalog = &found.catalog;
     let counts = found.report.duplicates.get_or_insert_default();
     let mut members = Vec::new();
-    let mut tell = |group: Told<'_>| {
-        members.clear();
-        let (alike, size, digest, reclaimable_bytes) = group.head(catalog);
-        group.members_to(catalog, &mut members);
-        let group = Group { alike, size, digest, reclaimable_bytes, members: &members };
-        sink.group(&group).map_err(Error::Sink)
-    };
-    let is_leftover = |name: &Name| is_leftover(catalog.entry(name.file).name);
-    let leftovers =
-        found.groups.iter().flat_map(|group| &group.names).filter(|name| is_leftover(name)).count();
-    if leftovers > 0 {
-        let note = format!(
-            "names .filemill-... that an action left behind which was killed: {leftovers}; what they lead to is told in their groups"
-        );
-        found.report.notes.push(note);
-    }
+    let mut tell = |group: Told<'_>| group.tell(catalog, &mut members, sink);
+    let leftovers = found.groups.iter().map(|group| leftovers(catalog, group)).sum();
+    note_leftovers(leftovers, &mut found.report.notes);
     for group in &found.directories {
         tell(Told::Directories(group))?;
         counts.directory_groups += 1;
@@ -41,9 +29,7 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     }
     for group in &found.groups {
         tell(Told::Files(group))?;
-        counts.groups += 1;
-        counts.redundant_files += group.redundant;
-        counts.reclaimable_bytes += group.reclaimable_bytes;
+        count(counts, group);
     }
     if let Some(near) = &mut counts.near {
         for group in &found.near {
@@ -55,6 +41,39 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     Ok(())
 }
 
+/// Tells of the groups of files that do not fit the memory, and counts them.
+pub(super) fn merged(runs: &Runs, report: &mut Report, sink: &mut dyn Sink) -> Result<(), Error> {
+    let counts = report.duplicates.get_or_insert_default();
+    let mut left = 0;
+    let mut merged = runs.merged().map_err(Error::Spill)?;
+    while let Some((catalog, group)) = merged.next_group().map_err(Error::Spill)? {
+        Told::Files(&group).tell(catalog, &mut Vec::new(), sink)?;
+        left += leftovers(catalog, &group);
+        count(counts, &group);
+    }
+    note_leftovers(left, &mut report.notes);
+    Ok(())
+}
+
+fn count(counts: &mut Duplicates, group: &FileGroup) {
+    counts.groups += 1;
+    counts.redundant_files += group.redundant;
+    counts.reclaimable_bytes += group.reclaimable_bytes;
+}
+
+/// How many names of a group an action left behind that was killed.
+fn leftovers(catalog: &Catalog, group: &FileGroup) -> usize {
+    group.names.iter().filter(|name| is_leftover(catalog.entry(name.file).name)).count()
+}
+
+fn note_leftovers(leftovers: usize, notes: &mut Vec<String>) {
+    if leftovers > 0 {
+        notes.push(format!(
+            "names .filemill-... that an action left behind which was killed: {leftovers}; what they lead to is told in their groups"
+        ));
+    }
+}
+
 /// What is told as one group.
 enum Told<'g> {
     Files(&'g FileGroup),
@@ -64,6 +83,18 @@ enum Told<'g> {
 }
 
 impl Told<'_> {
+    fn tell<'c>(
+        &self,
+        catalog: &'c Catalog,
+        members: &mut Vec<Member<'c>>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        members.clear();
+        let (alike, size, digest, reclaimable_bytes) = self.head(catalog);
+        self.members_to(catalog, members);
+        sink.group(&Group { alike, size, digest, reclaimable_bytes, members }).map_err(Error::Sink)
+    }
+
     fn head(&self, catalog: &Catalog) -> (Alike, u64, Option<crate::record::Digest>, u64) {
         match self {
             Told::Files(group) => (Alike::Files, group.size, Some(group.digest), group.reclaimable_bytes),
