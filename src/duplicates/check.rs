@@ -12,8 +12,11 @@ impl Search {
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Plan(why.to_owned()));
         self.plan.check()?;
-        if self.is_across && roots::resolve(&self.plan, &mut Vec::new())?.roots.len() < 2 {
-            return refuse("what is found across paths needs two of them at least");
+        let mut left_out = Vec::new();
+        if self.is_across && roots::resolve(&self.plan, &mut left_out)?.roots.len() < 2 {
+            let why = "what is found across paths needs two of them at least";
+            left_out.insert(0, why.to_owned());
+            return refuse(&left_out.join("; "));
         }
         if let Some(Directories::Similar(share)) = self.directories
             && !(share > 0.0 && share <= 1.0)

@@ -9,7 +9,8 @@ use crate::record::join_path;
 /// The paths under which the walk shows the references of a search.
 ///
 /// # Errors
-/// [`Error::Root`] when one is not there, [`Error::Plan`] when one is no directory or lies in no root.
+/// [`Error::Root`] when one is not there, [`Error::Plan`] when one is no directory or lies in no root, or when all roots lie in
+/// references.
 pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
     if search.references.is_empty() {
         return Ok(Vec::new());
@@ -20,7 +21,7 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
         .iter()
         .filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)))
         .collect();
-    let mut shown = Vec::new();
+    let (mut shown, mut real_references) = (Vec::new(), Vec::new());
     for reference in &search.references {
         let real = std::fs::canonicalize(reference)
             .map_err(|source| Error::Root { path: reference.display().to_string(), source })?;
@@ -38,6 +39,12 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
         if shown.len() == before {
             return Err(refuse(reference, "the reference lies in none of the paths that are searched"));
         }
+        real_references.push(real);
+    }
+    let is_held = |root: &Path| real_references.iter().any(|reference| root.starts_with(reference));
+    if roots.len() == search.plan.roots.len() && roots.iter().all(|(_, root)| is_held(root)) {
+        let why = "no path that is searched lies outside the references, so nothing can be found: add a path outside them";
+        return Err(refuse(&search.references[0], why));
     }
     Ok(shown)
 }

@@ -207,6 +207,12 @@ fn mistakes_are_told_in_one_line() {
         "the layout of fdupes has no directories: use another format with --dirs",
     );
     check(&tree, &["--across", "a", "b/../a"], "what is found across paths needs two of them at least");
+    let why = "needs two of them at least; a: left out, it lies inside .";
+    check(&tree, &["--across", ".", "a"], why);
+    for references in [&["--reference", "a", "a"][..], &["--reference", ".", "a", "b"]] {
+        check(&tree, references, "no path that is searched lies outside the references, so nothing can be found");
+    }
+    check(&tree, &["--near", "0.8", "--from", "a"], "--near cannot use --from: a report has digests and no sketches");
     check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
 }
 

@@ -162,7 +162,7 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
             near(&mut self.text, told)?;
         }
         actions(&mut self.text, &duplicates.actions)?;
-        rounds(&mut self.text, &duplicates)?;
+        rounds(&mut self.text, &duplicates, report.cancelled)?;
         gpus(&mut self.text, report)?;
         ledger(&mut self.text, report)?;
         self.write()
@@ -266,8 +266,8 @@ fn left_out(out: &mut impl Write, near: &Near) -> io::Result<()> {
     Ok(())
 }
 
-/// What was read, and how long that took.
-fn rounds(out: &mut impl Write, duplicates: &Duplicates) -> io::Result<()> {
+/// What was read, and how long that took. What a search did not get to is not spared.
+fn rounds(out: &mut impl Write, duplicates: &Duplicates, is_cancelled: bool) -> io::Result<()> {
     let title = format!("{:<8} {:>12} {:>12} {:>10}", "round", "files", "read", "time");
     writeln!(out, "\n  {}", style(title).dim())?;
     for round in &duplicates.rounds {
@@ -279,6 +279,9 @@ fn rounds(out: &mut impl Write, duplicates: &Duplicates) -> io::Result<()> {
             DecimalBytes(round.bytes).to_string(),
             short(round.elapsed),
         )?;
+    }
+    if is_cancelled {
+        return Ok(());
     }
     let spared = duplicates.searched_bytes.saturating_sub(duplicates.read_bytes);
     writeln!(
