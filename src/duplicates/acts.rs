@@ -48,8 +48,11 @@ pub(super) fn act(
                 let names = group.names.iter().filter(|other| other.copy == name.copy).count() as u64;
                 outside += u64::from(links > names);
             }
-            count(&mut actions, &acted, if is_first { group.size } else { 0 });
-            let record = ActionRecord { action, keep: &keep_path, path: &path, size: group.size, acted };
+            let is_counted = is_first && matches!(acted, Acted::Planned | Acted::Done);
+            let reclaimable_bytes = if is_counted { group.reclaimable_bytes_of(name.copy) } else { 0 };
+            count(&mut actions, &acted, reclaimable_bytes);
+            let (keep, path, size) = (&keep_path, &path, group.size);
+            let record = ActionRecord { action, keep, path, size, reclaimable_bytes, acted };
             sink.action(&record).map_err(Error::Sink)?;
         }
     }
@@ -64,21 +67,19 @@ pub(super) fn act(
     Ok(())
 }
 
-fn count(actions: &mut Actions, acted: &Acted, size: u64) {
+fn count(actions: &mut Actions, acted: &Acted, reclaimable_bytes: u64) {
     match acted {
         Acted::Planned => actions.planned += 1,
         Acted::Done => actions.done += 1,
         Acted::Already => actions.already += 1,
         Acted::Refused(_) => actions.refused += 1,
     }
-    if matches!(acted, Acted::Planned | Acted::Done) {
-        actions.bytes += size;
-    }
+    actions.bytes += reclaimable_bytes;
 }
 
 /// The copies of a group that are to stay as they are: the first; all that have a name in a reference; across paths all that
 /// have one in the path of the first. Of empty files there is nothing to share.
-fn copies_that_stay(search: &Search, catalog: &Catalog, group: &FileGroup) -> HashSet<u32> {
+pub(super) fn copies_that_stay(search: &Search, catalog: &Catalog, group: &FileGroup) -> HashSet<u32> {
     let root = |name: &Name| catalog.root_of(name.file);
     let first = &group.names[0];
     let stays = |name: &Name| {

@@ -125,6 +125,8 @@ pub struct ActionRecord<'a> {
     pub path: &'a [u8],
     /// Size of each in bytes.
     pub size: u64,
+    /// Bytes that it frees, or would.
+    pub reclaimable_bytes: u64,
     /// What became of it.
     pub acted: Acted,
 }

@@ -138,8 +138,14 @@ mod tests {
         let directory = |directory, copy| Member { directory, mtime_ns: None, ..member(b"", copy) };
         let directories = [directory(b"x/y", 0), directory(b"z", 1)];
         let alike = Alike::Directories { files: 2 };
-        let action =
-            ActionRecord { action: Action::Hardlink, keep: b"a", path: b"b", size: 7, acted: Acted::Done };
+        let action = ActionRecord {
+            action: Action::Hardlink,
+            keep: b"a",
+            path: b"b",
+            size: 7,
+            reclaimable_bytes: 7,
+            acted: Acted::Done,
+        };
         sink.begin(&Plan::new(["."]), SystemTime::UNIX_EPOCH).expect("memory takes all");
         sink.group(&group).expect("memory takes all");
         sink.action(&action).expect("memory takes all");

@@ -40,10 +40,9 @@ fn try_to(
         return Err(DIFFERS.into());
     }
     match action {
-        Action::Hardlink => hardlink::hardlink(steps, &keep, &replace)?,
-        Action::Reflink => reflink::reflink(steps, &keep, &replace)?,
+        Action::Hardlink => hardlink::hardlink(steps, &keep, &replace).map(|()| Acted::Done),
+        Action::Reflink => reflink::reflink(steps, &keep, &replace),
     }
-    Ok(Acted::Done)
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@
 mod act;
 mod attributes;
 mod compare;
+mod extents;
 mod hardlink;
 mod kernel;
 mod open;
 mod reflink;
 #[cfg(test)]
-mod scene;
+pub(crate) mod scene;
 mod step;
 
 use std::os::fd::BorrowedFd;
@@ -22,6 +23,7 @@ use std::os::fd::BorrowedFd;
 use crate::record::Identity;
 
 pub(crate) use self::act::act;
+pub(crate) use self::extents::{Blocks, lists_blocks};
 
 /// A name that is acted on, and what is known of the file behind it from when it was read.
 #[derive(Clone, Copy, Debug)]

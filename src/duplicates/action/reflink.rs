@@ -3,22 +3,30 @@
 //! The kernel does it, piece by piece (`FIDEDUPERANGE`): it locks both files, compares the piece in them, and has one share
 //! the blocks of the other only where it is the same. Neither content nor owner, mode, times or attributes change, so
 //! there is nothing to take back: after any number of pieces both files read as before.
+//!
+//! A file that has no block of its own is left alone: it shares all of them already, lies in the metadata, or is a hole.
 
 use std::os::fd::AsFd;
 
+use rustix::fs::{IFlags, ioctl_getflags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::act::Refusal;
 use super::compare::DIFFERS;
+use super::extents::{Blocks, lists_blocks};
 use super::kernel::{Shared, share_blocks};
 use super::open::Opened;
 use super::step::{Step, Steps};
+use crate::record::Acted;
 
 /// Some file systems take no more at once, and others would have a signal wait for as long as it takes.
 const PIECE_BYTES_MAX: u64 = 16 << 20;
 
-/// Has `replace` share the blocks of `keep`, which is as large.
-pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<(), Refusal> {
+/// Makes `replace` share the blocks of `keep`, which is as large.
+pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<Acted, Refusal> {
+    if has_no_block_of_its_own(steps, keep, replace)? {
+        return Ok(Acted::Already);
+    }
     let (from, into) = (keep.handle.as_fd(), replace.handle.as_fd());
     let mut offset = 0;
     while offset < replace.size() {
@@ -26,7 +34,7 @@ pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>
         let bytes = (replace.size() - offset).min(PIECE_BYTES_MAX);
         let shared = steps
             .take(Step::Share, || retry_on_intr(|| share_blocks(from, into, offset, bytes)))
-            .map_err(refused)?;
+            .map_err(|errno| refused(keep, replace, errno))?;
         match shared {
             Shared::Differs => return Err(DIFFERS.into()),
             // As after the end of a file that was truncated meanwhile; it would go on for ever.
@@ -34,19 +42,62 @@ pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>
             Shared::Bytes(shared) => offset += shared.min(bytes),
         }
     }
-    Ok(())
+    Ok(Acted::Done)
 }
 
-fn refused(errno: Errno) -> Refusal {
+/// Whether all blocks of `replace` are blocks of `keep`. Both are as they were when they were read; that they are equal is
+/// known from then.
+fn has_no_block_of_its_own(
+    steps: &Steps<'_>,
+    keep: &Opened<'_>,
+    replace: &Opened<'_>,
+) -> Result<bool, Refusal> {
+    if !lists_blocks(keep.handle.as_fd()) {
+        return Ok(false);
+    }
+    let mut blocks = Blocks::default();
+    let mut own = 0;
+    for file in [keep, replace] {
+        own = match steps.take(Step::Blocks, || blocks.add(file.handle.as_fd())) {
+            Ok(added) => added,
+            // An overlay over another file system, say.
+            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::BADR) => {
+                return Ok(false);
+            }
+            Err(errno) => return Err(Step::Blocks.failed(file.name(), errno)),
+        };
+    }
+    // A page that was written meanwhile may have no block yet.
+    keep.check_unchanged(steps)?;
+    replace.check_unchanged(steps)?;
+    Ok(own == 0)
+}
+
+fn refused(keep: &Opened<'_>, replace: &Opened<'_>, errno: Errno) -> Refusal {
     match errno {
-        Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS => {
-            "the file system cannot share blocks".into()
-        }
+        Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS => CANNOT_SHARE.into(),
+        Errno::INVAL => match [keep, replace].map(is_nocow) {
+            [true, false] => no_copy_on_write(keep).into(),
+            [false, true] => no_copy_on_write(replace).into(),
+            _ => "the file system cannot share blocks of these two files".into(),
+        },
+        Errno::TXTBSY => "one of the two files is swap space in use".into(),
         Errno::XDEV => "it lies on another file system than the kept file".into(),
-        // The handle is for reading alone. That is enough for the owner, and whoever may write to the file.
+        // The handle is for reading alone. That is enough for the owner, and for anyone with write permission.
         Errno::PERM | Errno::ACCESS => "only who may write to it may have it share blocks".into(),
         _ => Step::Share.failed("it", errno),
     }
+}
+
+const CANNOT_SHARE: &str = "the file system cannot share blocks";
+
+/// Whether a file has the attribute that Btrfs overwrites its blocks in place for. Such files share with each other alone.
+fn is_nocow(file: &Opened<'_>) -> bool {
+    ioctl_getflags(&file.handle).is_ok_and(|flags| flags.contains(IFlags::NOCOW))
+}
+
+fn no_copy_on_write(file: &Opened<'_>) -> String {
+    format!("{} has the attribute NoCOW (chattr +C), so its blocks cannot be shared", file.name())
 }
 
 #[cfg(test)]

@@ -139,13 +139,14 @@ impl Scene {
 }
 
 /// A file system of its own in a file, mounted; unmounted in the end.
-pub(super) struct Mounted {
+pub(crate) struct Mounted {
     at: tempfile::TempDir,
 }
 
 impl Mounted {
-    /// Says so where it cannot be had: that takes root, its mkfs, and a kernel that knows it.
-    pub(super) fn new(kind: &str) -> Option<Mounted> {
+    /// Makes one, which takes root, its mkfs, and a kernel that knows it. If that fails, `FILEMILL_MOUNTS=require` fails the
+    /// test; otherwise it says so.
+    pub(crate) fn new(kind: &str) -> Option<Mounted> {
         let image = tempfile::NamedTempFile::new().expect("a file for tests");
         // No less is enough for either.
         image.as_file().set_len(400 << 20).expect("a hole costs nothing");
@@ -157,13 +158,18 @@ impl Mounted {
         match mounted {
             Ok(()) => Some(Mounted { at }),
             Err(why) => {
+                let wanted = std::env::var("FILEMILL_MOUNTS").unwrap_or_default();
+                assert!(
+                    wanted != "require",
+                    "FILEMILL_MOUNTS requires {kind} (auto skips these tests): {why}"
+                );
                 println!("skipped: no {kind}: {why}");
                 None
             }
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.at.path()
     }
 }

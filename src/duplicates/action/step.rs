@@ -25,6 +25,7 @@ pub(super) enum Step {
     CheckUndo,
     ExchangeBack,
     UnlinkLink,
+    Blocks,
     Share,
 }
 
@@ -41,6 +42,7 @@ impl Step {
             Step::Link => "make another link to",
             Step::Exchange | Step::ExchangeBack => "exchange the names of",
             Step::Unlink | Step::UnlinkLink => "remove the other name of",
+            Step::Blocks => "list the blocks of",
             Step::Share => "share the blocks of",
         }
     }

@@ -87,6 +87,8 @@ impl<W: Write> Jsonl<W> {
         self.path(|path| path.extend_from_slice(record.path))?;
         self.text(br#","size":"#);
         self.number(record.size);
+        self.text(br#","reclaimable_bytes":"#);
+        self.number(record.reclaimable_bytes);
         self.text(br#","outcome":"#);
         self.json(record.acted.name())?;
         if let Acted::Refused(reason) = &record.acted {
@@ -223,9 +225,10 @@ mod tests {
         ];
         for action in [Action::Hardlink, Action::Reflink] {
             for (acted, outcome, needed) in outcomes.clone() {
-                let record = ActionRecord { action, keep: b"a", path: b"\xff", size: 7, acted };
+                let record =
+                    ActionRecord { action, keep: b"a", path: b"\xff", size: 7, reclaimable_bytes: 6, acted };
                 let expected = format!(
-                    r#"{{"type":"action","action":"{}","keep":"a","path":{{"bytes":"/w=="}},"size":7,"outcome":{outcome}}}"#,
+                    r#"{{"type":"action","action":"{}","keep":"a","path":{{"bytes":"/w=="}},"size":7,"reclaimable_bytes":6,"outcome":{outcome}}}"#,
                     action.name()
                 );
                 check(|sink| sink.action(&record), &expected, needed);
@@ -291,7 +294,7 @@ mod tests {
             assert!(!validator.is_valid(&wrong), "{wrong}");
         }
         let right = json!({
-            "type": "action", "action": "hardlink", "keep": "a", "path": "b", "size": 1, "outcome": "done"
+            "type": "action", "action": "hardlink", "keep": "a", "path": "b", "size": 1, "reclaimable_bytes": 1, "outcome": "done"
         });
         assert!(validator.is_valid(&right));
         for (key, value) in
