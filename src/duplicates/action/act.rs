@@ -174,8 +174,8 @@ mod tests {
         check_as_nobody(&Scene::new("content"), Action::Hardlink, "only the owner can make sure");
         let Some(mounted) = Mounted::new("btrfs").or_else(|| Mounted::new("xfs")) else { return };
         fs::set_permissions(mounted.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let scene = Scene::below(mounted.path(), "content");
-        check_as_nobody(&scene, Action::Reflink, "only who may write to it");
+        let scene = Scene::below(mounted.path(), [b'x'; 5000]);
+        check_as_nobody(&scene, Action::Reflink, "takes permission to write to it");
     }
 
     /// This very binary again, to act on the scene in a process of its own.
@@ -206,7 +206,8 @@ mod tests {
         use super::*;
         use crate::faults::{Effect, Operation};
 
-        const CONTENT: &[u8] = b"content that is to be there whatever happens";
+        /// Enough for a block: Btrfs keeps less in its metadata.
+        const CONTENT: &[u8] = &[b'x'; 5000];
 
         /// For each action a place where it can be done, as far as there is one.
         fn each(mut check: impl FnMut(Action, &dyn Fn() -> Scene)) {

@@ -296,8 +296,9 @@ mod tests {
     fn blocks_of_another_file_system_are_others() {
         for kind in ["btrfs", "xfs"] {
             let mut blocks = Blocks::default();
-            for _ in 0..2 {
-                let Some(mounted) = Mounted::new(kind) else { return };
+            // Both at once: a device number is free again when its file system is unmounted.
+            let (Some(one), Some(other)) = (Mounted::new(kind), Mounted::new(kind)) else { continue };
+            for mounted in [one, other].iter() {
                 let scene = Scene::below(mounted.path(), content(16 * PAGE));
                 clone(&scene);
                 let file = |name| writable(&scene, name);
