@@ -33,6 +33,8 @@ mod acts;
 mod apply;
 mod check;
 mod earlier;
+mod joins;
+mod leftovers;
 mod likely;
 mod met;
 mod near;

@@ -139,7 +139,7 @@ mod tests {
         let directories = [directory(b"x/y", 0), directory(b"z", 1)];
         let alike = Alike::Directories { files: 2 };
         let action =
-            ActionRecord { action: Action::Hardlink, keep: b"a", path: b"b", size: 7, acted: Acted::Done };
+            ActionRecord { action: Action::Hardlink, keep: b"a", path: b"b", size: 7, acted: Acted::Done, names_outside: 0 };
         sink.begin(&Plan::new(["."]), SystemTime::UNIX_EPOCH).expect("memory takes all");
         sink.group(&group).expect("memory takes all");
         sink.action(&action).expect("memory takes all");

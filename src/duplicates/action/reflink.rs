@@ -18,7 +18,7 @@ use super::step::{Step, Steps};
 const PIECE_BYTES_MAX: u64 = 16 << 20;
 
 /// Has `replace` share the blocks of `keep`, which is as large.
-pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<(), Refusal> {
+pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened, replace: &Opened) -> Result<(), Refusal> {
     let (from, into) = (keep.handle.as_fd(), replace.handle.as_fd());
     let mut offset = 0;
     while offset < replace.size() {
@@ -37,7 +37,7 @@ pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>
     Ok(())
 }
 
-fn refused(errno: Errno) -> Refusal {
+pub(super) fn refused(errno: Errno) -> Refusal {
     match errno {
         Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS => {
             "the file system cannot share blocks".into()
@@ -154,7 +154,7 @@ mod tests {
         let scene = Scene::below(shm, "content");
         scene.check_refused(&scene.act(Action::Reflink), "the file system cannot share blocks");
         let (here, none) = (Scene::new("content"), crate::faults::Faults::default());
-        let acted = super::super::act(Action::Reflink, &here.place("keep"), &scene.place("replace"), &none);
+        let acted = super::super::scene::act(Action::Reflink, &here.place("keep"), &scene.place("replace"), &none);
         assert!(matches!(acted, Acted::Refused(_)), "{acted:?}");
     }
 }
