@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, FsWord, Mode, OFlags, Stat, fstat, fstatfs, opena
 use rustix::io::retry_on_intr;
 
 use super::action::{Blocks, lists_blocks};
-use super::{Found, Search, acts};
+use super::{Found, Search, joins};
 use crate::control::Control;
 use crate::groups::{Catalog, FileGroup, FileId, Links, sort_by_gain};
 use crate::plan::Plan;
@@ -72,7 +72,7 @@ pub(super) fn measure(search: &Search, plan: &Plan, found: &mut Found, links: &L
 fn redundant(search: &Search, catalog: &Catalog, groups: &[FileGroup]) -> Vec<Redundant> {
     let mut redundant = Vec::new();
     for (number, group) in groups.iter().enumerate() {
-        let stays = acts::copies_that_stay(search, catalog, group);
+        let stays = joins::copies_that_stay(search, catalog, group);
         for names in group.names.chunk_by(|a, b| a.copy == b.copy) {
             if !stays.contains(&names[0].copy) {
                 redundant.push(Redundant { group: number, copy: names[0].copy, file: names[0].file });
@@ -186,7 +186,7 @@ impl Looker<'_> {
     /// What the redundant copies of a group free, if that is less than their size, by the blocks that the copies before them
     /// have. Those that stay come before.
     fn of_group(&self, number: usize, group: &FileGroup, reach: &mut Reach<'_>) -> Vec<Less> {
-        let stays = acts::copies_that_stay(self.search, self.catalog, group);
+        let stays = joins::copies_that_stay(self.search, self.catalog, group);
         let (mut blocks, mut less) = (Blocks::default(), Vec::new());
         for staying in [true, false] {
             let copies = group.names.chunk_by(|a, b| a.copy == b.copy);
@@ -235,4 +235,187 @@ fn open(
     let opened = retry_on_intr(|| openat(beside, bytes_to_path(entry.name), flags, Mode::empty())).ok()?;
     let stat = fstat(&opened).ok()?;
     Some((opened, stat))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use super::super::action::scene::Mounted;
+    use super::super::find;
+    use super::*;
+    use crate::record::{Acted, ActionRecord, Group, Record};
+    use crate::report::Actions;
+    use crate::sink::Sink;
+
+    const PAGE: usize = 4096;
+
+    /// Keeps what groups and actions would free.
+    #[derive(Default)]
+    struct Gains(Vec<u64>, Vec<(Acted, u64)>);
+
+    impl Sink for Gains {
+        fn record(&mut self, _: &Record<'_>) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn group(&mut self, group: &Group<'_>) -> std::io::Result<()> {
+            self.0.push(group.reclaimable_bytes);
+            Ok(())
+        }
+
+        fn action(&mut self, action: &ActionRecord<'_>) -> std::io::Result<()> {
+            self.1.push((action.acted.clone(), action.reclaimable_bytes));
+            Ok(())
+        }
+    }
+
+    /// Runs a search, and checks that the totals are the sums of what is reported.
+    #[track_caller]
+    fn run(path: &Path, change: impl FnOnce(&mut Search)) -> (Gains, Actions) {
+        let mut search = Search::new(Plan::new([path]));
+        change(&mut search);
+        let mut gains = Gains::default();
+        let found = find(&search, &mut gains, &Control::new()).unwrap();
+        let report = found.report.duplicates.unwrap();
+        assert_eq!(report.reclaimable_bytes, gains.0.iter().sum::<u64>());
+        assert_eq!(report.actions.bytes, gains.1.iter().map(|(_, bytes)| bytes).sum::<u64>());
+        assert!(gains.0.is_sorted_by(|a, b| a >= b), "{:?}", gains.0);
+        (gains, report.actions)
+    }
+
+    fn acting(action: Action, applies: bool) -> impl FnOnce(&mut Search) {
+        move |search| (search.action, search.applies) = (Some(action), applies)
+    }
+
+    fn content(bytes: usize) -> Vec<u8> {
+        let mut content = vec![0; bytes];
+        blake3::Hasher::new().finalize_xof().fill(&mut content);
+        content
+    }
+
+    fn clone(directory: &Path, from: &str, to: &str) {
+        let to = File::create(directory.join(to)).unwrap();
+        rustix::fs::ioctl_ficlone(to, File::open(directory.join(from)).unwrap()).unwrap();
+    }
+
+    fn each(check: impl Fn(&str, &Path)) {
+        for kind in ["btrfs", "xfs"] {
+            let Some(mounted) = Mounted::new(kind) else { continue };
+            let directory = tempfile::tempdir_in(mounted.path()).unwrap();
+            check(kind, directory.path());
+        }
+    }
+
+    #[test]
+    fn a_file_and_nine_clones_are_already_shared() {
+        each(|kind, path| {
+            let size = 256 * PAGE as u64;
+            fs::write(path.join("0"), content(256 * PAGE)).unwrap();
+            (1..10).for_each(|i| clone(path, "0", &i.to_string()));
+            assert_eq!(run(path, |_| {}).0.0, [0], "{kind}");
+            for applies in [false, true] {
+                let (_, actions) = run(path, acting(Action::Reflink, applies));
+                assert_eq!(actions, Actions { already: 9, ..Actions::default() }, "{kind}");
+            }
+            // One has blocks of its own, which are not on the disk yet.
+            fs::write(path.join("5"), content(256 * PAGE)).unwrap();
+            assert_eq!(run(path, |_| {}).0.0, [size], "{kind}");
+            let (_, planned) = run(path, acting(Action::Reflink, false));
+            let expected = Actions { planned: 1, already: 8, bytes: size, ..Actions::default() };
+            assert_eq!(planned, expected, "{kind}");
+            let (_, done) = run(path, acting(Action::Reflink, true));
+            assert_eq!(done, Actions { planned: 0, done: 1, ..expected }, "{kind}");
+            let (_, again) = run(path, acting(Action::Reflink, true));
+            assert_eq!(again, Actions { already: 9, ..Actions::default() }, "{kind}");
+        });
+    }
+
+    /// Blocks that two redundant copies share are free only once.
+    #[test]
+    fn redundant_copies_that_share_count_once() {
+        each(|kind, path| {
+            let size = 64 * PAGE as u64;
+            for name in ["a", "b"] {
+                fs::write(path.join(name), content(64 * PAGE)).unwrap();
+            }
+            ["c", "d"].iter().for_each(|name| clone(path, "b", name));
+            assert_eq!(run(path, |_| {}).0.0, [size], "{kind}");
+            let (gains, actions) = run(path, acting(Action::Reflink, true));
+            assert_eq!((actions.done, actions.bytes), (3, size), "{kind}");
+            assert_eq!(gains.1[0], (Acted::Done, size), "{kind}");
+        });
+    }
+
+    #[test]
+    fn a_page_of_its_own_is_what_a_clone_frees() {
+        each(|kind, path| {
+            fs::write(path.join("a"), content(64 * PAGE)).unwrap();
+            clone(path, "a", "b");
+            let file = File::options().write(true).open(path.join("b")).unwrap();
+            file.write_all_at(&content(64 * PAGE)[9 * PAGE..][..PAGE], 9 * PAGE as u64).unwrap();
+            assert_eq!(run(path, |_| {}).0.0, [PAGE as u64], "{kind}");
+        });
+    }
+
+    #[test]
+    fn files_in_the_metadata_of_btrfs_gain_nothing() {
+        let Some(mounted) = Mounted::new("btrfs") else { return };
+        let directory = tempfile::tempdir_in(mounted.path()).unwrap();
+        ["a", "b"].iter().for_each(|name| fs::write(directory.path().join(name), "content").unwrap());
+        for applies in [false, true] {
+            let (gains, actions) = run(directory.path(), acting(Action::Reflink, applies));
+            assert_eq!((gains.0, actions), (vec![0], Actions { already: 1, ..Actions::default() }));
+        }
+    }
+
+    /// Another name of a file shares whatever the first shares: the plan says so, as the action does.
+    #[test]
+    fn two_names_of_a_copy_are_one_action() {
+        each(|kind, path| {
+            let size = 8 * PAGE as u64;
+            for name in ["a", "b"] {
+                fs::write(path.join(name), content(8 * PAGE)).unwrap();
+            }
+            fs::hard_link(path.join("b"), path.join("c")).unwrap();
+            let expected = Actions { planned: 1, already: 1, bytes: size, ..Actions::default() };
+            assert_eq!(run(path, acting(Action::Reflink, false)).1, expected, "{kind}");
+            let done = run(path, acting(Action::Reflink, true)).1;
+            assert_eq!(done, Actions { planned: 0, done: 1, ..expected }, "{kind}");
+        });
+    }
+
+    /// On any file system. Those for tests may count blocks of more than a page.
+    #[test]
+    fn holes_free_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        for name in ["a", "b", "c"] {
+            let file = File::create(path.join(name)).unwrap();
+            file.set_len(64 << 20).unwrap();
+            if name != "c" {
+                file.write_all_at(b"end", (64 << 20) - 3).unwrap();
+            }
+        }
+        let file = File::options().write(true).open(path.join("c")).unwrap();
+        file.write_all_at(&content(PAGE), 0).unwrap();
+        fs::copy(path.join("c"), path.join("d")).unwrap();
+        let (gains, _) = run(path, |_| {});
+        assert_eq!(gains.0.len(), 2);
+        assert!(gains.0[1] > 0 && gains.0[1] <= 1 << 20, "{:?}", gains.0);
+    }
+
+    #[test]
+    fn names_outside_of_the_search_keep_the_space() {
+        let (directory, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = directory.path();
+        ["a", "b", "c"].iter().for_each(|name| fs::write(path.join(name), "content").unwrap());
+        fs::hard_link(path.join("b"), path.join("d")).unwrap();
+        assert_eq!(run(path, |_| {}).0.0, [14]);
+        fs::hard_link(path.join("b"), outside.path().join("b")).unwrap();
+        assert_eq!(run(path, |_| {}).0.0, [7]);
+    }
 }

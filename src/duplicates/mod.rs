@@ -35,6 +35,8 @@ mod check;
 mod earlier;
 #[cfg_attr(not(target_os = "linux"), path = "gain_none.rs")]
 mod gain;
+mod joins;
+mod leftovers;
 mod likely;
 mod met;
 mod near;

@@ -2,9 +2,7 @@
 
 use super::Found;
 use crate::error::Error;
-use crate::groups::{
-    Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, SimilarPair, is_leftover,
-};
+use crate::groups::{Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, SimilarPair};
 use crate::record::{Alike, Group, Member};
 use crate::sink::Sink;
 
@@ -20,15 +18,6 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
         let group = Group { alike, size, digest, reclaimable_bytes, members: &members };
         sink.group(&group).map_err(Error::Sink)
     };
-    let is_leftover = |name: &Name| is_leftover(catalog.entry(name.file).name);
-    let leftovers =
-        found.groups.iter().flat_map(|group| &group.names).filter(|name| is_leftover(name)).count();
-    if leftovers > 0 {
-        let note = format!(
-            "names .filemill-... that an action left behind which was killed: {leftovers}; what they lead to is told in their groups"
-        );
-        found.report.notes.push(note);
-    }
     for group in &found.directories {
         tell(Told::Directories(group))?;
         counts.directory_groups += 1;

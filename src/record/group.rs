@@ -129,6 +129,8 @@ pub struct ActionRecord<'a> {
     pub reclaimable_bytes: u64,
     /// What became of it.
     pub acted: Acted,
+    /// Names of the file at `path` outside of the search: while they are there, hard links free no space.
+    pub names_outside: u64,
 }
 
 /// What became of an action.

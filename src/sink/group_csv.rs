@@ -145,6 +145,7 @@ mod tests {
             size: 7,
             reclaimable_bytes: 7,
             acted: Acted::Done,
+            names_outside: 0,
         };
         sink.begin(&Plan::new(["."]), SystemTime::UNIX_EPOCH).expect("memory takes all");
         sink.group(&group).expect("memory takes all");

@@ -181,8 +181,15 @@ mod tests {
             (Action::Reflink, Acted::Refused("it\nchanged".into())),
         ];
         for (action, acted) in actions {
-            let record =
-                ActionRecord { action, keep: b"d/a", path: b"d/\xff", size: 7, reclaimable_bytes: 7, acted };
+            let record = ActionRecord {
+                action,
+                keep: b"d/a",
+                path: b"d/\xff",
+                size: 7,
+                reclaimable_bytes: 7,
+                acted,
+                names_outside: 0,
+            };
             sink.action(&record).expect("memory takes all");
         }
         sink.group(&group).expect("memory takes all");

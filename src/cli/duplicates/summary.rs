@@ -15,6 +15,8 @@ use super::super::summary::{WIDTH_MIN, count, gpus, ledger, short};
 const GROUPS_MAX: usize = 10;
 /// Names of a group that are shown.
 const NAMES_MAX: usize = 4;
+/// Reasons of refusals that are shown; files with others are counted together.
+const REASONS_MAX: usize = 20;
 
 /// Writes the groups with most to gain as they come, and totals at the end.
 pub(super) struct DuplicatesSummary<'s, W> {
@@ -28,6 +30,8 @@ pub(super) struct DuplicatesSummary<'s, W> {
     near_groups: usize,
     reclaimable_bytes: u64,
     acts: bool,
+    /// Why files were refused, and how many for each reason.
+    refusals: Vec<(String, u64)>,
 }
 
 impl<'s, W: Write> DuplicatesSummary<'s, W> {
@@ -43,6 +47,7 @@ impl<'s, W: Write> DuplicatesSummary<'s, W> {
             near_groups: 0,
             reclaimable_bytes: 0,
             acts: false,
+            refusals: Vec::new(),
         }
     }
 
@@ -69,6 +74,22 @@ impl<'s, W: Write> DuplicatesSummary<'s, W> {
         if left > 0 {
             let gain = DecimalBytes(self.reclaimable_bytes);
             writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes one line for each reason, the most frequent first.
+    fn refusals(&mut self) -> io::Result<()> {
+        self.refusals.sort_by_key(|(_, files)| std::cmp::Reverse(*files));
+        for (why, files) in self.refusals.iter().take(REASONS_MAX) {
+            writeln!(self.text, "{}", style(format!("{}: {why}", count(*files, "file"))).red())?;
+        }
+        let others: u64 = self.refusals.iter().skip(REASONS_MAX).map(|(_, files)| files).sum();
+        if others > 0 {
+            writeln!(self.text, "{}", style(format!("{}: other reasons", count(others, "file"))).red())?;
+        }
+        if !self.refusals.is_empty() {
+            writeln!(self.text, "{}", style("--format table lists each of them").dim())?;
         }
         Ok(())
     }
@@ -136,15 +157,23 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
             self.acts = true;
             writeln!(self.text)?;
         }
-        let (path, keep) = (printable(action.path), printable(action.keep));
         let outcome = match &action.acted {
             Acted::Planned => style("would be done".to_owned()).dim(),
             Acted::Done => style("done".to_owned()).green(),
             Acted::Already => style("is so already".to_owned()).dim(),
-            Acted::Refused(why) => style(format!("left as it is: {}", printable(why.as_bytes()))).red(),
+            // Equal refusals have one line together, at the end.
+            Acted::Refused(why) => {
+                let why = printable(why.as_bytes());
+                match self.refusals.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, files)) => *files += 1,
+                    None => self.refusals.push((why, 1)),
+                }
+                return Ok(());
+            }
         };
+        let (path, keep) = (printable(action.path), printable(action.keep));
         writeln!(self.text, "{} {path} to {keep}: {outcome}", action.action.name())?;
-        // Whoever watches sees what is done when it is.
+        // Each line appears when it is true.
         self.write()
     }
 
@@ -161,6 +190,7 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         if let Some(told) = duplicates.near.as_ref().filter(|_| !report.cancelled) {
             near(&mut self.text, told)?;
         }
+        self.refusals()?;
         actions(&mut self.text, &duplicates.actions)?;
         rounds(&mut self.text, &duplicates)?;
         gpus(&mut self.text, report)?;
@@ -199,7 +229,16 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
     let Actions { planned, done, already, refused, bytes } = *actions;
     if planned > 0 {
         let bytes = DecimalBytes(bytes);
-        return writeln!(out, "{} of {bytes} would be acted on: --apply does it", count(planned, "name"));
+        let refused = if refused > 0 {
+            format!("; {} would be left unchanged", HumanCount(refused))
+        } else {
+            String::new()
+        };
+        return writeln!(
+            out,
+            "{} of {bytes} would be acted on: --apply does it{refused}",
+            count(planned, "name")
+        );
     }
     if done + already + refused == 0 {
         return Ok(());
@@ -207,7 +246,7 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
     let (done, already, refused) = (count(done, "name"), HumanCount(already), HumanCount(refused));
     writeln!(
         out,
-        "{done} of {} acted on; {already} were so already, {refused} left as they are",
+        "{done} of {} acted on; {already} were so already, {refused} left unchanged",
         DecimalBytes(bytes)
     )
 }

@@ -1,18 +1,23 @@
 //! Which blocks of the disk hold a file, and which of them were counted before as those of another.
 //!
-//! The entry points are [`Blocks::add`], and [`lists_blocks`], which says whether it is worth calling.
+//! The entry points are [`has_no_block_of_its_own`] for a pair, and [`Blocks::add`] for many files; [`lists_blocks`] says
+//! whether the latter is worth calling.
 //!
 //! Blocks say what there is to gain, and never that files are equal. The list of a file may be older than its content: a page
 //! that was written and is in memory alone has no blocks yet. Listing writes such pages to the disk first, so a page
 //! that anyone changes later has a later time of last modification as well, which callers compare.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{FsWord, Stat, fstat, fstatfs};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::act::Refusal;
+use super::facts::{Facts, OfAction};
 use super::kernel::{Extent, btrfs_uuid, list_extents};
+use super::open::Role;
+use super::step::{Step, Steps};
 
 /// Extents that are remembered at most, some 24 bytes each. Beyond them blocks count as if no other file had them.
 const REMEMBERED_MAX: usize = 1 << 20;
@@ -47,6 +52,47 @@ impl FileSystem {
         let device = FileSystem::Device(stat.st_dev.into());
         if is_btrfs() { btrfs_uuid(file).map_or(device, FileSystem::Btrfs) } else { device }
     }
+}
+
+/// Whether all blocks of `copy` are blocks of `keep` as well, or it has none: its content is a hole, or lies in the metadata.
+pub(super) fn has_no_block_of_its_own(
+    steps: &Steps<'_>,
+    keep: &Facts,
+    copy: &Facts,
+) -> Result<bool, Refusal> {
+    let (OfAction::Reflink(kept), OfAction::Reflink(sharing)) = (&keep.of_action, &copy.of_action) else {
+        return Ok(false);
+    };
+    let files = [(kept.handle.as_fd(), Role::Kept), (sharing.handle.as_fd(), Role::Replaced)];
+    if keep.size != copy.size || !lists_blocks(files[0].0) {
+        return Ok(false);
+    }
+    let stamps = || -> Result<_, Refusal> {
+        let of = |(file, role): (BorrowedFd<'_>, Role)| {
+            let stat = steps.take(Step::Status, || fstat(file));
+            stat.map(|stat| stamp(&stat)).map_err(|errno| Step::Status.failed(role.name(), errno))
+        };
+        Ok([of(files[0])?, of(files[1])?])
+    };
+    let before = stamps()?;
+    let (mut blocks, mut own) = (Blocks::default(), 0);
+    for (file, role) in files {
+        own = match steps.take(Step::Blocks, || blocks.add(file)) {
+            Ok(added) => added,
+            // An overlay over a file system that does not list blocks, say.
+            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::BADR) => {
+                return Ok(false);
+            }
+            Err(errno) => return Err(Step::Blocks.failed(role.name(), errno)),
+        };
+    }
+    // A page that was written after its list was made may have a block of its own.
+    Ok(own == 0 && stamps()? == before)
+}
+
+/// Changes whenever a file is written to.
+fn stamp(stat: &Stat) -> impl PartialEq + use<> {
+    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
 }
 
 /// Blocks that files have, those of several files once.
@@ -132,7 +178,6 @@ impl Blocks {
 #[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 mod tests {
     use std::fs::File;
-    use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
 
     use proptest::prelude::*;

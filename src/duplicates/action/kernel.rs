@@ -64,6 +64,43 @@ pub(super) fn share_blocks(
     }
 }
 
+/// Returns the project that quotas count a file or directory for; 0 if there is none, or no such thing.
+#[expect(unsafe_code, reason = "an ioctl takes a pointer")]
+pub(super) fn project(file: BorrowedFd<'_>) -> u32 {
+    // SAFETY: The opcode is FS_IOC_FSGETXATTR (see below). The kernel writes a `struct fsxattr` of 28 bytes, and `Layout` has
+    // that size, which is checked at compile time. Were it smaller, the kernel would write past its end on the stack. All
+    // bit patterns are valid for it. The handle is borrowed, and so open.
+    let read = unsafe { ioctl(file, Getter::<GET_LAYOUT, Layout>::new()) };
+    read.map_or(0, |layout| layout.project)
+}
+
+/// `FS_IOC_FSGETXATTR` of linux/fs.h.
+const GET_LAYOUT: rustix::ioctl::Opcode = opcode::read::<Layout>(b'X', 31);
+
+/// `struct fsxattr` of linux/fs.h: flags, two hints and a count come first and between.
+#[repr(C)]
+struct Layout {
+    before: [u32; 3],
+    project: u32,
+    after: [u32; 3],
+}
+
+const _: () = assert!(size_of::<Layout>() == 28);
+
+/// Waits for the pages of a file that are being written, and returns an error that occurred since the file was opened. It
+/// starts nothing, and does not empty the cache of the disk.
+#[expect(unsafe_code, reason = "sync_file_range is a function of C")]
+pub(super) fn wait_for_pages(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: The call takes numbers and no pointer: the kernel touches no memory of ours. The handle is borrowed, and so
+    // open.
+    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WAIT_BEFORE) };
+    if answer == -1 {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    Ok(())
+}
+
 /// `F_SETSIG` of fcntl(2), which libc lacks; the same number on every processor that Rust is built for under Linux.
 const F_SETSIG: libc::c_int = 10;
 

@@ -3,30 +3,22 @@
 //! The kernel does it, piece by piece (`FIDEDUPERANGE`): it locks both files, compares the piece in them, and has one share
 //! the blocks of the other only where it is the same. Neither content nor owner, mode, times or attributes change, so
 //! there is nothing to take back: after any number of pieces both files read as before.
-//!
-//! A file that has no block of its own is left alone: it shares all of them already, lies in the metadata, or is a hole.
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{IFlags, ioctl_getflags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::act::Refusal;
 use super::compare::DIFFERS;
-use super::extents::{Blocks, lists_blocks};
 use super::kernel::{Shared, share_blocks};
 use super::open::Opened;
 use super::step::{Step, Steps};
-use crate::record::Acted;
 
 /// Some file systems take no more at once, and others would have a signal wait for as long as it takes.
 const PIECE_BYTES_MAX: u64 = 16 << 20;
 
 /// Makes `replace` share the blocks of `keep`, which is as large.
-pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<Acted, Refusal> {
-    if has_no_block_of_its_own(steps, keep, replace)? {
-        return Ok(Acted::Already);
-    }
+pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened, replace: &Opened) -> Result<(), Refusal> {
     let (from, into) = (keep.handle.as_fd(), replace.handle.as_fd());
     let mut offset = 0;
     while offset < replace.size() {
@@ -34,7 +26,7 @@ pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>
         let bytes = (replace.size() - offset).min(PIECE_BYTES_MAX);
         let shared = steps
             .take(Step::Share, || retry_on_intr(|| share_blocks(from, into, offset, bytes)))
-            .map_err(|errno| refused(keep, replace, errno))?;
+            .map_err(refused)?;
         match shared {
             Shared::Differs => return Err(DIFFERS.into()),
             // As after the end of a file that was truncated meanwhile; it would go on for ever.
@@ -42,62 +34,19 @@ pub(super) fn reflink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>
             Shared::Bytes(shared) => offset += shared.min(bytes),
         }
     }
-    Ok(Acted::Done)
+    Ok(())
 }
 
-/// Whether all blocks of `replace` are blocks of `keep`. Both are as they were when they were read; that they are equal is
-/// known from then.
-fn has_no_block_of_its_own(
-    steps: &Steps<'_>,
-    keep: &Opened<'_>,
-    replace: &Opened<'_>,
-) -> Result<bool, Refusal> {
-    if !lists_blocks(keep.handle.as_fd()) {
-        return Ok(false);
-    }
-    let mut blocks = Blocks::default();
-    let mut own = 0;
-    for file in [keep, replace] {
-        own = match steps.take(Step::Blocks, || blocks.add(file.handle.as_fd())) {
-            Ok(added) => added,
-            // An overlay over another file system, say.
-            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::BADR) => {
-                return Ok(false);
-            }
-            Err(errno) => return Err(Step::Blocks.failed(file.name(), errno)),
-        };
-    }
-    // A page that was written meanwhile may have no block yet.
-    keep.check_unchanged(steps)?;
-    replace.check_unchanged(steps)?;
-    Ok(own == 0)
-}
-
-fn refused(keep: &Opened<'_>, replace: &Opened<'_>, errno: Errno) -> Refusal {
+pub(super) fn refused(errno: Errno) -> Refusal {
     match errno {
-        Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS => CANNOT_SHARE.into(),
-        Errno::INVAL => match [keep, replace].map(is_nocow) {
-            [true, false] => no_copy_on_write(keep).into(),
-            [false, true] => no_copy_on_write(replace).into(),
-            _ => "the file system cannot share blocks of these two files".into(),
-        },
+        Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS => "the file system cannot share blocks".into(),
+        Errno::INVAL => "the file system cannot share blocks of these two files".into(),
         Errno::TXTBSY => "one of the two files is swap space in use".into(),
         Errno::XDEV => "it lies on another file system than the kept file".into(),
         // The handle is for reading alone. That is enough for the owner, and for anyone with write permission.
         Errno::PERM | Errno::ACCESS => "sharing its blocks takes permission to write to it".into(),
         _ => Step::Share.failed("it", errno),
     }
-}
-
-const CANNOT_SHARE: &str = "the file system cannot share blocks";
-
-/// Whether a file has the attribute that Btrfs overwrites its blocks in place for. Such files share with each other alone.
-fn is_nocow(file: &Opened<'_>) -> bool {
-    ioctl_getflags(&file.handle).is_ok_and(|flags| flags.contains(IFlags::NOCOW))
-}
-
-fn no_copy_on_write(file: &Opened<'_>) -> String {
-    format!("{} has the attribute NoCOW (chattr +C), so its blocks cannot be shared", file.name())
 }
 
 #[cfg(test)]
@@ -188,7 +137,7 @@ mod tests {
     /// Btrfs overwrites the blocks of such files in place.
     #[test]
     fn a_file_without_copy_on_write_is_named() {
-        use rustix::fs::ioctl_setflags;
+        use rustix::fs::{IFlags, ioctl_setflags};
         let Some(mounted) = Mounted::new("btrfs") else { return };
         for (keeps, replaces) in [(true, false), (false, true), (true, true)] {
             let scene = Scene::below(mounted.path(), "");
@@ -252,7 +201,8 @@ mod tests {
         let scene = Scene::below(shm, "content");
         scene.check_refused(&scene.act(Action::Reflink), "the file system cannot share blocks");
         let (here, none) = (Scene::new("content"), crate::faults::Faults::default());
-        let acted = super::super::act(Action::Reflink, &here.place("keep"), &scene.place("replace"), &none);
+        let acted =
+            super::super::scene::act(Action::Reflink, &here.place("keep"), &scene.place("replace"), &none);
         assert!(matches!(acted, Acted::Refused(_)), "{acted:?}");
     }
 }

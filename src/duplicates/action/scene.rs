@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::act::act_in;
 use super::step::{Step, Steps};
-use super::{Place, act};
+use super::{Actor, Pair, Place};
 use crate::faults::Faults;
 use crate::record::{Acted, Action, Identity};
+
+/// Acts on one pair.
+pub(super) fn act(action: Action, keep: &Place<'_>, replace: &Place<'_>, faults: &Faults) -> Acted {
+    Actor::new(action, faults).act(&[Pair { keep: *keep, replace: *replace }]).remove(0)
+}
 
 /// A directory with the files `keep` and `replace` in it, and it alone.
 pub(super) struct Scene {
@@ -106,7 +110,8 @@ impl Scene {
     /// Calls `before` before each step.
     pub(super) fn act_watched(&self, action: Action, before: &dyn Fn(Step)) -> Acted {
         let faults = Faults::default();
-        act_in(&Steps::watched(&faults, before), action, &self.place("keep"), &self.place("replace"))
+        let pair = Pair { keep: self.place("keep"), replace: self.place("replace") };
+        Actor::with(action, Steps::watched(&faults, before)).act(&[pair]).remove(0)
     }
 
     /// What lies in the directory beside the files with these names.

@@ -95,6 +95,10 @@ impl<W: Write> Jsonl<W> {
             self.text(br#","reason":"#);
             self.json(reason.as_ref())?;
         }
+        if record.names_outside > 0 {
+            self.text(br#","names_outside":"#);
+            self.number(record.names_outside);
+        }
         self.text(b"}");
         self.end_line()
     }
@@ -225,13 +229,23 @@ mod tests {
         ];
         for action in [Action::Hardlink, Action::Reflink] {
             for (acted, outcome, needed) in outcomes.clone() {
-                let record =
-                    ActionRecord { action, keep: b"a", path: b"\xff", size: 7, reclaimable_bytes: 6, acted };
-                let expected = format!(
-                    r#"{{"type":"action","action":"{}","keep":"a","path":{{"bytes":"/w=="}},"size":7,"reclaimable_bytes":6,"outcome":{outcome}}}"#,
-                    action.name()
-                );
-                check(|sink| sink.action(&record), &expected, needed);
+                for (names_outside, outside) in [(0, ""), (3, r#","names_outside":3"#)] {
+                    let acted = acted.clone();
+                    let record = ActionRecord {
+                        action,
+                        keep: b"a",
+                        path: b"\xff",
+                        size: 7,
+                        reclaimable_bytes: 6,
+                        acted,
+                        names_outside,
+                    };
+                    let expected = format!(
+                        r#"{{"type":"action","action":"{}","keep":"a","path":{{"bytes":"/w=="}},"size":7,"reclaimable_bytes":6,"outcome":{outcome}{outside}}}"#,
+                        action.name()
+                    );
+                    check(|sink| sink.action(&record), &expected, needed);
+                }
             }
         }
     }
