@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use console::{measure_text_width, style};
 use filemill::record::{Acted, ActionRecord, Alike, Group, Record};
 use filemill::report::{Actions, Duplicates, Near, Report};
-use filemill::sink::{Sink, printable};
+use filemill::sink::{Sink, percent, printable, similarity};
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::super::progress::Progress;
@@ -125,8 +125,8 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
                 writeln!(self.text, "\n{gain} to gain: {copies} directories of {size}, {files} each")?;
             }
             Alike::Similar { share } => {
-                let share = share * 100.0;
-                writeln!(self.text, "\n{share:.0} % alike: {copies} directories with {size} in common")?;
+                let share = percent(share, share >= 1.0);
+                writeln!(self.text, "\n{share} alike: {copies} directories with {size} in common")?;
             }
             Alike::Near { .. } => writeln!(self.text, "\n{copies} files nearly the same")?,
         }
@@ -136,8 +136,9 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
             member.path_to(&mut path);
             let is_link = before == Some(member.copy);
             let mut note = if is_link { "  (hard link)" } else { "" }.to_owned();
-            if let Some(similarity) = member.similarity.filter(|_| before.is_some() && !is_link) {
-                note.push_str(&similar(similarity, member.is_below(group.alike)));
+            if let Some(similarity) = similarity(group.alike, member).filter(|_| before.is_some() && !is_link)
+            {
+                note.push_str(&format!("  ({similarity})"));
             }
             if member.is_reference && !is_link {
                 note.push_str("  (reference)");
@@ -251,15 +252,12 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
     )
 }
 
-/// Rounded down, as what differs in one of a thousand is not the same.
-fn similar(similarity: f64, is_below: bool) -> String {
-    let below = if is_below { ", below what was asked for" } else { "" };
-    format!("  ({:.0} %{below})", (similarity * 100.0 + 1e-9).floor())
-}
-
 /// What is nearly the same, and how much may have been missed.
 fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
-    let percent = |share: f64| format!("{} %", (share * 1000.0 + 1e-9).floor() / 10.0);
+    let percent = |share: f64| match (share * 1000.0 + 1e-9).floor() {
+        1000.0.. if share < 1.0 => ">99.9 %".to_owned(),
+        thousandths => format!("{} %", thousandths / 10.0),
+    };
     writeln!(
         out,
         "{} of {} nearly the same, each at least {} like another",

@@ -25,9 +25,11 @@ impl<W: Write> Jsonl<W> {
                 self.text(br#","share":"#);
                 self.json(&share)?;
             }
-            Alike::Near { threshold } => {
+            Alike::Near { threshold, is_estimated } => {
                 self.text(br#","threshold":"#);
                 self.json(&threshold)?;
+                self.text(br#","estimated":"#);
+                self.json(&is_estimated)?;
             }
         }
         self.text(br#","copies":"#);
@@ -70,6 +72,9 @@ impl<W: Write> Jsonl<W> {
         if let Some(similarity) = member.similarity {
             self.text(br#","similarity":"#);
             self.json(&similarity)?;
+        }
+        if member.is_identical {
+            self.text(br#","identical":true"#);
         }
         if member.is_below(alike) {
             self.text(br#","below":true"#);
@@ -158,6 +163,7 @@ mod tests {
             inode: None,
             is_reference: false,
             similarity: None,
+            is_identical: false,
         }
     }
 
@@ -207,16 +213,17 @@ mod tests {
             similarity: Some(similarity),
             ..member(b"d", name, copy)
         };
-        let members = [near(b"a", 0, 1.0), near(b"b", 1, 0.875), near(b"c", 2, 0.5)];
-        let alike = Alike::Near { threshold: 0.8 };
+        let first = Member { is_identical: true, ..near(b"a", 0, 1.0) };
+        let members = [first, near(b"b", 1, 0.875), near(b"c", 2, 0.5)];
+        let alike = Alike::Near { threshold: 0.8, is_estimated: true };
         let group = Group { alike, size: 7, digest: None, reclaimable_bytes: 0, members: &members };
         let expected = concat!(
-            r#"{"type":"group","kind":"near","size":7,"threshold":0.8,"copies":3,"reclaimable_bytes":0,"members":["#,
-            r#"{"path":"d/a","copy":0,"size":7,"mtime_ns":0,"inode":3,"similarity":1.0},"#,
+            r#"{"type":"group","kind":"near","size":7,"threshold":0.8,"estimated":true,"copies":3,"reclaimable_bytes":0,"members":["#,
+            r#"{"path":"d/a","copy":0,"size":7,"mtime_ns":0,"inode":3,"similarity":1.0,"identical":true},"#,
             r#"{"path":"d/b","copy":1,"size":7,"mtime_ns":0,"inode":3,"similarity":0.875},"#,
             r#"{"path":"d/c","copy":2,"size":7,"mtime_ns":0,"inode":3,"similarity":0.5,"below":true}]}"#
         );
-        check(|sink| sink.group(&group), expected, &["threshold"]);
+        check(|sink| sink.group(&group), expected, &["threshold", "estimated"]);
     }
 
     #[test]
@@ -283,7 +290,7 @@ mod tests {
             Alike::Files,
             Alike::Directories { files: 0 },
             Alike::Similar { share: 0.0 },
-            Alike::Near { threshold: 0.0 },
+            Alike::Near { threshold: 0.0, is_estimated: true },
         ]
         .map(Alike::name);
         assert_eq!(schema["$defs"]["group"]["properties"]["kind"]["enum"], json!(names));
