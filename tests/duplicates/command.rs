@@ -225,7 +225,7 @@ fn files_that_differ_are_never_all_alike() {
         let summary = near("summary");
         assert!(summary.contains(&format!("\n  a\n  b  ({percent})\n  c  (100 %)\n")), "{summary}");
         let table = near("table");
-        assert!(table.contains(&format!("  b  (2780 bytes)  ({percent})\n")), "{table}");
+        assert!(table.contains(&format!("  b  (2680 bytes)  ({percent})\n")), "{table}");
         let is_estimated = way.len() == 2;
         let csv = near("csv");
         assert!(csv.contains(&format!(",1,false,{is_estimated},false,,b\r\n")), "{csv}");
