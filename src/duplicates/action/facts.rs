@@ -181,7 +181,7 @@ impl Linking {
         Ok(Linking {
             lease,
             is_in_proc: is_in_proc(file),
-            system: u64::from_ne_bytes(i64::from(system.f_type).to_ne_bytes()),
+            system: type_of(&system),
             access,
             is_append_only: directory_flags.contains(IFlags::APPEND),
             is_sticky: is_restricted && !own.is_root() && user != above.st_uid && user != class.owner,
@@ -218,6 +218,12 @@ fn probe(file: &Opened) -> Result<(), Errno> {
 /// Whether the kernel would let `into` share the blocks of `from`, whatever their content.
 pub(super) fn can_share(from: BorrowedFd<'_>, into: BorrowedFd<'_>) -> Result<(), Errno> {
     share_blocks(from, into, 0, 0).map(|_: Shared| ())
+}
+
+/// The type of a file system as a number without a sign.
+#[allow(clippy::useless_conversion, reason = "on some processors it is a smaller number")]
+fn type_of(system: &rustix::fs::StatFs) -> u64 {
+    u64::from_ne_bytes(i64::from(system.f_type).to_ne_bytes())
 }
 
 fn access(directory: BorrowedFd<'_>) -> Result<(), Errno> {

@@ -25,10 +25,9 @@ pub(crate) fn remove_leftover(
 ) -> Result<(), Refusal> {
     let steps = &Steps::new(faults);
     let failed = |step: Step| move |errno| step.failed("the temporary link", errno);
-    match flock(directory, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::AGAIN) => return Err("another run of filemill is at work in its directory".into()),
-        // Without locks the checks below are enough.
-        Ok(()) | Err(_) => {}
+    // Without locks the checks below are enough.
+    if flock(directory, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
+        return Err("another run of filemill is at work in its directory".into());
     }
     let known = look(steps, (directory, link)).map_err(failed(Step::Status))?;
     check_redundant(steps, &known, other)?;
