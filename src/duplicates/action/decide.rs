@@ -18,6 +18,7 @@ pub(crate) const LINKS_FULL: &str = "the kept file has as many links as its file
 
 /// Whether `copy` can join `keep`, which then has `links` names.
 pub(crate) fn decide(keep: &Facts, links: u64, copy: &Facts) -> Result<(), Refusal> {
+    check_size(copy)?;
     can_be_kept(keep)?;
     can_be_replaced(copy)?;
     match (&keep.of_action, &copy.of_action) {
@@ -65,11 +66,16 @@ pub(crate) fn can_be_kept(keep: &Facts) -> Result<(), Refusal> {
     }
 }
 
-/// Whether this file can join others.
-pub(crate) fn can_be_replaced(copy: &Facts) -> Result<(), Refusal> {
+fn check_size(copy: &Facts) -> Result<(), Refusal> {
     if copy.size == 0 {
         return Err("it is empty: there is nothing to share".into());
     }
+    Ok(())
+}
+
+/// Whether this file can join others.
+pub(crate) fn can_be_replaced(copy: &Facts) -> Result<(), Refusal> {
+    check_size(copy)?;
     match &copy.of_action {
         OfAction::Hardlink(linking) => {
             check_lease(linking.lease, Role::Replaced)?;
