@@ -46,10 +46,19 @@ impl FileError {
     }
 }
 
-/// The name of an error number, or the number itself where it has none here.
+/// Names an error number; the number itself stands for one without a name.
+#[cfg(unix)]
 pub(crate) fn errno_name(number: i32) -> String {
-    let known = ERRNO_NAMES.iter().find(|(errno, _)| *errno == number);
-    known.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
+    match nix::errno::Errno::from_raw(number) {
+        nix::errno::Errno::UnknownErrno => number.to_string(),
+        known => format!("{known:?}"),
+    }
+}
+
+/// Error numbers of this system have no names here.
+#[cfg(not(unix))]
+pub(crate) fn errno_name(number: i32) -> String {
+    number.to_string()
 }
 
 /// Does something with a file, of which a panic is an error like others.
@@ -145,26 +154,6 @@ impl Cause {
     }
 }
 
-macro_rules! errno_names {
-    ($($constant:ident $name:literal),* $(,)?) => {
-        /// The numbers that opening, listing, reading and linking can return.
-        #[cfg(unix)]
-        const ERRNO_NAMES: &[(i32, &str)] = &[$((rustix::io::Errno::$constant.raw_os_error(), $name)),*];
-        #[cfg(not(unix))]
-        const ERRNO_NAMES: &[(i32, &str)] = &[];
-    };
-}
-
-errno_names! {
-    PERM "EPERM", NOENT "ENOENT", INTR "EINTR", IO "EIO", NXIO "ENXIO", SRCH "ESRCH", BADF "EBADF", AGAIN "EAGAIN",
-    NOMEM "ENOMEM", ACCESS "EACCES", FAULT "EFAULT", BUSY "EBUSY", EXIST "EEXIST", NODEV "ENODEV",
-    NOTDIR "ENOTDIR", ISDIR "EISDIR", INVAL "EINVAL", NFILE "ENFILE", MFILE "EMFILE", TXTBSY "ETXTBSY",
-    FBIG "EFBIG", NOSPC "ENOSPC", ROFS "EROFS", PIPE "EPIPE", NAMETOOLONG "ENAMETOOLONG", LOOP "ELOOP",
-    OVERFLOW "EOVERFLOW", OPNOTSUPP "EOPNOTSUPP", NOTCONN "ENOTCONN", TIMEDOUT "ETIMEDOUT", STALE "ESTALE",
-    DQUOT "EDQUOT", CONNABORTED "ECONNABORTED", HOSTDOWN "EHOSTDOWN",
-    XDEV "EXDEV", MLINK "EMLINK", NOSYS "ENOSYS", RANGE "ERANGE", NOLCK "ENOLCK",
-}
-
 /// Why a run cannot start, or ended before its report was complete.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -219,5 +208,25 @@ mod tests {
         check(Errno::IO, Cause::Io, "EIO");
         check(Errno::MFILE, Cause::Exhausted, "EMFILE");
         check(Errno::from_raw_os_error(4000), Cause::Io, "4000");
+        check(Errno::BADMSG, Cause::Io, "EBADMSG");
+        check(Errno::OPNOTSUPP, Cause::Io, "EOPNOTSUPP");
+        check(Errno::AGAIN, Cause::Io, "EAGAIN");
+        #[cfg(target_os = "linux")]
+        check(Errno::UCLEAN, Cause::Io, "EUCLEAN");
+        #[cfg(target_os = "linux")]
+        check(Errno::REMOTEIO, Cause::Io, "EREMOTEIO");
+    }
+
+    /// Linux has 41 and 58 twice: they are EAGAIN and EDEADLK.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn every_error_number_of_linux_has_a_name() {
+        for number in (1..=133).filter(|number| ![41, 58].contains(number)) {
+            let name = errno_name(number);
+            assert!(name.starts_with('E') && name.len() > 2, "{number} is named {name}");
+        }
+        for unknown in [-1, 0, 41, 134, 512, 4000] {
+            assert_eq!(errno_name(unknown), unknown.to_string());
+        }
     }
 }

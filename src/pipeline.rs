@@ -121,6 +121,7 @@ fn run_over(
     batches.add(&gpu_batches);
     let staged = done.iter().map(|done| done.tally.staged).fold(Staged::default(), Staged::sum);
     let staged = Staged { ram_disk_bytes_peak, ..staged };
+    notes.extend(walk.notes());
     note_staging(plan, &staged, done, &mut notes);
     note_full_pool(plan, &handles, &moves, &mut notes);
     let report = Report {

@@ -193,6 +193,9 @@ impl Plan {
         {
             return refuse(format!("no file can have a size of at least {min} and at most {max} bytes"));
         }
+        if self.filter.gitignore && !cfg!(feature = "gitignore") {
+            return refuse("gitignore needs a build of filemill with the feature `gitignore`".to_owned());
+        }
         let mut names: Vec<_> = self.columns().iter().map(|column| column.name).collect();
         names.extend(RECORD_KEYS);
         names.sort_unstable();
@@ -418,8 +421,8 @@ pub struct Filter {
     /// that matches decides, in the syntax of .gitignore.
     pub globs: Vec<String>,
     /// Leave out what git would by its patterns: those of .gitignore files, in the tree and above it up to the top of
-    /// the repository, of its info/exclude and of the user's core.excludesFile; and `.git` itself. Outside a repository
-    /// the .gitignore files of the tree count.
+    /// the repository, of its info/exclude and of core.excludesFile; and `.git` itself. Outside a repository the
+    /// .gitignore files of the tree count. Needs the feature `gitignore`, without which a plan is refused.
     pub gitignore: bool,
     /// Leave out names that begin with a dot.
     pub skip_hidden: bool,
@@ -485,6 +488,14 @@ mod tests {
             |plan| plan.handles_max = 10,
             "10 file handles are too few: one worker needs 12 (raise `ulimit -n` by 2 at least)",
         );
+    }
+
+    #[cfg(not(feature = "gitignore"))]
+    #[test]
+    fn patterns_of_git_need_their_feature() {
+        let plan = Plan { filter: Filter { gitignore: true, ..Filter::default() }, ..plan() };
+        let error = plan.check().expect_err("this build has none").to_string();
+        assert_eq!(error, "gitignore needs a build of filemill with the feature `gitignore`");
     }
 
     #[test]

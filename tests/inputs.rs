@@ -145,11 +145,15 @@ fn names_of_every_byte_come_through_a_list() {
 fn gitignore_is_a_flag_of_the_binary() {
     let tree = tree();
     tree.file(".gitignore", "/a/*\n!/a/2\n.hidden/\n");
-    tree.file(".git/config", "x");
+    for (name, content) in
+        [("HEAD", "ref: refs/heads/main\n"), ("config", ""), ("objects/x", ""), ("refs/x", "")]
+    {
+        tree.file(format!(".git/{name}"), content);
+    }
     assert_eq!(paths(&with_list(&tree, b"", &["--gitignore"])), [".gitignore", "6", "a/2", "c/4"]);
     assert_eq!(paths(&with_list(&tree, b"", &["--gitignore", "c", "a"])), ["c/4", "a/2"]);
     let all = paths(&with_list(&tree, b"", &[]));
-    assert_eq!(all.len(), 8, "{all:?}");
+    assert_eq!(all.len(), 11, "{all:?}");
 }
 
 /// Every path once, whichever roots are given: as (path, what became of it).

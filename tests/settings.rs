@@ -151,6 +151,44 @@ fn settings_that_make_no_sense_are_told_with_their_place() {
 }
 
 #[test]
+fn variables_that_are_no_settings_are_named() {
+    let scene = Scene::new("", "");
+    #[track_caller]
+    fn check(scene: &Scene, variable: (&str, &str), expected: &str) {
+        let output = scene.run(&[variable], &["--format", "paths"]);
+        let expected = if expected.is_empty() { String::new() } else { format!("filemill: {expected}\n") };
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), expected));
+        assert_eq!(text(&scene.run(&[variable], &["--format", "paths", "-q"]).stderr), "");
+    }
+    let near =
+        |name: &str, meant: &str| format!("{name} is ignored, it is no setting: did you mean {meant}?");
+    check(&scene, ("FILEMILL_ANALYSIS", "lines"), &near("FILEMILL_ANALYSIS", "FILEMILL_ANALYSES"));
+    check(&scene, ("FILEMILL_Analyses", "lines"), &near("FILEMILL_Analyses", "FILEMILL_ANALYSES"));
+    check(&scene, ("FILEMILL_BATCHFILES", "1"), &near("FILEMILL_BATCHFILES", "FILEMILL_BATCH_FILES"));
+    let alone =
+        |name: &str, flag: &str| format!("{name} is ignored: {flag} can be given on the command line alone");
+    check(&scene, ("FILEMILL_OUT", "csv=x"), &alone("FILEMILL_OUT", "--out"));
+    check(&scene, ("FILEMILL_FILES_FROM", "x"), &alone("FILEMILL_FILES_FROM", "--files-from"));
+    check(&scene, ("FILEMILL_ACTION", "hardlink"), &alone("FILEMILL_ACTION", "--action"));
+    let other = "FILEMILL_SOMETHING_ELSE is ignored, it is no setting: they have the names of the long flags";
+    check(&scene, ("FILEMILL_SOMETHING_ELSE", "x"), other);
+    // Empty is not set, settings of other commands are settings, and tests have variables of their own.
+    for variable in [
+        ("FILEMILL_ANALYSIS", ""),
+        ("FILEMILL_DIRS", "same"),
+        ("FILEMILL_NO_CONFIG", "1"),
+        ("FILEMILL_TEST_FULL", "1"),
+        ("FILEMILL_GPU", "require"),
+        ("FILEMILL_MOUNTS", "require"),
+    ] {
+        check(&scene, variable, "");
+    }
+    // Each has its line.
+    let output = scene.run(&[("FILEMILL_OUT", "x"), ("FILEMILL_ANALYSIS", "x")], &[]);
+    assert_eq!(text(&output.stderr).lines().count(), 2);
+}
+
+#[test]
 fn a_file_of_settings_that_is_a_pipe_does_not_keep_anybody_waiting() {
     #[cfg(target_os = "linux")]
     {

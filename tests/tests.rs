@@ -7,6 +7,7 @@
 //! - `duplicates`: searches for duplicates: what is found, told and done.
 //! - `faults`: every operation goes wrong in turn.
 //! - `gates`: runs that are held against a rate or a latency.
+//! - `git_config`: the configuration of git, by git's own word.
 //! - `gitignore`: what git would leave out, by git's own word.
 //! - `goldens`: every analysis over every fixture, against files that are read when they change.
 //! - `gpu`: GPU workers: the same rows as without them, whatever happens to the device.
@@ -46,7 +47,9 @@ mod duplicates;
 mod faults;
 #[cfg(feature = "cli")]
 mod gates;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod git_config;
+#[cfg(all(feature = "gitignore", target_os = "linux"))]
 mod gitignore;
 mod goldens;
 mod gpu;

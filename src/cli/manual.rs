@@ -391,7 +391,7 @@ const SCAN: &[Section] = &[
         &[
             (
                 "FILEMILL_NAME",
-                "The value of the long flag --name, with dashes as underscores: FILEMILL_BATCH_FILES=500, FILEMILL_FOLLOW=true. Empty is not set.",
+                "The value of the long flag --name, with dashes as underscores: FILEMILL_BATCH_FILES=500, FILEMILL_FOLLOW=true. Empty is not set. A line on standard error names a variable that is no setting.",
             ),
             (
                 "NO_COLOR, CLICOLOR_FORCE",

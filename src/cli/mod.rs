@@ -26,6 +26,7 @@ use filemill::error::Error;
 use filemill::sink::printable;
 
 use self::flags::{Command, Flags, Messages};
+use self::settings::Origins;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Failure {
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
     signals::outlive_file_size_limit();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (flags, sources) = match parse(&arguments) {
+    let (flags, origins) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(Unparsed::Failure(failure)) => return Err(failure),
         Err(Unparsed::Clap(error)) if !error.use_stderr() => {
@@ -107,8 +108,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit,
         }
     };
     match flags.command {
-        Command::Scan(flags) => scan::run(&flags, &sources),
-        Command::Duplicates(flags) => duplicates::run(&flags, &sources),
+        Command::Scan(flags) => scan::run(&flags, &origins),
+        Command::Duplicates(flags) => duplicates::run(&flags, &origins),
         Command::Bench { command } => bench::run(&command),
         Command::Completions { shell } => manual::completions(shell).map(|()| Exit::Done),
         Command::Man { directory } => manual::write(&directory).map(|()| Exit::Done),
@@ -116,10 +117,13 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit,
 }
 
 /// What every run begins with: limits of the system, where settings came from, colours.
-fn begin(messages: &Messages, sources: &[String]) {
+fn begin(messages: &Messages, origins: &Origins) {
     limits::spare_address_space();
+    if !messages.quiet {
+        origins.warnings.iter().for_each(|warning| complain(warning));
+    }
     if messages.verbose {
-        sources.iter().for_each(|source| complain(&format!("settings from {source}")));
+        origins.sources.iter().for_each(|source| complain(&format!("settings from {source}")));
     } else {
         quiet_worker_panics();
     }
@@ -145,13 +149,13 @@ enum Unparsed {
 }
 
 /// The flags, with the settings from elsewhere put in, and where these came from.
-fn parse(arguments: &[OsString]) -> Result<(Flags, Vec<String>), Unparsed> {
+fn parse(arguments: &[OsString]) -> Result<(Flags, Origins), Unparsed> {
     let command = Flags::command();
     let matches = command.clone().try_get_matches_from(arguments).map_err(Unparsed::Clap)?;
     let settled = settings::settle(&command, &matches, arguments).map_err(Unparsed::Failure)?;
     let matches = command.try_get_matches_from(&settled.arguments).map_err(Unparsed::Clap)?;
     let flags = Flags::from_arg_matches(&matches).map_err(Unparsed::Clap)?;
-    Ok((flags, settled.sources))
+    Ok((flags, settled.origins))
 }
 
 /// Says on standard error what went wrong, in one line that moves no cursor.

@@ -10,12 +10,13 @@ use super::flags::{Format, ScanFlags, SortBy};
 use super::outputs::Outputs;
 use super::plans::{self, WithErrors};
 use super::progress::Progress;
+use super::settings::Origins;
 use super::summary::Summary;
 use super::{Exit, Failure, begin, complain};
 
-/// Runs the command; `sources` are where settings came from that were not typed.
-pub(crate) fn run(flags: &ScanFlags, sources: &[String]) -> Result<Exit, Failure> {
-    begin(&flags.messages, sources);
+/// Runs the command; `origins` are where settings came from that were not typed.
+pub(crate) fn run(flags: &ScanFlags, origins: &Origins) -> Result<Exit, Failure> {
+    begin(&flags.messages, origins);
     let mut outputs = Outputs::new(flags.format, &flags.out, Format::Summary, !flags.messages.quiet)?;
     if flags.null && !outputs.formats().any(|format| format == Format::Paths) {
         return Err(Failure::Usage("--null is for the format paths alone".to_owned()));

@@ -34,6 +34,7 @@ const TYPED_ALONE: [&str; 17] = [
     "minhash",
     "text-only",
 ];
+const PREFIX: &str = "FILEMILL_";
 const FILE_NAME: &str = "filemill.toml";
 /// A file longer than this holds no settings.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -41,8 +42,19 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Arguments with the settings put in, and where settings came from.
 pub(crate) struct Settled {
     pub(crate) arguments: Vec<OsString>,
-    pub(crate) sources: Vec<String>,
+    pub(crate) origins: Origins,
 }
+
+/// Where settings came from, and which variables are none.
+#[derive(Default)]
+pub(crate) struct Origins {
+    pub(crate) sources: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Variables that tests and benchmarks set for themselves; the names that end in `_` stand for all that begin so.
+const OF_TESTS: [&str; 5] =
+    ["FILEMILL_TEST_", "FILEMILL_FAULT", "FILEMILL_GPU", "FILEMILL_MOUNTS", "FILEMILL_BLESS"];
 
 /// Puts the settings for the subcommand that was typed into `arguments`, of which `matches` was made.
 pub(crate) fn settle(
@@ -50,7 +62,7 @@ pub(crate) fn settle(
     matches: &ArgMatches,
     arguments: &[OsString],
 ) -> Result<Settled, Failure> {
-    let mut settled = Settled { arguments: arguments.to_vec(), sources: Vec::new() };
+    let mut settled = Settled { arguments: arguments.to_vec(), origins: Origins::default() };
     let Some((name, typed)) = matches.subcommand() else { return Ok(settled) };
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(settled) };
     if !takes_settings(subcommand) {
@@ -75,8 +87,8 @@ pub(crate) fn settle(
                 .try_get_matches_from(whole)
                 .map_err(|error| Failure::Usage(format!("{source}: {}", one_line(&error, None))))?;
             if taken.insert(key) {
-                if !pieces.is_empty() && settled.sources.last().is_none_or(|last| last != source) {
-                    settled.sources.push(source.to_owned());
+                if !pieces.is_empty() && settled.origins.sources.last().is_none_or(|last| last != source) {
+                    settled.origins.sources.push(source.to_owned());
                 }
                 // The last one counts where two exclude each other, as quiet and verbose do.
                 put_in.splice(0..0, pieces);
@@ -99,7 +111,46 @@ pub(crate) fn settle(
         }
     }
     settled.arguments.splice(2..2, put_in);
+    settled.origins.warnings = unknown_variables(command);
     Ok(settled)
+}
+
+/// A sentence for each variable that looks like a setting and is none, of any command.
+fn unknown_variables(command: &Command) -> Vec<String> {
+    let is_of_tests = |name: &str| {
+        OF_TESTS.iter().any(|known| name == *known || (known.ends_with('_') && name.starts_with(known)))
+    };
+    let mut names: Vec<String> = std::env::vars_os()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(PREFIX) && !is_of_tests(name))
+        .collect();
+    names.sort_unstable();
+    let flags: Vec<&str> = command
+        .get_subcommands()
+        .filter(|subcommand| takes_settings(subcommand))
+        .flat_map(Command::get_arguments)
+        .filter_map(Arg::get_long)
+        .collect();
+    names.iter().filter_map(|name| why_no_setting(name, &flags)).collect()
+}
+
+/// Returns the warning for a variable that names no flag of `flags`, or a flag that only the command line sets.
+fn why_no_setting(name: &str, flags: &[&str]) -> Option<String> {
+    let is_settable = |long: &&str| *long == "no-config" || !TYPED_ALONE.contains(long);
+    match flags.iter().find(|long| variable(long) == name) {
+        Some(long) if is_settable(long) => return None,
+        Some(long) => {
+            return Some(format!("{name} is ignored: --{long} can be given on the command line alone"));
+        }
+        None => {}
+    }
+    let key = name[PREFIX.len()..].to_lowercase().replace('_', "-");
+    let known = flags.iter().filter(|long| is_settable(long)).copied();
+    Some(match filemill::analyses::nearest(&key, known) {
+        Some(near) => format!("{name} is ignored, it is no setting: did you mean {}?", variable(near)),
+        None => format!("{name} is ignored, it is no setting: they have the names of the long flags"),
+    })
 }
 
 /// A benchmark, for one, measures what was typed.
@@ -109,7 +160,7 @@ fn takes_settings(subcommand: &Command) -> bool {
 
 /// The name of the variable that stands for a flag.
 fn variable(long: &str) -> String {
-    format!("FILEMILL_{}", long.to_uppercase().replace('-', "_"))
+    format!("{PREFIX}{}", long.to_uppercase().replace('-', "_"))
 }
 
 type Pieces = (String, Vec<OsString>);

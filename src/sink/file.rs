@@ -1,6 +1,6 @@
 //! A report file that appears under its name only when it is complete.
 //!
-//! It is written beside its place as `NAME.partial`, and moved there at the end. Whatever cuts a run short, an
+//! It is written beside its place as `NAME.partial`, and moved there at the end (a name too long for that is cut). Whatever cuts a run short, an
 //! interrupt, a full disk or the loss of power, the report that stood there before stands there still. Where the name is
 //! no regular file (a pipe, a device), it is written to as it is.
 
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 use rustix::fs::OFlags;
+use twox_hash::XxHash3_64;
 
 use crate::faults::{Faults, Operation};
 
@@ -31,7 +32,8 @@ struct Places {
 }
 
 impl ReportFile {
-    /// Begins a report that will be named `name`. A `NAME.partial` that an earlier run left behind is replaced.
+    /// Begins a report that will be named `name`. If `name` is a link, its target gets the report. A `NAME.partial` that an
+    /// earlier run left behind is replaced.
     ///
     /// # Errors
     /// When it cannot be created there; and when another run is writing the same report ([`io::ErrorKind::WouldBlock`]).
@@ -41,10 +43,8 @@ impl ReportFile {
             let file = OpenOptions::new().write(true).open(name)?;
             return Ok(ReportFile { file, places: None, is_complete: true, faults });
         };
-        let mut partial = OsString::from(&end);
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = create_alone(&partial)?;
+        let (file, partial) =
+            create_beside(&end).map_err(|error| if end == name { error } else { at(&end, &error) })?;
         let before = std::fs::metadata(&end);
         let report = ReportFile { file, places: Some(Places { end, partial }), is_complete: false, faults };
         // A report is no more open to others than the one it replaces.
@@ -146,9 +146,72 @@ fn place_of(name: &Path) -> io::Result<Option<PathBuf>> {
         (Ok(_), Ok(link)) if link.is_symlink() => std::fs::canonicalize(name).map(Some),
         (Ok(_), _) => Ok(Some(name.to_path_buf())),
         (Err(error), Err(_)) if error.kind() == io::ErrorKind::NotFound => Ok(Some(name.to_path_buf())),
-        // A link that leads nowhere among them.
+        (Err(error), Ok(link)) if error.kind() == io::ErrorKind::NotFound && link.is_symlink() => {
+            end_of_links(name).map(Some)
+        }
         (Err(error), _) => Err(error),
     }
+}
+
+/// The system follows no more links than this.
+const LINKS_MAX: usize = 40;
+
+/// The file that links lead to which is not there yet. The system has followed them before: it may forbid to.
+fn end_of_links(name: &Path) -> io::Result<PathBuf> {
+    let mut end = name.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        match end.symlink_metadata() {
+            Ok(found) if found.is_symlink() => {
+                let target = std::fs::read_link(&end)?;
+                if target.as_os_str().as_encoded_bytes().ends_with(b"/") || target.file_name().is_none() {
+                    return Err(io::Error::from(io::ErrorKind::IsADirectory));
+                }
+                end.set_file_name("");
+                end.push(target);
+            }
+            Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(end),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// An error about another file than the one that was named.
+fn at(end: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("it leads to {}: {error}", end.display()))
+}
+
+/// Creates the file in which a report lies until it is complete.
+fn create_beside(end: &Path) -> io::Result<(File, PathBuf)> {
+    let mut partial = OsString::from(end);
+    partial.push(PARTIAL);
+    let partial = PathBuf::from(partial);
+    match create_alone(&partial) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+            let Some(partial) = shortened(end) else { return Err(error) };
+            Ok((create_alone(&partial)?, partial))
+        }
+        created => Ok((created?, partial)),
+    }
+}
+
+const PARTIAL: &str = ".partial";
+
+/// A name that is no longer than the report's own: its first characters, and for the rest of it a checksum.
+fn shortened(end: &Path) -> Option<PathBuf> {
+    let name = end.file_name()?;
+    let checksum = XxHash3_64::oneshot(name.as_encoded_bytes());
+    let tail = format!("-{checksum:016x}{PARTIAL}");
+    let bytes_max = name.len().checked_sub(tail.len())?;
+    let mut bytes = 0;
+    let shown = name.to_string_lossy();
+    let fitting = |character: &char| {
+        bytes += character.len_utf8();
+        bytes <= bytes_max
+    };
+    let begin: String = shown.chars().take_while(fitting).collect();
+    Some(end.with_file_name(begin + &tail))
 }
 
 /// Creates an empty file that no other run writes to. One that is there already was left by a run that is over.
@@ -295,6 +358,60 @@ mod tests {
             let null = ReportFile::create(Path::new("/dev/null")).expect("a device can be written to");
             assert_eq!(null.partial(), None);
             (&null).write_all(b"x").expect("it takes all");
+        }
+    }
+
+    #[test]
+    fn a_name_too_long_for_a_suffix_is_cut() {
+        let place = place();
+        for (letter, bytes) in
+            [("x", 246), ("x", 247), ("x", 248), ("x", 255), ("\u{e9}", 254), ("\u{1f600}", 252)]
+        {
+            let name = place.path().join(letter.repeat(bytes / letter.len()));
+            let mut report = ReportFile::create(&name).expect("it can be created");
+            let partial = report.partial().expect("it is a file").to_path_buf();
+            let partial_name = partial.file_name().and_then(|name| name.to_str()).expect("it is text");
+            assert!(partial_name.starts_with(&letter.repeat(50)) && partial_name.ends_with(".partial"));
+            assert_eq!(partial.with_extension("") == name, bytes <= 247, "{partial_name}");
+            (&report).write_all(b"x").expect("it can be written");
+            assert_eq!((read(&name), read(&partial).as_deref()), (None, Some("x")));
+            ReportFile::create(&name).expect_err("it is being written");
+            report.complete().expect("it can be renamed");
+            assert_eq!((read(&name).as_deref(), read(&partial)), (Some("x"), None));
+        }
+        // Names with the same beginning get different temporary names.
+        let names = ["a", "b"].map(|last| place.path().join("x".repeat(254) + last));
+        let reports = names.map(|name| ReportFile::create(&name).expect("it can be created"));
+        assert_ne!(reports[0].partial(), reports[1].partial());
+        let error =
+            ReportFile::create(&place.path().join("x".repeat(256))).expect_err("no file has such a name");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_file_that_is_not_there_makes_it() {
+        use std::os::unix::fs::symlink;
+        let place = place();
+        let at = |name: &str| place.path().join(name);
+        std::fs::create_dir_all(at("a/b")).expect("it can be made");
+        symlink("a/next", at("first")).expect("it can be made");
+        symlink("b/../b/last", at("a/next")).expect("it can be made");
+        let mut report = ReportFile::create(&at("first")).expect("it can be created");
+        (&report).write_all(b"x").expect("it can be written");
+        assert_eq!(read(&at("a/b/last")), None);
+        assert_eq!(read(&at("a/b/last.partial")).as_deref(), Some("x"));
+        report.complete().expect("it can be renamed");
+        assert_eq!((read(&at("a/b/last")).as_deref(), read(&at("first")).as_deref()), (Some("x"), Some("x")));
+        assert!(at("first").is_symlink() && at("a/next").is_symlink());
+        // An absolute one; then what `>` refuses as well.
+        symlink(at("a/absolute"), at("second")).expect("it can be made");
+        ReportFile::create(&at("second")).expect("it can be created").complete().expect("it can be renamed");
+        assert_eq!(read(&at("a/absolute")).as_deref(), Some(""));
+        for target in ["loop", "no/such/directory", "directory/", ".."] {
+            drop(std::fs::remove_file(at("loop")));
+            symlink(target, at("loop")).expect("it can be made");
+            ReportFile::create(&at("loop")).expect_err(target);
         }
     }
 

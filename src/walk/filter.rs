@@ -31,7 +31,7 @@ impl NameFilter {
             }
             Some(builder.build().map_err(|error| Error::Plan(format!("{error}")))?)
         };
-        let git = filter.gitignore.then(GitPatterns::new);
+        let git = GitPatterns::of(filter);
         Ok(NameFilter { skip_hidden: filter.skip_hidden, globs, git, apart: HashSet::new() })
     }
 
@@ -48,6 +48,11 @@ impl NameFilter {
         let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
         join_path(directory, name, &mut path);
         self.apart.contains(&path)
+    }
+
+    /// What could not be read of git's patterns and configuration.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.git.as_ref().map_or_else(Vec::new, GitPatterns::notes)
     }
 
     /// The patterns of git that hold in the directory a root lies in, where they are asked for.

@@ -6,6 +6,7 @@ pub(crate) mod again;
 mod filter;
 #[cfg(target_os = "linux")]
 mod handles;
+#[cfg_attr(not(feature = "gitignore"), path = "ignores_none.rs")]
 mod ignores;
 mod portable;
 pub(crate) mod roots;
@@ -76,6 +77,16 @@ impl<'p> Walk<'p> {
     /// A walk over files that are known, by one walker.
     pub(crate) fn again(plan: &'p Plan, again: &'p again::Again<'p>, control: &'p Control) -> Walk<'p> {
         Walk::Again(again::AgainWalk::new(plan, again, control))
+    }
+
+    /// What could not be read of what decides which entries count.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Walk::Handles(walk) => walk.notes(),
+            Walk::Portable(walk) => walk.notes(),
+            Walk::Again(_) => Vec::new(),
+        }
     }
 
     /// The body of one walker thread. Returns when the tree is exhausted or `emit` breaks.

@@ -32,6 +32,10 @@ impl<'p> PortableWalk<'p> {
         PortableWalk { plan, filter, control, taken: AtomicBool::new(false) }
     }
 
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.filter.notes()
+    }
+
     pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
         let mut tally = Tally::default();
         if !self.taken.swap(true, Ordering::Relaxed) {

@@ -18,11 +18,12 @@ use self::summary::DuplicatesSummary;
 use super::outputs::Outputs;
 use super::plans::{self, WithErrors};
 use super::progress::Progress;
+use super::settings::Origins;
 use super::{Exit, Failure, begin};
 
-/// Runs the command; `sources` are where settings came from that were not typed.
-pub(crate) fn run(flags: &DuplicatesFlags, sources: &[String]) -> Result<Exit, Failure> {
-    begin(&flags.messages, sources);
+/// Runs the command; `origins` are where settings came from that were not typed.
+pub(crate) fn run(flags: &DuplicatesFlags, origins: &Origins) -> Result<Exit, Failure> {
+    begin(&flags.messages, origins);
     let mut outputs = Outputs::new(flags.format, &flags.out, GroupFormat::Summary, !flags.messages.quiet)?;
     let tells_actions =
         |format| matches!(format, GroupFormat::Summary | GroupFormat::Jsonl | GroupFormat::Table);

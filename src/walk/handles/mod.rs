@@ -51,6 +51,10 @@ impl<'p> HandleWalk<'p> {
         HandleWalk { plan, filter, control, stack_handles: handles.walk_stack, parts }
     }
 
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.filter.notes()
+    }
+
     pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
         let _release = self.parts.release_others();
         let mut walker = Walker {
