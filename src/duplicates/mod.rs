@@ -35,6 +35,10 @@ mod apply;
 mod batches;
 mod check;
 mod earlier;
+#[cfg_attr(not(target_os = "linux"), path = "gain_none.rs")]
+mod gain;
+mod joins;
+mod leftovers;
 mod likely;
 mod memory;
 mod met;
@@ -279,6 +283,7 @@ impl Looked<'_> {
         }
     }
 
+    /// The groups, with what each of them has to gain.
     fn groups(
         &self,
         catalog: &Catalog,
@@ -286,7 +291,11 @@ impl Looked<'_> {
         same: Candidates,
         repeats: &(dyn Fn(FileId) -> bool + Sync),
     ) -> Vec<FileGroup> {
-        threads::with(self.pool, || groups(catalog, self.wanted, links, same, repeats))
+        threads::with(self.pool, || {
+            let mut groups = groups(catalog, self.wanted, links, same, repeats);
+            gain::measure(self.search, self.plan, catalog, &mut groups, links, self.control);
+            groups
+        })
     }
 }
 

@@ -1,10 +1,8 @@
 //! Tells a sink of what was found.
 
-use super::Found;
+use super::{Found, leftovers};
 use crate::error::Error;
-use crate::groups::{
-    Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, Runs, SimilarPair, is_leftover,
-};
+use crate::groups::{Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, Runs, SimilarPair};
 use crate::record::{Alike, Group, Member};
 use crate::report::{Duplicates, Report};
 use crate::sink::Sink;
@@ -15,8 +13,6 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     let counts = found.report.duplicates.get_or_insert_default();
     let mut members = Vec::new();
     let mut tell = |group: Told<'_>| group.tell(catalog, &mut members, sink);
-    let leftovers = found.groups.iter().map(|group| leftovers(catalog, group)).sum();
-    note_leftovers(leftovers, &mut found.report.notes);
     for group in &found.directories {
         tell(Told::Directories(group))?;
         counts.directory_groups += 1;
@@ -33,7 +29,7 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     }
     if let Some(near) = &mut counts.near {
         for group in &found.near {
-            tell(Told::Near(group, near.threshold))?;
+            tell(Told::Near(group, near.threshold, !near.is_exact))?;
             near.groups += 1;
             near.files += group.members.last().map_or(0, |last| u64::from(last.name.copy) + 1);
         }
@@ -48,10 +44,10 @@ pub(super) fn merged(runs: &Runs, report: &mut Report, sink: &mut dyn Sink) -> R
     let mut merged = runs.merged().map_err(Error::Spill)?;
     while let Some((catalog, group)) = merged.next_group().map_err(Error::Spill)? {
         Told::Files(&group).tell(catalog, &mut Vec::new(), sink)?;
-        left += leftovers(catalog, &group);
+        left += leftovers::in_group(catalog, &group);
         count(counts, &group);
     }
-    note_leftovers(left, &mut report.notes);
+    report.notes.extend(leftovers::note(left));
     Ok(())
 }
 
@@ -61,25 +57,13 @@ fn count(counts: &mut Duplicates, group: &FileGroup) {
     counts.reclaimable_bytes += group.reclaimable_bytes;
 }
 
-/// How many names of a group an action left behind that was killed.
-fn leftovers(catalog: &Catalog, group: &FileGroup) -> usize {
-    group.names.iter().filter(|name| is_leftover(catalog.entry(name.file).name)).count()
-}
-
-fn note_leftovers(leftovers: usize, notes: &mut Vec<String>) {
-    if leftovers > 0 {
-        notes.push(format!(
-            "names .filemill-... that an action left behind which was killed: {leftovers}; what they lead to is told in their groups"
-        ));
-    }
-}
-
 /// What is told as one group.
 enum Told<'g> {
     Files(&'g FileGroup),
     Directories(&'g DirectoryGroup),
     Similar(&'g SimilarPair),
-    Near(&'g NearGroup, f64),
+    /// With the threshold, and whether the similarities are estimates.
+    Near(&'g NearGroup, f64, bool),
 }
 
 impl Told<'_> {
@@ -104,8 +88,9 @@ impl Told<'_> {
             }
             // What only one of them has is not known to be of no use.
             Told::Similar(pair) => (Alike::Similar { share: pair.share() }, pair.common_bytes, None, 0),
-            Told::Near(group, threshold) => {
-                (Alike::Near { threshold: *threshold }, catalog.size(group.members[0].name.file), None, 0)
+            Told::Near(group, threshold, is_estimated) => {
+                let alike = Alike::Near { threshold: *threshold, is_estimated: *is_estimated };
+                (alike, catalog.size(group.members[0].name.file), None, 0)
             }
         }
     }
@@ -120,6 +105,7 @@ impl Told<'_> {
             inode: None,
             is_reference: false,
             similarity: None,
+            is_identical: false,
         };
         let file = |name: &Name| {
             let entry = catalog.entry(name.file);
@@ -132,16 +118,17 @@ impl Told<'_> {
                 inode: Some(entry.identity.inode),
                 is_reference: name.is_reference,
                 similarity: None,
+                is_identical: false,
             }
         };
         match self {
             Told::Files(group) => members.extend(group.names.iter().map(file)),
-            Told::Near(group, _) => members.extend(
-                group
-                    .members
-                    .iter()
-                    .map(|member| Member { similarity: Some(member.similarity), ..file(&member.name) }),
-            ),
+            Told::Near(group, ..) => members.extend(group.members.iter().map(|member| Member {
+                similarity: Some(member.similarity),
+                // One row is one content.
+                is_identical: member.row == group.members[0].row,
+                ..file(&member.name)
+            })),
             Told::Directories(group) => {
                 let directories = (0..).zip(&group.directories);
                 members.extend(directories.map(|(copy, &of)| directory(copy, of, group.bytes)));

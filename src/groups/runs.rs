@@ -38,7 +38,7 @@ impl Runs {
         let run = self.blocks.add_stream();
         let mut record = Vec::new();
         for group in groups {
-            let FileGroup { size, digest, reclaimable_bytes, redundant, names } = group;
+            let FileGroup { size, digest, reclaimable_bytes, redundant, names, less } = group;
             let (first, name) = catalog.raw(names[0].file);
             record.clear();
             put(&mut record, *reclaimable_bytes);
@@ -48,6 +48,11 @@ impl Runs {
             put(&mut record, *size);
             put_bytes(&mut record, digest.as_bytes());
             put(&mut record, *redundant);
+            put(&mut record, less.len() as u64);
+            for &(copy, bytes) in less {
+                put(&mut record, copy.into());
+                put(&mut record, bytes);
+            }
             put(&mut record, names.len() as u64);
             self.blocks.push(run, &record)?;
             let mut before = None;
@@ -112,9 +117,9 @@ impl Merged<'_> {
             let number = u32::try_from(number).expect("as many as files");
             names.push(Name { file: FileId(number), copy, is_reference });
         }
-        let Head { reclaimable_bytes, size, digest, redundant, reader, .. } = head;
+        let Head { reclaimable_bytes, size, digest, redundant, less, reader, .. } = head;
         self.runs.extend(Head::next(reader)?);
-        Ok(Some((&self.catalog, FileGroup { size, digest, reclaimable_bytes, redundant, names })))
+        Ok(Some((&self.catalog, FileGroup { size, digest, reclaimable_bytes, redundant, names, less })))
     }
 }
 
@@ -129,6 +134,7 @@ struct Head<'r> {
     size: u64,
     digest: Digest,
     redundant: u64,
+    less: Vec<(u32, u64)>,
     names: usize,
     /// At the names.
     reader: BlockReader<'r>,
@@ -147,6 +153,7 @@ impl<'r> Head<'r> {
             size: reader.number(),
             digest: Digest::new(reader.bytes()),
             redundant: reader.number(),
+            less: (0..reader.number()).map(|_| (reader.small(), reader.number())).collect(),
             names: reader.small() as usize,
             reader,
         }))

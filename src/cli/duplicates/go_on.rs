@@ -49,7 +49,18 @@ mod tests {
             "filemill dupes --from r.jsonl.partial --out jsonl=r.jsonl '/a b' 'it'\\''s'",
         );
         check(
-            &["filemill", "dupes", "--from", "old", "--from=older", "-o", "jsonl=r.jsonl", "--", "--from=x", ""],
+            &[
+                "filemill",
+                "dupes",
+                "--from",
+                "old",
+                "--from=older",
+                "-o",
+                "jsonl=r.jsonl",
+                "--",
+                "--from=x",
+                "",
+            ],
             "filemill dupes --from r.jsonl.partial -o jsonl=r.jsonl -- --from=x ''",
         );
     }
