@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::analyses::Blake3;
 use crate::groups::{Catalog, Other};
-use crate::plan::{Filter, Plan, Reads, Root};
+use crate::plan::{Filter, PathList, Plan, Reads, Root};
 use crate::record::{Outcome, Record, SkipReason};
 use crate::sink::Sink;
 
@@ -19,12 +19,21 @@ pub(super) struct Met<'s> {
     filter: Filter,
     /// Those of the plan less those that another leads to.
     pub(super) roots: Vec<Root>,
+    /// The same of its list.
+    pub(super) listed: PathList,
 }
 
 impl<'s> Met<'s> {
     /// Keeps what is no file too where it `keeps_all`: directories are compared by it.
     pub(super) fn new(sink: &'s mut dyn Sink, keeps_all: bool, filter: Filter) -> Met<'s> {
-        Met { sink, catalog: Catalog::default(), keeps_all, filter, roots: Vec::new() }
+        Met {
+            sink,
+            catalog: Catalog::default(),
+            keeps_all,
+            filter,
+            roots: Vec::new(),
+            listed: PathList::default(),
+        }
     }
 
     fn keep(&mut self, record: &Record<'_>) {
@@ -47,8 +56,9 @@ impl<'s> Met<'s> {
 
 impl Sink for Met<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown));
+        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown)).with_list(&plan.listed);
         self.roots.clone_from(&plan.roots);
+        self.listed = plan.listed.clone();
         // What is told of files later is the digest of all of them.
         let filter = self.filter.clone();
         let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, filter, ..plan.clone() };

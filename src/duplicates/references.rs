@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::Search;
 use crate::error::Error;
-use crate::record::join_path;
+use crate::plan::Plan;
+use crate::record::{bytes_to_path, join_path};
 
 /// The paths under which the walk shows the references of a search.
 ///
@@ -14,12 +15,15 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
     if search.references.is_empty() {
         return Ok(Vec::new());
     }
-    let roots: Vec<_> = search
-        .plan
-        .roots
-        .iter()
-        .filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)))
-        .collect();
+    let Plan { roots, listed, .. } = &search.plan;
+    let given =
+        roots.iter().filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)));
+    // A reference is a directory, and lies in directories alone.
+    let listed = (0..listed.listed()).filter_map(|entry| {
+        let real = std::fs::canonicalize(bytes_to_path(listed.path(entry))).ok()?;
+        real.is_dir().then(|| (listed.path(entry), real))
+    });
+    let roots: Vec<_> = given.chain(listed).collect();
     let mut shown = Vec::new();
     for reference in &search.references {
         let real = std::fs::canonicalize(reference)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::plan::PathList;
 use crate::record::{Identity, join_path};
 
 /// A file of a catalog.
@@ -62,6 +63,9 @@ pub struct Catalog {
     roots: Vec<Box<[u8]>>,
     /// The first of each, by how it is shown.
     roots_by_path: HashMap<Box<[u8]>, u32>,
+    listed: PathList,
+    /// Entries of the list by a hash of their paths; the next number where that is taken.
+    listed_by_path: HashMap<u64, u32>,
     text: Vec<u8>,
     directories: Vec<Folder>,
     by_path: HashMap<u64, DirectoryId>,
@@ -112,6 +116,33 @@ impl Catalog {
             roots_by_path.entry(root.clone()).or_insert(number);
         }
         Catalog { roots, roots_by_path, ..Catalog::default() }
+    }
+
+    /// The same catalog, also of the entries of a list: each is a root, and follows the others.
+    pub(crate) fn with_list(mut self, listed: &PathList) -> Catalog {
+        self.listed_by_path.reserve(listed.len());
+        self.listed = listed.clone();
+        for met in listed.order() {
+            let entry = met.entry();
+            let mut place = self.hasher.hash_one(listed.path(entry));
+            while self.listed_by_path.contains_key(&place) {
+                place = place.wrapping_add(1);
+            }
+            self.listed_by_path.insert(place, entry);
+        }
+        self
+    }
+
+    /// The entry of the list that is shown by this path.
+    fn find_listed(&self, path: &[u8]) -> Option<u32> {
+        let mut place = self.hasher.hash_one(path);
+        while let Some(&entry) = self.listed_by_path.get(&place) {
+            if self.listed.path(entry) == path {
+                return Some(entry);
+            }
+            place = place.wrapping_add(1);
+        }
+        None
     }
 
     /// Adds a file that lies in the directory of this path.
@@ -301,7 +332,7 @@ impl Catalog {
         path
     }
 
-    /// The root that a file was met below, as a place in the list of roots.
+    /// The root that a file was met below, as a place in the list of roots; beyond its end, for an entry of a path list.
     pub fn root_of(&self, file: FileId) -> usize {
         let File { directory, name_start, name_bytes, .. } = self.files[file.index()];
         let folder = &self.directories[directory.index()];
@@ -310,6 +341,9 @@ impl Catalog {
             let name = self.text(Text { start: name_start, bytes: name_bytes });
             if let Some(&root) = self.roots_by_path.get(name) {
                 return root as usize;
+            }
+            if let Some(entry) = self.find_listed(name) {
+                return self.roots.len() + entry as usize;
             }
         }
         folder.root as usize

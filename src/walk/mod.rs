@@ -8,8 +8,10 @@ mod filter;
 mod handles;
 #[cfg_attr(not(feature = "gitignore"), path = "ignores_none.rs")]
 mod ignores;
+mod lists;
 mod portable;
 pub(crate) mod roots;
+mod units;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
