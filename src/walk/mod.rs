@@ -4,6 +4,7 @@
 
 pub(crate) mod again;
 mod filter;
+mod globs;
 #[cfg(target_os = "linux")]
 mod handles;
 #[cfg_attr(not(feature = "gitignore"), path = "ignores_none.rs")]

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use walkdir::{DirEntry, WalkDir};
 
 use super::filter::NameFilter;
+use super::globs::Spelling;
 use super::ignores::{Ignores, Place};
 use super::units::{self, Unit};
 use super::{Met, Tally, device_of};
@@ -80,6 +81,7 @@ impl<'p> PortableWalk<'p> {
         // What git would leave out, of each directory on the way to the entry.
         let mut ignores: Vec<Option<Arc<Ignores>>> = Vec::new();
         let root_device = if filter.one_file_system { device_of(root.path()) } else { None };
+        let spelling = self.filter.spelling(root);
         let mut directory = Directory::from_path(b"");
         while let Some(entry) = entries.next() {
             if self.control.should_stop() {
@@ -90,7 +92,7 @@ impl<'p> PortableWalk<'p> {
                 Err(error) => {
                     let depth = error.depth();
                     let ignores = ignores.get(depth.saturating_sub(1)).and_then(|at| at.as_deref());
-                    self.fail(root, &error, ignores, tally, emit)?;
+                    self.fail((root, &spelling), &error, ignores, tally, emit)?;
                     continue;
                 }
             };
@@ -113,7 +115,7 @@ impl<'p> PortableWalk<'p> {
             ignores.truncate(entry.depth());
             let above = ignores.last().cloned().flatten();
             let is_own_directory = is_directory && !entry.path_is_symlink();
-            if self.filter.excludes(&directory.path, name, is_own_directory, above.as_deref()) {
+            if self.filter.excludes(&directory.path, name, is_own_directory, above.as_deref(), &spelling) {
                 tally.filtered += 1;
                 if is_directory {
                     entries.skip_current_dir();
@@ -189,7 +191,7 @@ impl<'p> PortableWalk<'p> {
 
     fn fail(
         &self,
-        root: &Root,
+        (root, spelling): (&Root, &Spelling),
         error: &walkdir::Error,
         ignores: Option<&Ignores>,
         tally: &mut Tally,
@@ -202,7 +204,7 @@ impl<'p> PortableWalk<'p> {
             None => (&b""[..], name),
         };
         // The filter was not asked yet about a link that leads nowhere.
-        if error.depth() > 0 && self.filter.excludes(parent, leaf, false, ignores) {
+        if error.depth() > 0 && self.filter.excludes(parent, leaf, false, ignores, spelling) {
             tally.filtered += 1;
             return ControlFlow::Continue(());
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::device_of;
 use super::filter::NameFilter;
+use super::globs::Spelling;
 use super::ignores::{Ignores, Place};
 use super::lists::Looked;
 use crate::error::Error;
@@ -241,6 +242,7 @@ struct Way {
     depth: usize,
     device: Option<Option<u64>>,
     ignores: Option<Arc<Ignores>>,
+    spelling: Spelling,
 }
 
 impl Nesting<'_> {
@@ -322,6 +324,7 @@ impl Nesting<'_> {
             depth: 0,
             device: filter.one_file_system.then(|| device_of(real)),
             ignores: self.names.ignores_above(given),
+            spelling: self.names.spelling(given),
         };
         self.enter(&mut way)?;
         for component in directory.strip_prefix(real).ok()?.components() {
@@ -354,7 +357,7 @@ impl Nesting<'_> {
             is_directory && device_of(&way.here.join(name)) != device
         };
         self.plan.filter.depth_max.is_some_and(is_too_deep)
-            || self.names.excludes(&way.shown, name, is_directory, way.ignores.as_deref())
+            || self.names.excludes(&way.shown, name, is_directory, way.ignores.as_deref(), &way.spelling)
             || way.device.is_some_and(is_elsewhere)
     }
 

@@ -46,7 +46,8 @@ impl Walker<'_, '_, '_> {
             return ControlFlow::Continue(None);
         }
         let (is_directory, ignores) = (file_type == FileType::Directory, context.ignores.as_deref());
-        if self.walk.filter.excludes(&directory.path, name.to_bytes(), is_directory, ignores) {
+        let (path, name_bytes) = (&directory.path, name.to_bytes());
+        if self.walk.filter.excludes(path, name_bytes, is_directory, ignores, &context.spelling) {
             self.tally.filtered += 1;
             return ControlFlow::Continue(None);
         }

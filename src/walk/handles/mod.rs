@@ -146,6 +146,7 @@ impl Walker<'_, '_, '_> {
             device: filter.one_file_system.then_some(stat.st_dev),
             ancestors: filter.follow.then(|| Arc::new(Ancestor { identity: identity(&stat), above: None })),
             ignores: self.walk.filter.ignores_above(root),
+            spelling: self.walk.filter.spelling(root),
             share,
         };
         let directory = Directory { handle: Some(Arc::new(handle)), ..Directory::from_path(root.shown()) };
