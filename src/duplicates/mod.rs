@@ -33,6 +33,10 @@ mod acts;
 mod apply;
 mod check;
 mod earlier;
+#[cfg_attr(not(target_os = "linux"), path = "gain_none.rs")]
+mod gain;
+mod joins;
+mod leftovers;
 mod likely;
 mod met;
 mod near;
@@ -208,6 +212,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         let catalog = &found.catalog;
         let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, catalog));
         found.groups = threads::with(pool.as_ref(), || groups(catalog, &wanted, &links, same, &repeats));
+        threads::with(pool.as_ref(), || gain::measure(search, &plan, &mut found, &links, control));
     }
     tell::found(&mut found, sink)?;
     acts::act(search, &plan, &mut found, sink, control)?;

@@ -2,9 +2,7 @@
 
 use super::Found;
 use crate::error::Error;
-use crate::groups::{
-    Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, SimilarPair, is_leftover,
-};
+use crate::groups::{Catalog, DirectoryGroup, DirectoryId, FileGroup, Name, NearGroup, SimilarPair};
 use crate::record::{Alike, Group, Member};
 use crate::sink::Sink;
 
@@ -20,15 +18,6 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
         let group = Group { alike, size, digest, reclaimable_bytes, members: &members };
         sink.group(&group).map_err(Error::Sink)
     };
-    let is_leftover = |name: &Name| is_leftover(catalog.entry(name.file).name);
-    let leftovers =
-        found.groups.iter().flat_map(|group| &group.names).filter(|name| is_leftover(name)).count();
-    if leftovers > 0 {
-        let note = format!(
-            "names .filemill-... that an action left behind which was killed: {leftovers}; what they lead to is told in their groups"
-        );
-        found.report.notes.push(note);
-    }
     for group in &found.directories {
         tell(Told::Directories(group))?;
         counts.directory_groups += 1;
@@ -47,7 +36,7 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     }
     if let Some(near) = &mut counts.near {
         for group in &found.near {
-            tell(Told::Near(group, near.threshold))?;
+            tell(Told::Near(group, near.threshold, !near.is_exact))?;
             near.groups += 1;
             near.files += group.members.last().map_or(0, |last| u64::from(last.name.copy) + 1);
         }
@@ -60,7 +49,8 @@ enum Told<'g> {
     Files(&'g FileGroup),
     Directories(&'g DirectoryGroup),
     Similar(&'g SimilarPair),
-    Near(&'g NearGroup, f64),
+    /// With the threshold, and whether the similarities are estimates.
+    Near(&'g NearGroup, f64, bool),
 }
 
 impl Told<'_> {
@@ -73,8 +63,9 @@ impl Told<'_> {
             }
             // What only one of them has is not known to be of no use.
             Told::Similar(pair) => (Alike::Similar { share: pair.share() }, pair.common_bytes, None, 0),
-            Told::Near(group, threshold) => {
-                (Alike::Near { threshold: *threshold }, catalog.size(group.members[0].name.file), None, 0)
+            Told::Near(group, threshold, is_estimated) => {
+                let alike = Alike::Near { threshold: *threshold, is_estimated: *is_estimated };
+                (alike, catalog.size(group.members[0].name.file), None, 0)
             }
         }
     }
@@ -89,6 +80,7 @@ impl Told<'_> {
             inode: None,
             is_reference: false,
             similarity: None,
+            is_identical: false,
         };
         let file = |name: &Name| {
             let entry = catalog.entry(name.file);
@@ -101,16 +93,17 @@ impl Told<'_> {
                 inode: Some(entry.identity.inode),
                 is_reference: name.is_reference,
                 similarity: None,
+                is_identical: false,
             }
         };
         match self {
             Told::Files(group) => members.extend(group.names.iter().map(file)),
-            Told::Near(group, _) => members.extend(
-                group
-                    .members
-                    .iter()
-                    .map(|member| Member { similarity: Some(member.similarity), ..file(&member.name) }),
-            ),
+            Told::Near(group, ..) => members.extend(group.members.iter().map(|member| Member {
+                similarity: Some(member.similarity),
+                // One row is one content.
+                is_identical: member.row == group.members[0].row,
+                ..file(&member.name)
+            })),
             Told::Directories(group) => {
                 let directories = (0..).zip(&group.directories);
                 members.extend(directories.map(|(copy, &of)| directory(copy, of, group.bytes)));

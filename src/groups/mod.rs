@@ -31,6 +31,8 @@ pub use self::exact::{Candidate, Candidates, Links, Wanted};
 pub(crate) use self::files::is_leftover;
 #[cfg(target_os = "linux")]
 pub(crate) use self::files::name_beside;
+#[cfg(target_os = "linux")]
+pub(crate) use self::files::sort_by_gain;
 pub use self::files::{FileGroup, groups};
 pub use self::near::{NearGroup, NearName, NearNaming, Row};
 pub use self::pairs::{CompareTile, Comparer, Hit, Tile, compare_tile, components_of_all, matches};
