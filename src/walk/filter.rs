@@ -46,8 +46,8 @@ impl NameFilter {
     }
 
     /// How globs are to read the paths below a root.
-    pub(super) fn spelling(&self, root: &Root) -> Spelling {
-        self.globs.as_ref().map_or(Spelling::AsShown, |globs| globs.spelling(root))
+    pub(super) fn spelling(&self, root: &Root) -> Option<Arc<Spelling>> {
+        self.globs.as_ref()?.spelling(root)
     }
 
     /// The patterns of git that hold in the directory a root lies in, where they are asked for.
@@ -72,7 +72,7 @@ impl NameFilter {
         name: &[u8],
         is_directory: bool,
         ignores: Option<&Ignores>,
-        spelling: &Spelling,
+        spelling: Option<&Spelling>,
     ) -> bool {
         if (self.skip_hidden && name.starts_with(b".")) || (self.git.is_some() && name == b".git") {
             return true;
@@ -101,16 +101,8 @@ mod tests {
             let filter =
                 NameFilter::new(&Filter { globs, skip_hidden, ..Filter::default() }).expect("it parses");
             let (directory, name, is_directory) = entry;
-            assert_eq!(
-                filter.excludes(
-                    directory.as_bytes(),
-                    name.as_bytes(),
-                    is_directory,
-                    None,
-                    &Spelling::AsShown
-                ),
-                expected
-            );
+            let (directory, name) = (directory.as_bytes(), name.as_bytes());
+            assert_eq!(filter.excludes(directory, name, is_directory, None, None), expected);
         }
         check(&[], false, ("a", ".git", true), false);
         check(&[], true, ("a", ".git", true), true);

@@ -18,15 +18,12 @@ pub(super) struct Globs {
     current: Option<PathBuf>,
 }
 
-/// How paths below a root, as they are shown, become those that globs match.
-#[derive(Clone)]
+/// How shown paths below a root become the paths that globs match. Without one, globs match the shown paths.
 pub(super) enum Spelling {
-    /// They are relative to the current directory, or lie outside it.
-    AsShown,
-    /// The root, of which the shown path has this many bytes, lies at this path in the current directory.
-    Inside(usize, Arc<[u8]>),
-    /// The root leads to the current directory, which it shows as this path.
-    Above(Arc<[u8]>),
+    /// The root's shown path has this many bytes. The root lies at this path in the current directory.
+    Inside(usize, Box<[u8]>),
+    /// The current directory lies in the root and is shown as this path.
+    Above(Box<[u8]>),
 }
 
 impl Globs {
@@ -42,39 +39,36 @@ impl Globs {
         Ok(Globs { patterns: builder.build().map_err(refuse)?, current })
     }
 
-    /// The spelling of paths below a root.
-    pub(super) fn spelling(&self, root: &Root) -> Spelling {
-        let Some(current) = &self.current else { return Spelling::AsShown };
+    /// Returns the spelling of paths below a root, or `None` if they are relative to the current directory or lie outside it.
+    pub(super) fn spelling(&self, root: &Root) -> Option<Arc<Spelling>> {
+        let current = self.current.as_deref()?;
         let (path, shown) = (root.path(), root.shown());
         let has_parents = path.components().any(|component| component == Component::ParentDir);
         if path.is_relative() && !has_parents {
-            return Spelling::AsShown;
+            return None;
         }
-        if let Ok(inside) = path.strip_prefix(current)
+        let inside = |path: &Path| Some(Arc::new(Spelling::Inside(shown.len(), bytes(path))));
+        if let Ok(path) = path.strip_prefix(current)
             && !has_parents
         {
-            return Spelling::Inside(shown.len(), bytes(inside));
+            return inside(path);
         }
-        let Ok(real) = std::fs::canonicalize(path) else { return Spelling::AsShown };
-        if let Ok(inside) = real.strip_prefix(current) {
-            return Spelling::Inside(shown.len(), bytes(inside));
+        let real = std::fs::canonicalize(path).ok()?;
+        if let Ok(path) = real.strip_prefix(current) {
+            return inside(path);
         }
-        match current.strip_prefix(&real) {
-            Ok(way) => {
-                let mut here = Vec::new();
-                join_path(shown, way.as_os_str().as_encoded_bytes(), &mut here);
-                Spelling::Above(here.into())
-            }
-            Err(_) => Spelling::AsShown,
-        }
+        let below = current.strip_prefix(&real).ok()?;
+        let mut here = Vec::new();
+        join_path(shown, below.as_os_str().as_encoded_bytes(), &mut here);
+        Some(Arc::new(Spelling::Above(here.into())))
     }
 
     /// Whether a path, as it is shown, is left out.
-    pub(super) fn leave_out(&self, shown: &[u8], is_directory: bool, spelling: &Spelling) -> bool {
+    pub(super) fn leave_out(&self, shown: &[u8], is_directory: bool, spelling: Option<&Spelling>) -> bool {
         let relative;
         let path = match spelling {
-            Spelling::AsShown => shown,
-            Spelling::Inside(root_bytes, inside) => {
+            None => shown,
+            Some(Spelling::Inside(root_bytes, inside)) => {
                 let below = shown.get(*root_bytes..).unwrap_or_default();
                 let below = below.strip_prefix(b"/").unwrap_or(below);
                 let mut path = Vec::with_capacity(inside.len() + 1 + below.len());
@@ -82,7 +76,7 @@ impl Globs {
                 relative = path;
                 &relative
             }
-            Spelling::Above(here) => match shown.strip_prefix(&**here) {
+            Some(Spelling::Above(here)) => match shown.strip_prefix(&**here) {
                 // The current directory itself: no path in it matches.
                 Some(b"") => return false,
                 Some(below) => below.strip_prefix(b"/").unwrap_or(shown),
@@ -106,7 +100,7 @@ fn relative_glob(glob: &str, current: Option<&Path>) -> String {
     }
 }
 
-fn bytes(path: &Path) -> Arc<[u8]> {
+fn bytes(path: &Path) -> Box<[u8]> {
     let path: &OsStr = path.as_os_str();
     path.as_encoded_bytes().into()
 }

@@ -149,7 +149,7 @@ impl<'l> Looked<'l> {
     /// Where a folder really is; where it was listed if that is unknown.
     fn real_path(&self, folder: u32) -> PathBuf {
         let text = bytes_to_path(self.list.folder(folder));
-        let text: &Path = text.as_ref();
+        let text = Path::new(&text);
         match (&self.reals[folder as usize], &self.current) {
             (Real::AsListed, Some(current)) => without_dots(&current.join(text)),
             (Real::Elsewhere(real), _) => real.to_path_buf(),
@@ -278,7 +278,7 @@ impl Beside {
     fn kind(&self, path: &[u8], name: &[u8]) -> Kind {
         if matches!(name, b"" | b"." | b"..") {
             let path = bytes_to_path(path);
-            let path: &Path = path.as_ref();
+            let path = Path::new(&path);
             return if path.metadata().is_ok() { Kind::Root } else { Kind::Other };
         }
         #[cfg(target_os = "linux")]
@@ -294,7 +294,7 @@ impl Beside {
             };
         }
         let path = bytes_to_path(path);
-        let path: &Path = path.as_ref();
+        let path = Path::new(&path);
         match path.symlink_metadata().map(|found| found.file_type()) {
             Ok(found) if found.is_file() => Kind::File,
             Ok(found) if found.is_dir() || found.is_symlink() => Kind::Root,

@@ -66,7 +66,7 @@ impl<'p> PortableWalk<'p> {
             }
             let name = list.path(met.entry());
             let path = bytes_to_path(name);
-            let path: &Path = path.as_ref();
+            let path = Path::new(&path);
             let bytes =
                 self.plan.batch_bytes_max.map_or(0, |_| path.metadata().map_or(0, |found| found.len()));
             let found = if met.is_file() { Found::File } else { look_again(path) };
@@ -92,7 +92,7 @@ impl<'p> PortableWalk<'p> {
                 Err(error) => {
                     let depth = error.depth();
                     let ignores = ignores.get(depth.saturating_sub(1)).and_then(|at| at.as_deref());
-                    self.fail((root, &spelling), &error, ignores, tally, emit)?;
+                    self.fail((root, spelling.as_deref()), &error, ignores, tally, emit)?;
                     continue;
                 }
             };
@@ -115,7 +115,13 @@ impl<'p> PortableWalk<'p> {
             ignores.truncate(entry.depth());
             let above = ignores.last().cloned().flatten();
             let is_own_directory = is_directory && !entry.path_is_symlink();
-            if self.filter.excludes(&directory.path, name, is_own_directory, above.as_deref(), &spelling) {
+            if self.filter.excludes(
+                &directory.path,
+                name,
+                is_own_directory,
+                above.as_deref(),
+                spelling.as_deref(),
+            ) {
                 tally.filtered += 1;
                 if is_directory {
                     entries.skip_current_dir();
@@ -191,7 +197,7 @@ impl<'p> PortableWalk<'p> {
 
     fn fail(
         &self,
-        (root, spelling): (&Root, &Spelling),
+        (root, spelling): (&Root, Option<&Spelling>),
         error: &walkdir::Error,
         ignores: Option<&Ignores>,
         tally: &mut Tally,

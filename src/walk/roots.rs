@@ -242,7 +242,7 @@ struct Way {
     depth: usize,
     device: Option<Option<u64>>,
     ignores: Option<Arc<Ignores>>,
-    spelling: Spelling,
+    spelling: Option<Arc<Spelling>>,
 }
 
 impl Nesting<'_> {
@@ -353,11 +353,17 @@ impl Nesting<'_> {
         let is_too_deep = |max| way.depth + usize::from(is_directory) >= max;
         let is_elsewhere = |device| {
             let name = bytes_to_path(name);
-            let name: &Path = name.as_ref();
+            let name = Path::new(&name);
             is_directory && device_of(&way.here.join(name)) != device
         };
         self.plan.filter.depth_max.is_some_and(is_too_deep)
-            || self.names.excludes(&way.shown, name, is_directory, way.ignores.as_deref(), &way.spelling)
+            || self.names.excludes(
+                &way.shown,
+                name,
+                is_directory,
+                way.ignores.as_deref(),
+                way.spelling.as_deref(),
+            )
             || way.device.is_some_and(is_elsewhere)
     }
 

@@ -47,7 +47,7 @@ impl Walker<'_, '_, '_> {
         }
         let (is_directory, ignores) = (file_type == FileType::Directory, context.ignores.as_deref());
         let (path, name_bytes) = (&directory.path, name.to_bytes());
-        if self.walk.filter.excludes(path, name_bytes, is_directory, ignores, &context.spelling) {
+        if self.walk.filter.excludes(path, name_bytes, is_directory, ignores, context.spelling.as_deref()) {
             self.tally.filtered += 1;
             return ControlFlow::Continue(None);
         }
