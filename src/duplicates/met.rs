@@ -9,7 +9,7 @@ use super::memory::Memory;
 use crate::analyses::Blake3;
 use crate::error::Error;
 use crate::groups::{Catalog, Other, Spill, Wanted};
-use crate::plan::{Filter, Plan, Reads, Root};
+use crate::plan::{Filter, PathList, Plan, Reads, Root};
 use crate::record::{Identity, Outcome, Record, SkipReason};
 use crate::sink::Sink;
 
@@ -25,6 +25,8 @@ pub(super) struct Met<'s> {
     filter: Filter,
     /// Those of the plan less those that another leads to.
     roots: Vec<Root>,
+    /// The same of its list.
+    listed: PathList,
     /// How much the catalog may take.
     bytes_max: u64,
     files: u64,
@@ -53,6 +55,7 @@ impl<'s> Met<'s> {
             keeps_all: search.directories.is_some(),
             filter: search.plan.filter.clone(),
             roots: Vec::new(),
+            listed: PathList::default(),
             bytes_max,
             files: 0,
             spill: can_spill.then(spill),
@@ -61,7 +64,7 @@ impl<'s> Met<'s> {
         }
     }
 
-    /// What was met, and below which roots.
+    /// What was met, and below which roots and entries of the list.
     ///
     /// # Errors
     /// [`Error::Plan`] if the files do not fit the memory and must; [`Error::Spill`].
@@ -70,18 +73,18 @@ impl<'s> Met<'s> {
         search: &Search,
         wanted: &Wanted,
         memory: &Memory,
-    ) -> Result<(Files, Vec<Root>), Error> {
-        let Met { catalog, roots, spill, files, .. } = self;
+    ) -> Result<(Files, Vec<Root>, PathList), Error> {
+        let Met { catalog, roots, listed, spill, files, .. } = self;
         if let Some(bytes) = self.bytes_left_out {
             return Err(memory.refuse(search, files, bytes));
         }
         let has_spilled = spill.as_ref().is_some_and(|spill| spill.files() > 0);
         let fits = if has_spilled { Err(0) } else { memory.fits(search, &catalog, wanted) };
         match (fits, spill) {
-            (Ok(()), _) => Ok((Files::InMemory(catalog), roots)),
+            (Ok(()), _) => Ok((Files::InMemory(catalog), roots, listed)),
             (Err(_), Some(mut spill)) => {
                 spill.finish(catalog).map_err(Error::Spill)?;
-                Ok((Files::Spilled(spill), roots))
+                Ok((Files::Spilled(spill), roots, listed))
             }
             (Err(bytes), None) => Err(memory.refuse(search, files, bytes)),
         }
@@ -134,8 +137,9 @@ impl<'s> Met<'s> {
 
 impl Sink for Met<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown));
+        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown)).with_list(&plan.listed);
         self.roots.clone_from(&plan.roots);
+        self.listed = plan.listed.clone();
         // What is told of files later is the digest of all of them.
         let filter = self.filter.clone();
         let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, filter, ..plan.clone() };

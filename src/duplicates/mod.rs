@@ -185,14 +185,15 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     if search.plan.device.is_required() && search.near.is_none() {
         report.notes.push("no GPU is used: files of the same content are found by the processor".to_owned());
     }
-    let (files, roots) = met.into_files(search, &wanted, &memory)?;
+    let (files, roots, listed) = met.into_files(search, &wanted, &memory)?;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
     let searched_bytes = report.ledger.bytes;
     report.duplicates = Some(Duplicates { searched_bytes, rounds: vec![look], ..Duplicates::default() });
 
     // What was met is read under the names that it was met by.
     let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
-    let plan = Plan { roots, filter, memory_bytes_max: memory.reading_bytes_max, ..search.plan.clone() };
+    let memory_bytes_max = memory.reading_bytes_max;
+    let plan = Plan { roots, listed, filter, memory_bytes_max, ..search.plan.clone() };
     let compared = search.compared(&wanted);
     let pool = threads::pool(&plan, &mut report.notes);
     let looked =

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::store::{Chunks, Piece, Table, Text};
+use crate::plan::PathList;
 use crate::record::{Identity, join_path};
 
 /// A file of a catalog.
@@ -63,6 +64,9 @@ pub struct Catalog {
     roots: Vec<Box<[u8]>>,
     /// The first of each, by how it is shown.
     roots_by_path: HashMap<Box<[u8]>, u32>,
+    listed: PathList,
+    /// Entries of the list, by their paths.
+    listed_by_path: Table,
     text: Text,
     directories: Chunks<Folder, 12>,
     by_path: Table,
@@ -123,6 +127,21 @@ impl Catalog {
             roots_by_path.entry(root.clone()).or_insert(number);
         }
         Catalog { roots, roots_by_path, ..Catalog::default() }
+    }
+
+    /// The same catalog, also of the entries of a list: each is a root, and follows the others.
+    pub(crate) fn with_list(mut self, listed: &PathList) -> Catalog {
+        self.listed = listed.clone();
+        for met in listed.order() {
+            let entry = met.entry();
+            self.listed_by_path.add(listed.path(entry), entry, |entry| listed.path(entry));
+        }
+        self
+    }
+
+    /// The entry of the list that is shown by this path.
+    fn find_listed(&self, path: &[u8]) -> Option<u32> {
+        self.listed_by_path.find(path, |entry| self.listed.path(entry))
     }
 
     /// Adds a file that lies in the directory of this path.
@@ -225,6 +244,8 @@ impl Catalog {
         Catalog {
             roots: self.roots.clone(),
             roots_by_path: self.roots_by_path.clone(),
+            listed: self.listed.clone(),
+            listed_by_path: self.listed_by_path.clone(),
             attributes: self.attributes.clone(),
             by_attributes: self.by_attributes.clone(),
             ..Catalog::default()
@@ -346,7 +367,7 @@ impl Catalog {
         path
     }
 
-    /// The root that a file was met below, as a place in the list of roots.
+    /// The root that a file was met below, as a place in the list of roots; beyond its end, for an entry of a path list.
     pub fn root_of(&self, file: FileId) -> usize {
         let File { raw, name } = self.files[file.index()];
         let folder = &self.directories[raw.directory.index()];
@@ -354,6 +375,9 @@ impl Catalog {
             // A root that is a file is named from nowhere.
             if let Some(&root) = self.roots_by_path.get(self.text.get(name)) {
                 return root as usize;
+            }
+            if let Some(entry) = self.find_listed(self.text.get(name)) {
+                return self.roots.len() + entry as usize;
             }
         }
         folder.root as usize

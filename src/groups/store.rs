@@ -106,7 +106,7 @@ impl Text {
 }
 
 /// Finds numbers by what they stand for, which is kept elsewhere: 4 bytes a place, with linear probing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     /// Numbers, or [`FREE`]; as many as a power of two.
     places: Vec<u32>,
