@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, fdatasync, flock, syncfs};
 use rustix::io::Errno;
 
 use super::act::Refusal;
-use super::compare::{DIFFERS, check_same_content};
+use super::compare::check_same_content;
 use super::decide::decide;
 use super::facts::Facts;
 use super::hardlink::{Replaced, check_lease, link};
@@ -165,9 +165,6 @@ fn compare<'p>(steps: &Steps<'_>, keep: &Kept, pair: &Pair<'p>) -> Result<Option
     }
     let facts = Facts::gather(steps, Action::Hardlink, &replace, pair.replace.directory)?;
     decide(&keep.facts, number(keep.file.stat.st_nlink), &facts)?;
-    if keep.file.size() != replace.size() {
-        return Err(DIFFERS.into());
-    }
     // A program that waits to write is not kept waiting until all of a large file has been read.
     check_same_content(steps, &keep.file, &replace, || {
         check_lease(steps, &keep.file)?;
