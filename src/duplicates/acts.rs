@@ -46,7 +46,7 @@ pub(super) fn act(
     found.report.duplicates.get_or_insert_default().actions = actions;
     let removes = action == Action::Hardlink && search.applies && !control.is_cancelled();
     let notes = if removes {
-        leftovers::remove(catalog, &joined, &mut applier)
+        leftovers::remove(catalog, &search.wanted()?, &joined, &mut applier)
     } else {
         leftovers::found(catalog).into_iter().collect()
     };

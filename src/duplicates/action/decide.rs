@@ -61,7 +61,7 @@ pub(crate) fn can_be_kept(keep: &Facts) -> Result<(), Refusal> {
             Ok(())
         }
         OfAction::Reflink(sharing) => match sharing.probe {
-            Err(errno @ (Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS)) => {
+            Err(errno @ (Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::TXTBSY)) => {
                 Err(reflink::refused(errno))
             }
             // Blocks of a file can be shared even if it may not be written to.
