@@ -38,7 +38,7 @@ pub(super) fn remove(
             kept.push((link, "it lies in a reference".into()));
             continue;
         }
-        let mut why = "it is the only name of its content".into();
+        let mut why = "no other name of its content was found".into();
         let is_removed = names.into_iter().any(|name| match applier.remove_leftover(link, name) {
             Ok(()) => true,
             Err(refusal) => {

@@ -387,6 +387,28 @@ fn a_search_that_is_interrupted_leaves_what_it_hashed_for_the_next() {
     assert_eq!((counts["known_files"].as_u64(), counts["redundant_files"].as_u64()), (Some(known), Some(49)));
 }
 
+/// The run after one that was killed does the rest, and removes what that has left.
+#[cfg(feature = "faults")]
+#[track_caller]
+fn check_finished_by_the_next_run(tree: &Tree, names: &[&str], content: &dyn Fn(&str) -> String) {
+    use std::os::unix::fs::MetadataExt;
+    let output = duplicates(tree, &["--action", "hardlink", "--apply", "--format", "jsonl"]);
+    let (_, _, records) = jsonl(&output);
+    if of_type(&records, "action").iter().any(|record| record["outcome"] == "refused") {
+        return println!("skipped: no leases here");
+    }
+    let mut inodes = BTreeMap::new();
+    for name in names {
+        let path = tree.at(name);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content(name));
+        inodes.entry(content(name)).or_insert_with(Vec::new).push(path.metadata().unwrap().ino());
+    }
+    assert!(inodes.values().all(|inodes| inodes.iter().all(|inode| *inode == inodes[0])), "{inodes:?}");
+    let files = walkdir::WalkDir::new(tree.path()).into_iter();
+    let files = files.filter(|entry| entry.as_ref().unwrap().file_type().is_file()).count();
+    assert_eq!(files, names.len(), "{:?}", records.last());
+}
+
 /// The whole command is killed at every step that it takes on files: every name keeps its content, whatever file it leads to.
 #[cfg(feature = "faults")]
 #[test]
@@ -420,6 +442,7 @@ fn a_kill_at_any_step_loses_nothing() {
         let left =
             |name: &String| name.split_once('/').is_some_and(|(_, name)| name.starts_with(".filemill-"));
         assert!(found.keys().all(left) && found.len() <= 1, "{found:?}");
+        check_finished_by_the_next_run(&tree, &NAMES, &content);
         if output.status.code().is_some() {
             let (_, _, records) = jsonl(&output);
             if of_type(&records, "action").iter().any(|record| record["outcome"] == "refused") {
@@ -431,4 +454,31 @@ fn a_kill_at_any_step_loses_nothing() {
         }
         at += 1;
     }
+}
+
+/// A batch has as many pairs as the handles allow.
+#[test]
+fn few_handles_make_small_batches() {
+    let tree = Tree::new();
+    for i in 0..40 {
+        ["x", "y"]
+            .iter()
+            .for_each(|side| drop(tree.file(format!("{i}/{side}/file"), format!("content {i}"))));
+    }
+    let script = format!(
+        "ulimit -n 64 && exec {} dupes --action hardlink --apply --format jsonl {}",
+        env!("CARGO_BIN_EXE_filemill"),
+        tree.path().display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let (code, stderr, records) = jsonl(&output);
+    let actions = of_type(&records, "action");
+    if actions
+        .iter()
+        .any(|record| record["reason"].as_str().is_some_and(|why| why.contains("cannot say whether")))
+    {
+        return println!("skipped: no leases here");
+    }
+    assert_eq!((code, stderr), (Some(0), String::new()));
+    assert!(actions.len() == 40 && actions.iter().all(|record| record["outcome"] == "done"), "{actions:?}");
 }
