@@ -10,7 +10,7 @@ use super::apply::{Applier, Class, Facts, LINKS_FULL, Refusal, can_be_kept, can_
 use crate::groups::{Catalog, FileGroup, FileId, Name, is_leftover};
 use crate::record::{Acted, Action};
 
-/// What is planned for one name.
+/// The plan for one name.
 #[derive(Debug)]
 pub(super) struct Join {
     pub(super) file: FileId,
@@ -215,7 +215,7 @@ impl<'a, 's> Keepers<'a, 's> {
         self.action == Action::Reflink && is_done
     }
 
-    /// The place of the file that a name joins and what is planned, or why it can join none.
+    /// The place of the file that a name joins and the plan for it, or why it can join none.
     fn choose(&mut self, facts: &Result<Facts, Refusal>) -> (usize, Acted) {
         let facts = match facts {
             Ok(facts) => facts,
@@ -295,7 +295,7 @@ fn outside(names: u64) -> Refusal {
 
 #[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
-#[allow(clippy::print_stdout, reason = "what could not be tried is told")]
+#[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 mod tests {
     use std::collections::BTreeMap;
     use std::ffi::OsString;
@@ -579,7 +579,7 @@ mod tests {
         }
     }
 
-    /// A dry run promises what is done, nothing of a file changes, and what stays apart other programs cannot join either.
+    /// A dry run plans the actions of `--apply`, nothing of a file changes, and other programs cannot join the files that stay apart.
     fn check_plan(below: &Path, action: Action, all: &[Made]) {
         let scene = Scene::new(below, all);
         let (planned, _) = run(&scene.search(), action, false);

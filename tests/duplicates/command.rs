@@ -482,3 +482,21 @@ fn few_handles_make_small_batches() {
     assert_eq!((code, stderr), (Some(0), String::new()));
     assert!(actions.len() == 40 && actions.iter().all(|record| record["outcome"] == "done"), "{actions:?}");
 }
+
+#[test]
+fn equal_refusals_have_one_line() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new();
+    for (name, mode) in [("a", 0o644), ("b", 0o600), ("c", 0o640), ("d", 0o604)] {
+        let path = tree.file(name, "content");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let output = duplicates(&tree, &["--action", "hardlink"]);
+    let summary = text(&output.stdout);
+    if summary.contains("cannot say whether") {
+        return println!("skipped: no leases here");
+    }
+    let lines: Vec<&str> = summary.lines().filter(|line| line.contains("another mode")).collect();
+    assert_eq!(lines, ["3 files: it has another mode than the kept file"], "{summary}");
+    assert!(!summary.contains("hardlink b"), "{summary}");
+}

@@ -47,7 +47,7 @@ impl<'f> Actor<'f> {
         has_no_block_of_its_own(&self.steps, keep, copy)
     }
 
-    /// Makes each replaced name share the content of its kept file, and returns what was done to each. Whatever goes wrong,
+    /// Makes each replaced name share the content of its kept file, and returns the outcomes. Whatever goes wrong,
     /// all names have their content afterwards.
     pub(crate) fn act(&mut self, pairs: &[Pair<'_>]) -> Vec<Acted> {
         match self.action {

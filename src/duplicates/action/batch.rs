@@ -24,7 +24,7 @@ use crate::record::{Acted, Action};
 /// Up to this many kept files of a file system are synced one by one: others may have much more to write to it. A guess.
 const SYNCED_ALONE_MAX: usize = 4;
 
-/// What is kept from one batch to the next.
+/// State that lasts from one batch to the next.
 #[derive(Default)]
 pub(super) struct Batches {
     /// The kept file of the last pair, with its lease: the next pair has the same one in a large group.
@@ -252,7 +252,7 @@ mod tests {
                 .collect()
         }
 
-        /// Acts on all pairs in one batch. Returns what was done, and every step.
+        /// Acts on all pairs in one batch. Returns the outcomes and all steps.
         fn act(&self, faults: &Faults) -> (Vec<Acted>, Vec<Step>) {
             let steps = RefCell::new(Vec::new());
             let watch = |step| steps.borrow_mut().push(step);

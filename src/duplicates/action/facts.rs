@@ -16,7 +16,7 @@ use super::open::{Opened, Role, number};
 use super::step::{Step, Steps};
 use crate::record::Action;
 
-/// What is known of a file before anything is done about it.
+/// A file as it is before an action.
 #[derive(Debug)]
 pub(crate) struct Facts {
     /// Size in bytes.
@@ -59,7 +59,7 @@ pub(super) enum OfAction {
 /// Facts for hard links.
 #[derive(Debug)]
 pub(super) struct Linking {
-    /// Whether nobody has the file open for writing, and the kernel can say so.
+    /// Whether no program has the file open for writing, and the kernel can say so.
     pub(super) lease: Result<(), Errno>,
     /// Whether the open file can be linked by way of /proc.
     pub(super) is_in_proc: bool,
