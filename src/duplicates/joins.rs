@@ -293,7 +293,8 @@ fn outside(names: u64) -> Refusal {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 mod tests {

@@ -25,7 +25,8 @@ pub(super) fn remove(
     joined: &HashMap<FileId, FileId>,
     applier: &mut Applier<'_>,
 ) -> Vec<String> {
-    let all = all(catalog);
+    let mut all = all(catalog);
+    all.sort_by_cached_key(|&link| catalog.path(link));
     if all.is_empty() {
         return Vec::new();
     }
