@@ -518,11 +518,11 @@ mod tests {
             let root = tempfile::tempdir_in(below).unwrap();
             let mut files = Vec::new();
             fs::create_dir(root.path().join("outside")).unwrap();
-            for (i, made) in all.iter().enumerate() {
-                let directory = OsString::from_vec(vec![b'd', b'\n', 0xFF, b'0' + (i % 3) as u8]);
+            for (i, made) in (0_u8..).zip(all) {
+                let directory = OsString::from_vec(vec![b'd', b'\n', 0xFF, b'0' + i % 3]);
                 let directory = root.path().join("search").join(directory);
                 fs::create_dir_all(&directory).unwrap();
-                let name = OsString::from_vec(vec![b'"', 0x80, b'a' + i as u8, b'\\', b'\t']);
+                let name = OsString::from_vec(vec![b'"', 0x80, b'a' + i, b'\\', b'\t']);
                 let path = directory.join(name);
                 fs::write(&path, vec![made.content; 9000]).unwrap();
                 chown(&path, Some(made.owner), Some(made.owner)).unwrap();
