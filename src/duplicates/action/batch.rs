@@ -260,6 +260,7 @@ mod tests {
             (acted, steps.take())
         }
 
+        #[cfg(feature = "faults")]
         fn is_linked(&self, pair: usize) -> bool {
             let [keep, replace] = &self.names[pair];
             self.scene.inode(keep) == self.scene.inode(replace)
