@@ -202,7 +202,7 @@ const DUPLICATES: &[Section] = &[
             ),
             (
                 "order",
-                "Most to gain first; in a group those of a --reference, then PATH by PATH as given, then by name. The first stays where something is done.",
+                "Most to gain first; in a group those of a --reference, then PATH by PATH as given, then by name.",
             ),
         ],
     ),
@@ -251,9 +251,12 @@ const DUPLICATES: &[Section] = &[
             ),
             (
                 "hardlink",
-                "The name becomes one of the file that stays. Refused where owner, mode or an extended attribute (ACLs are such) differ, on another file system, where a file is open for writing or cannot be leased, and where one changed since it was read. Both are compared byte by byte under leases (F_SETLEASE); a new link is exchanged with the old name in one step, looked at again, and only then the old name is removed. Killed at any step every name has its content; a name .filemill-... may be left. A program that looked up the old name before the exchange and opens it for writing after the last look writes to a file without a name: this race the kernel leaves.",
+                "The name becomes one of the file that stays. filemill refuses a file that differs in owner, mode, flags or an extended attribute (ACLs are such), lies on another file system, is open for writing or cannot be leased, changed since it was read, or has names outside of the search. It compares both byte by byte under leases (F_SETLEASE) and brings the kept files of a batch to the disk. Then it exchanges a new link with the old name in one step, looks again, and only then removes the old name. Killed at any step every name has its content. A name .filemill-... may be left; the next run with --apply removes it if its content has another name. The kernel leaves one race: a program looks up the old name before the exchange, opens it for writing after the last look, and writes to a file without a name.",
             ),
-            ("", "Without --apply it is told what would be done. Nothing deletes."),
+            (
+                "",
+                "Files that cannot join the kept file are joined among themselves. Without --apply filemill prints what it would do. Nothing is deleted.",
+            ),
         ],
     ),
     (

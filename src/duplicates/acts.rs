@@ -1,4 +1,4 @@
-//! Does something about files of the same content, group by group, or says what would be done.
+//! Acts on files of the same content, group by group, or reports the plan.
 //!
 //! Each group is planned first (`joins.rs`). A dry run reports the plan. With `--apply` the planned names wait until there are
 //! enough of them for a batch; records come in the order of the groups in any case.
@@ -46,7 +46,7 @@ pub(super) fn act(
     found.report.duplicates.get_or_insert_default().actions = actions;
     let removes = action == Action::Hardlink && search.applies && !control.is_cancelled();
     let notes = if removes {
-        leftovers::remove(catalog, &joined, &mut applier)
+        leftovers::remove(catalog, &search.wanted()?, &joined, &mut applier)
     } else {
         leftovers::found(catalog).into_iter().collect()
     };
@@ -62,7 +62,7 @@ struct Acting<'a> {
     control: &'a Control,
     actions: Actions,
     waiting: VecDeque<Join>,
-    /// How many of those that wait are to be acted on, and their bytes.
+    /// How many of those that wait are planned, and their bytes.
     planned: usize,
     planned_bytes: u64,
     /// For a kept file that can have no more names the one that takes its place.
@@ -105,7 +105,7 @@ impl<'a> Acting<'a> {
     fn finish(&mut self, applies: bool, applier: &mut Applier<'_>) -> Result<(), Error> {
         while applies && self.planned > 0 {
             if self.control.is_cancelled() {
-                // What was not acted on has no record.
+                // A name that was not acted on has no record.
                 self.waiting.retain(|join| join.acted != Acted::Planned);
                 break;
             }

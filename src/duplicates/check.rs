@@ -15,7 +15,7 @@ impl Search {
         self.plan.check()?;
         let mut left_out = Vec::new();
         if self.is_across && resolved_roots(&self.plan, &mut left_out)? < 2 {
-            let why = "what is found across paths needs two of them at least";
+            let why = "--across needs at least two paths";
             left_out.insert(0, why.to_owned());
             return refuse(&left_out.join("; "));
         }

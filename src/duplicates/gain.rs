@@ -1,4 +1,4 @@
-//! What there is to gain by files of the same content: a redundant copy frees those of its blocks that no other copy has.
+//! The gain by files of the same content: a redundant copy frees those of its blocks that no other copy has.
 //!
 //! The entry point is [`measure`]. Groups come with the sizes of their files. A file with holes has fewer blocks than its
 //! size says, and where files can share blocks, some may be those of another copy. So each redundant copy is looked at again,
@@ -113,14 +113,14 @@ fn names(group: &FileGroup, copy: u32) -> u64 {
     group.names[start..].iter().take_while(|name| name.copy == copy).count() as u64
 }
 
-/// What is known of the file system on a device.
+/// The file system on a device.
 #[derive(Clone, Copy)]
 struct Device {
     lists_blocks: bool,
     is_fuse: bool,
 }
 
-/// What is known of each device that has a file of a group: one call for each.
+/// The file system of each device that has a file of a group: one call for each.
 fn devices(plan: &Plan, catalog: &Catalog, groups: &[FileGroup]) -> HashMap<u64, Device> {
     let mut devices = HashMap::new();
     let mut reach = Reach::new(plan);
@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    /// Runs a search, and checks that the totals are the sums of what is reported.
+    /// Runs a search, and checks that the totals are the sums of the records.
     #[track_caller]
     fn run(path: &Path, change: impl FnOnce(&mut Search)) -> (Gains, Actions) {
         let mut search = Search::new(Plan::new([path]));

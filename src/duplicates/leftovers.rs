@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::apply::Applier;
-use crate::groups::{Catalog, FileGroup, FileId, is_leftover};
+use super::apply::{Applier, Refusal};
+use crate::groups::{Catalog, FileGroup, FileId, Wanted, is_leftover};
 
 /// Returns a note if there are any.
 pub(super) fn found(catalog: &Catalog) -> Option<String> {
@@ -22,22 +22,28 @@ pub(super) fn note(number: usize) -> Option<String> {
 }
 
 /// Removes each link whose file has another name: one that was met, or the kept file that it has `joined`. Returns notes about
-/// those that are gone and those that stay.
+/// those that are gone and those that stay, as do all in a reference.
 pub(super) fn remove(
     catalog: &Catalog,
+    wanted: &Wanted,
     joined: &HashMap<FileId, FileId>,
     applier: &mut Applier<'_>,
 ) -> Vec<String> {
-    let all = all(catalog);
+    let mut all = all(catalog);
+    all.sort_by_cached_key(|&link| catalog.path(link));
     if all.is_empty() {
         return Vec::new();
     }
     let inodes: HashMap<(u32, u64), Vec<FileId>> = other_names(catalog, &all);
-    let (mut removed, mut kept) = (0, Vec::new());
+    let (mut removed, mut kept) = (0, Vec::<(FileId, Refusal)>::new());
     for &link in &all {
         let names = inodes.get(&catalog.inode(link)).into_iter().flatten().copied();
         let names = joined.get(&link).copied().into_iter().chain(names);
-        let mut why = "it is the only name of its content".into();
+        if wanted.is_reference(catalog, link) {
+            kept.push((link, "it lies in a reference".into()));
+            continue;
+        }
+        let mut why = "no other name of its content was found".into();
         let is_removed = names.into_iter().any(|name| match applier.remove_leftover(link, name) {
             Ok(()) => true,
             Err(refusal) => {

@@ -82,7 +82,7 @@ impl Links {
 
 impl Wanted {
     /// Whether a path lies in a reference.
-    pub(super) fn is_reference(&self, catalog: &Catalog, file: FileId) -> bool {
+    pub(crate) fn is_reference(&self, catalog: &Catalog, file: FileId) -> bool {
         let directory = catalog.directory_path(catalog.directory_of(file));
         let path = if directory.is_empty() { catalog.entry(file).name } else { directory };
         self.references.iter().any(|reference| lies_in(path, reference))

@@ -35,7 +35,7 @@ impl FileGroup {
         less.map_or(self.size, |at| self.less[at].1)
     }
 
-    /// Takes note that a redundant copy frees only so many bytes, fewer than its size. Once for each copy, in order.
+    /// Records that a redundant copy frees only these bytes, fewer than its size. Once for each copy, in order.
     #[cfg(target_os = "linux")]
     pub(crate) fn free_less(&mut self, copy: u32, bytes: u64) {
         self.reclaimable_bytes = self.reclaimable_bytes.saturating_sub(self.size - bytes);

@@ -104,6 +104,144 @@ fn what_was_left_behind_is_not_kept() {
     assert_eq!(found.report.notes.len(), 1, "{:?}", found.report.notes);
 }
 
+/// The name of a temporary link.
+fn leftover(number: u32) -> String {
+    format!(".filemill-{number:032x}")
+}
+
+fn notes(search: &Search) -> Vec<String> {
+    run(search).1.report.notes
+}
+
+#[test]
+fn temporary_links_are_reported_and_removed_if_their_content_has_another_name() {
+    if !has_leases() {
+        return;
+    }
+    let tree = Tree::new();
+    ["x/a", "y/b"].iter().for_each(|name| drop(tree.file(name, "content")));
+    tree.file("x/lone", "of its own");
+    // Of a run that was killed before the exchange, of one that was killed after it, and one whose content has no other name.
+    std::fs::hard_link(tree.at("x/a"), tree.at("y").join(leftover(1))).unwrap();
+    tree.file(Path::new("y").join(leftover(2)), "content");
+    tree.file(Path::new("y").join(leftover(3)), "only here");
+    // A name of it lies outside, which may go at any time.
+    std::fs::hard_link(tree.at("x/lone"), tree.at("x").join(leftover(4))).unwrap();
+    let outside = Tree::new();
+    std::fs::rename(tree.at("x/lone"), outside.at("lone")).unwrap();
+
+    let found = notes(&acting(&tree, Action::Hardlink, false));
+    let expected = "found 4 temporary links .filemill-... of an earlier run that was killed: --action hardlink --apply removes each whose content has another name";
+    assert_eq!(found, [expected]);
+    for search in [acting(&tree, Action::Reflink, true), search(&tree)] {
+        assert_eq!(notes(&search), [expected]);
+    }
+    let removed = notes(&acting(&tree, Action::Hardlink, true));
+    assert_eq!(removed[0], "removed 2 temporary links .filemill-... of an earlier run that was killed");
+    let kept = format!(
+        "kept 2 temporary links .filemill-..., the first of them {}: no other name of its content was found",
+        tree.at("x").join(leftover(4)).display()
+    );
+    assert_eq!(removed[1..], [kept]);
+    let mut left: Vec<_> = walkdir::WalkDir::new(tree.path())
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| entry.file_name().to_str().unwrap().to_owned())
+        .collect();
+    left.sort();
+    assert_eq!(left, [leftover(3), leftover(4), "a".to_owned(), "b".to_owned()]);
+    assert_eq!(std::fs::read(tree.at("y").join(leftover(3))).unwrap(), b"only here");
+    assert_eq!(std::fs::read(tree.at("y/b")).unwrap(), b"content");
+}
+
+#[test]
+fn what_only_looks_like_a_temporary_link_stays() {
+    let tree = Tree::new();
+    ["x/a", "y/b"].iter().for_each(|name| drop(tree.file(name, "content")));
+    tree.directory(Path::new("x").join(leftover(1)));
+    tree.link(Path::new("x").join(leftover(2)), "a");
+    std::fs::hard_link(tree.at("x/a"), tree.at("x/.filemill-notes")).unwrap();
+    assert_eq!(notes(&acting(&tree, Action::Hardlink, true)), [""; 0]);
+    let names = std::fs::read_dir(tree.at("x")).unwrap().count();
+    assert_eq!(names, 4);
+}
+
+#[test]
+fn a_temporary_link_in_a_reference_stays() {
+    let tree = Tree::new();
+    ["ref/a", "b"].iter().for_each(|name| drop(tree.file(name, "content")));
+    let link = tree.at("ref").join(leftover(1));
+    std::fs::hard_link(tree.at("ref/a"), &link).unwrap();
+    let search = Search { references: vec![tree.at("ref")], ..acting(&tree, Action::Hardlink, true) };
+    let kept = format!(
+        "kept 1 temporary link .filemill-..., the first of them {}: it lies in a reference",
+        link.display()
+    );
+    assert_eq!(notes(&search), [kept]);
+    assert_eq!(inode(&link), inode(&tree.at("ref/a")));
+}
+
+/// Another run holds a shared lock on a directory while it has temporary links there.
+#[test]
+fn a_temporary_link_of_a_run_that_goes_on_stays() {
+    use rustix::fs::{FlockOperation, flock};
+    let tree = Tree::new();
+    tree.file("a", "content");
+    let link = tree.at(leftover(1));
+    std::fs::hard_link(tree.at("a"), &link).unwrap();
+    let directory = std::fs::File::open(tree.path()).unwrap();
+    flock(&directory, FlockOperation::NonBlockingLockShared).unwrap();
+    let notes_then = notes(&acting(&tree, Action::Hardlink, true));
+    let why = "another run of filemill is at work in its directory";
+    assert!(notes_then.len() == 1 && notes_then[0].ends_with(why), "{notes_then:?}");
+    assert!(link.exists());
+    drop(directory);
+    let notes_then = notes(&acting(&tree, Action::Hardlink, true));
+    assert_eq!(notes_then, ["removed 1 temporary link .filemill-... of an earlier run that was killed"]);
+    assert!(!link.exists());
+}
+
+/// Changes the world once all groups are known, before anything is done about them.
+struct Meanwhile<F>(Option<F>);
+
+impl<F: FnOnce()> filemill::sink::Sink for Meanwhile<F> {
+    fn record(&mut self, _: &filemill::record::Record<'_>) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn group(&mut self, _: &filemill::record::Group<'_>) -> std::io::Result<()> {
+        if let Some(change) = self.0.take() {
+            change();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_is_not_followed() {
+    let (tree, other) = (Tree::new(), Tree::new());
+    ["x/a", "y/b"].iter().for_each(|name| drop(tree.file(name, "content")));
+    let victim = other.file("b", "content");
+    let before = (inode(&victim), inode(&tree.at("y/b")));
+    for applies in [false, true] {
+        let change = || {
+            std::fs::rename(tree.at("y"), tree.at("z")).unwrap();
+            tree.link("y", other.path());
+        };
+        let mut sink = Meanwhile(Some(change));
+        let search = acting(&tree, Action::Hardlink, applies);
+        let control = filemill::control::Control::new();
+        let found = filemill::duplicates::find(&search, &mut sink, &control).unwrap();
+        let expected = Actions { refused: 1, ..Actions::default() };
+        assert_eq!(found.report.duplicates.unwrap().actions, expected);
+        assert_eq!((inode(&victim), inode(&tree.at("z/b"))), before);
+        assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1);
+        std::fs::remove_file(tree.at("y")).unwrap();
+        std::fs::rename(tree.at("z"), tree.at("y")).unwrap();
+    }
+}
+
 /// One that cannot be done leaves the others as they can be.
 #[cfg(feature = "faults")]
 #[test]

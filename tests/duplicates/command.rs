@@ -128,7 +128,7 @@ fn mistakes_are_told_in_one_line() {
     check(&tree, &["--reference", "a", "b"], "a: the reference lies in none of the paths that are searched");
     check(&tree, &["--reference", "a/1"], "a/1: a reference must be a directory");
     check(&tree, &["--reference", "none"], "none: No such file or directory (os error 2)");
-    check(&tree, &["--across", "a"], "what is found across paths needs two of them at least");
+    check(&tree, &["--across", "a"], "--across needs at least two paths");
     check(
         &tree,
         &["--dirs", "--max-depth", "2"],
@@ -206,8 +206,12 @@ fn mistakes_are_told_in_one_line() {
         &["--dirs", "--format", "fdupes"],
         "the layout of fdupes has no directories: use another format with --dirs",
     );
-    check(&tree, &["--across", "a", "b/../a"], "what is found across paths needs two of them at least");
-    let why = "needs two of them at least; a: left out, it lies inside .";
+    check(
+        &tree,
+        &["--across", "a", "b/../a"],
+        "--across needs at least two paths; b/../a: left out, it is the same as a",
+    );
+    let why = "--across needs at least two paths; a: left out, it lies inside .";
     check(&tree, &["--across", ".", "a"], why);
     for references in [&["--reference", "a", "a"][..], &["--reference", ".", "a", "b"]] {
         check(
@@ -401,6 +405,28 @@ fn a_search_that_is_interrupted_leaves_what_it_hashed_for_the_next() {
     assert_eq!((counts["known_files"].as_u64(), counts["redundant_files"].as_u64()), (Some(known), Some(49)));
 }
 
+/// The run after one that was killed does the rest, and removes what that has left.
+#[cfg(feature = "faults")]
+#[track_caller]
+fn check_finished_by_the_next_run(tree: &Tree, names: &[&str], content: &dyn Fn(&str) -> String) {
+    use std::os::unix::fs::MetadataExt;
+    let output = duplicates(tree, &["--action", "hardlink", "--apply", "--format", "jsonl"]);
+    let (_, _, records) = jsonl(&output);
+    if of_type(&records, "action").iter().any(|record| record["outcome"] == "refused") {
+        return println!("skipped: no leases here");
+    }
+    let mut inodes = BTreeMap::new();
+    for name in names {
+        let path = tree.at(name);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content(name));
+        inodes.entry(content(name)).or_insert_with(Vec::new).push(path.metadata().unwrap().ino());
+    }
+    assert!(inodes.values().all(|inodes| inodes.iter().all(|inode| *inode == inodes[0])), "{inodes:?}");
+    let files = walkdir::WalkDir::new(tree.path()).into_iter();
+    let files = files.filter(|entry| entry.as_ref().unwrap().file_type().is_file()).count();
+    assert_eq!(files, names.len(), "{:?}", records.last());
+}
+
 /// The whole command is killed at every step that it takes on files: every name keeps its content, whatever file it leads to.
 #[cfg(feature = "faults")]
 #[test]
@@ -434,6 +460,7 @@ fn a_kill_at_any_step_loses_nothing() {
         let left =
             |name: &String| name.split_once('/').is_some_and(|(_, name)| name.starts_with(".filemill-"));
         assert!(found.keys().all(left) && found.len() <= 1, "{found:?}");
+        check_finished_by_the_next_run(&tree, &NAMES, &content);
         if output.status.code().is_some() {
             let (_, _, records) = jsonl(&output);
             if of_type(&records, "action").iter().any(|record| record["outcome"] == "refused") {
@@ -445,4 +472,49 @@ fn a_kill_at_any_step_loses_nothing() {
         }
         at += 1;
     }
+}
+
+/// A batch has as many pairs as the handles allow.
+#[test]
+fn few_handles_make_small_batches() {
+    let tree = Tree::new();
+    for i in 0..40 {
+        ["x", "y"]
+            .iter()
+            .for_each(|side| drop(tree.file(format!("{i}/{side}/file"), format!("content {i}"))));
+    }
+    let script = format!(
+        "ulimit -n 64 && exec {} dupes --action hardlink --apply --format jsonl {}",
+        env!("CARGO_BIN_EXE_filemill"),
+        tree.path().display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let (code, stderr, records) = jsonl(&output);
+    let actions = of_type(&records, "action");
+    if actions
+        .iter()
+        .any(|record| record["reason"].as_str().is_some_and(|why| why.contains("cannot say whether")))
+    {
+        return println!("skipped: no leases here");
+    }
+    assert_eq!((code, stderr), (Some(0), String::new()));
+    assert!(actions.len() == 40 && actions.iter().all(|record| record["outcome"] == "done"), "{actions:?}");
+}
+
+#[test]
+fn equal_refusals_have_one_line() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new();
+    for (name, mode) in [("a", 0o644), ("b", 0o600), ("c", 0o640), ("d", 0o604)] {
+        let path = tree.file(name, "content");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let output = duplicates(&tree, &["--action", "hardlink"]);
+    let summary = text(&output.stdout);
+    if summary.contains("cannot say whether") {
+        return println!("skipped: no leases here");
+    }
+    let lines: Vec<&str> = summary.lines().filter(|line| line.contains("another mode")).collect();
+    assert_eq!(lines, ["3 files: it has another mode than the kept file"], "{summary}");
+    assert!(!summary.contains("hardlink b"), "{summary}");
 }

@@ -20,8 +20,9 @@ fn many_files(number: usize) -> Tree {
         let name = format!("{}/{}/{i}", i % 2, i % 101);
         tree.file(&name, content);
         if i % 97 == 1 {
-            std::fs::hard_link(tree.at(&name), tree.at(format!("{}/{}/link {i}", (i / 2) % 2, i % 13)))
-                .unwrap();
+            let link = tree.at(format!("{}/{}/link {i}", (i / 2) % 2, i % 13));
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::fs::hard_link(tree.at(&name), link).unwrap();
         }
     }
     tree

@@ -67,7 +67,7 @@ pub(crate) struct DuplicatesFlags {
     #[arg(long, requires = "near", help_heading = "Search")]
     pub(crate) text_only: bool,
 
-    /// What to do about the copies: shown, not done, without --apply. Nothing is ever deleted
+    /// What to do about the copies: without --apply filemill only prints it. Nothing is deleted
     #[arg(long, value_name = "WHAT", help_heading = "Action")]
     pub(crate) action: Option<ActionWord>,
 
@@ -92,11 +92,11 @@ pub(crate) struct DuplicatesFlags {
 
 const AFTER_HELP: &str = "\
 Files of the same content are a group; empty files are not, unless --min-size 0 asks for them. Hard links to one file are \
-one copy. The first of a group stays where something is done: one of a reference, or of the PATH that is given first, or \
-the first by name.
+one copy. An action keeps the first of a group: one of a reference, or of the PATH that is given first, or the first by \
+name. Files that cannot join it are joined among themselves.
 
 Exit codes: 0 done, whether there are duplicates or not; 2 usage, or the report is not usable; 3 finished, but something \
-could not be read, or was left as it is (each is listed); 129, 130, 143 interrupted by HUP, INT, TERM
+could not be read, or was left unchanged (each is listed); 129, 130, 143 interrupted by HUP, INT, TERM
 
 Examples:
   filemill duplicates ~/Pictures

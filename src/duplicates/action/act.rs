@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::batch::Batches;
-use super::compare::DIFFERS;
 use super::decide::decide;
 use super::extents::has_no_block_of_its_own;
 use super::facts::Facts;
@@ -48,7 +47,7 @@ impl<'f> Actor<'f> {
         has_no_block_of_its_own(&self.steps, keep, copy)
     }
 
-    /// Makes each replaced name share the content of its kept file, and returns what was done to each. Whatever goes wrong,
+    /// Makes each replaced name share the content of its kept file, and returns the outcomes. Whatever goes wrong,
     /// all names have their content afterwards.
     pub(crate) fn act(&mut self, pairs: &[Pair<'_>]) -> Vec<Acted> {
         match self.action {
@@ -70,9 +69,6 @@ fn share(steps: &Steps<'_>, pair: &Pair<'_>) -> Result<Acted, Refusal> {
     let gather =
         |file: &Opened, place: &Place<'_>| Facts::gather(steps, Action::Reflink, file, place.directory);
     let facts = (gather(&keep, &pair.keep)?, gather(&replace, &pair.replace)?);
-    if keep.size() != replace.size() {
-        return Err(DIFFERS.into());
-    }
     if has_no_block_of_its_own(steps, &facts.0, &facts.1)? {
         return Ok(Acted::Already);
     }
@@ -89,6 +85,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::{Duration, SystemTime};
 
+    use super::super::compare::DIFFERS;
     use super::super::scene::{Mounted, Scene, act};
     use super::*;
 

@@ -6,6 +6,7 @@ use rustix::fs::IFlags;
 use rustix::io::Errno;
 
 use super::act::Refusal;
+use super::compare::DIFFERS;
 use super::facts::{Class, Facts, Linking, OfAction, can_share};
 use super::open::Role;
 use super::reflink;
@@ -19,6 +20,9 @@ pub(crate) const LINKS_FULL: &str = "the kept file has as many links as its file
 /// Whether `copy` can join `keep`, which then has `links` names.
 pub(crate) fn decide(keep: &Facts, links: u64, copy: &Facts) -> Result<(), Refusal> {
     check_size(copy)?;
+    if keep.size != copy.size {
+        return Err(DIFFERS.into());
+    }
     can_be_kept(keep)?;
     can_be_replaced(copy)?;
     match (&keep.of_action, &copy.of_action) {
@@ -57,7 +61,7 @@ pub(crate) fn can_be_kept(keep: &Facts) -> Result<(), Refusal> {
             Ok(())
         }
         OfAction::Reflink(sharing) => match sharing.probe {
-            Err(errno @ (Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS)) => {
+            Err(errno @ (Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::TXTBSY)) => {
                 Err(reflink::refused(errno))
             }
             // Blocks of a file can be shared even if it may not be written to.

@@ -3,7 +3,7 @@
 //! The entry points are [`has_no_block_of_its_own`] for a pair, and [`Blocks::add`] for many files; [`lists_blocks`] says
 //! whether the latter is worth calling.
 //!
-//! Blocks say what there is to gain, and never that files are equal. The list of a file may be older than its content: a page
+//! Blocks say how much can be gained, and never that files are equal. The list of a file may be older than its content: a page
 //! that was written and is in memory alone has no blocks yet. Listing writes such pages to the disk first, so a page
 //! that anyone changes later has a later time of last modification as well, which callers compare.
 

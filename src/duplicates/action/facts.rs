@@ -16,7 +16,7 @@ use super::open::{Opened, Role, number};
 use super::step::{Step, Steps};
 use crate::record::Action;
 
-/// What is known of a file before anything is done about it.
+/// A file as it is before an action.
 #[derive(Debug)]
 pub(crate) struct Facts {
     /// Size in bytes.
@@ -59,7 +59,7 @@ pub(super) enum OfAction {
 /// Facts for hard links.
 #[derive(Debug)]
 pub(super) struct Linking {
-    /// Whether nobody has the file open for writing, and the kernel can say so.
+    /// Whether no program has the file open for writing, and the kernel can say so.
     pub(super) lease: Result<(), Errno>,
     /// Whether the open file can be linked by way of /proc.
     pub(super) is_in_proc: bool,
@@ -99,8 +99,18 @@ const FLAGS: IFlags = IFlags::APPEND
     .union(IFlags::UNRM);
 
 const XFS: u64 = 0x5846_5342;
+const BTRFS: u64 = 0x9123_683E;
+
+/// File systems whose syncfs(2) has the content of every file on the disk: ext4, XFS, Btrfs, F2FS, bcachefs, tmpfs. Of a file
+/// system in user space the kernel only waits until the program behind it has taken the content.
+const SYNCED_TOGETHER: &[u64] = &[0xEF53, XFS, BTRFS, 0xF2F5_2010, 0xCA45_1A4E, 0x0102_1994];
 
 impl Facts {
+    /// Whether one call brings the content of all files of the file system to the disk.
+    pub(super) fn syncs_together(&self) -> bool {
+        matches!(&self.of_action, OfAction::Hardlink(linking) if SYNCED_TOGETHER.contains(&linking.system))
+    }
+
     /// Opens a file, which must be as it was when it was read, and gathers its facts. It is closed again.
     pub(super) fn look(
         steps: &Steps<'_>,
@@ -206,13 +216,15 @@ impl Sharing {
 fn probe(file: &Opened) -> Result<(), Errno> {
     let handle = file.handle.as_fd();
     can_share(handle, handle)?;
-    // XFS may be made without shared blocks, and says so only when it is asked for some. A file and itself overlap, which
-    // is refused as invalid.
-    let is_xfs = fstatfs(handle).is_ok_and(|system| i128::from(system.f_type) == i128::from(XFS));
-    if is_xfs && share_blocks(handle, handle, 0, file.size().min(4096)) == Err(Errno::OPNOTSUPP) {
-        return Err(Errno::OPNOTSUPP);
+    // XFS may be made without shared blocks, and a file may be swap space: both are said only when some bytes are asked for. A
+    // file and itself overlap, which is refused as invalid.
+    let asks_further = fstatfs(handle).is_ok_and(|system| matches!(type_of(&system), XFS | BTRFS));
+    let asked =
+        if asks_further { share_blocks(handle, handle, 0, file.size().min(4096)).map(drop) } else { Ok(()) };
+    match asked {
+        Err(errno @ (Errno::OPNOTSUPP | Errno::TXTBSY)) => Err(errno),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether the kernel would let `into` share the blocks of `from`, whatever their content.

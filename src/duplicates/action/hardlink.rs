@@ -365,7 +365,7 @@ mod tests {
             let acted = act_and(&scene, Step::Sync, || {
                 fs::set_permissions(scene.at(name), fs::Permissions::from_mode(0o600)).unwrap();
             });
-            check_as_before(&scene, &acted, &format!("{whom} changed since it was read"));
+            check_as_before(&scene, &acted, &format!("{whom} changed while it was compared"));
         }
     }
 

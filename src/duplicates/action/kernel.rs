@@ -166,7 +166,7 @@ impl Extent {
 pub(super) const EXTENTS_MAX: usize = 128;
 
 /// Appends the next extents of a file to `extents`: those that end after the byte `start`, [`EXTENTS_MAX`] at most. Adds none
-/// if the rest of the file has no blocks. What was written and lies in memory alone is written to the disk first: until then
+/// if the rest of the file has no blocks. Pages that are in memory alone are written to the disk first: until then
 /// it has no blocks, and the blocks that it is to replace are listed.
 #[expect(unsafe_code, reason = "an ioctl takes a pointer")]
 pub(super) fn list_extents(file: BorrowedFd<'_>, start: u64, extents: &mut Vec<Extent>) -> Result<(), Errno> {

@@ -32,7 +32,7 @@ pub(crate) fn remove_leftover(
     let known = look(steps, (directory, link)).map_err(failed(Step::Status))?;
     check_redundant(steps, &known, other)?;
     if same_entry(steps, (directory, link), other).map_err(failed(Step::Status))? {
-        return Err("it is the only name of its content".into());
+        return Err("no other name of its content was found".into());
     }
     let hidden = unguessable_name();
     let rename =
@@ -63,7 +63,7 @@ fn check_redundant(steps: &Steps<'_>, known: &Stat, other: (BorrowedFd<'_>, &[u8
     if is_regular && is_same_file(known, &there) && number(there.st_nlink) > 1 {
         return Ok(());
     }
-    Err("it is the only name of its content".into())
+    Err("no other name of its content was found".into())
 }
 
 fn look(steps: &Steps<'_>, (directory, name): (BorrowedFd<'_>, &[u8])) -> Result<Stat, Errno> {

@@ -65,7 +65,7 @@ impl Opened {
             (stat.st_size, times, stat.st_mode, stat.st_uid, stat.st_gid)
         };
         if of(&now) != of(&self.stat) {
-            return Err(self.role.changed("it did while it was compared"));
+            return Err(format!("{} changed while it was compared", self.name()).into());
         }
         Ok(())
     }

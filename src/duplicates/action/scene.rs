@@ -143,6 +143,11 @@ impl Scene {
     }
 }
 
+/// Whether the kernel grants a lease on an open file.
+pub(crate) fn has_lease(file: &File) -> bool {
+    super::kernel::take_lease(file.as_fd()).is_ok()
+}
+
 /// A file system of its own in a file, mounted; unmounted in the end.
 pub(crate) struct Mounted {
     at: tempfile::TempDir,

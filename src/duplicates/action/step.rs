@@ -41,7 +41,7 @@ impl Step {
             Step::Access => "ask for access to",
             Step::Lease | Step::CheckLeases => "take a lease on",
             Step::Read => "read",
-            Step::Sync => "have on the disk",
+            Step::Sync => "sync",
             Step::Link => "make another link to",
             Step::Exchange | Step::ExchangeBack => "exchange the names of",
             Step::Unlink | Step::UnlinkLink => "remove the other name of",
