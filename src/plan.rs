@@ -6,7 +6,7 @@ mod memory;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::device::{Device, GpuVerify};
+pub use self::device::{Adapter, Device, GpuVerify};
 use crate::analyses::{self, Analysis};
 use crate::error::Error;
 use crate::faults::Faults;

@@ -60,6 +60,7 @@ use crate::plan::{Device, Filter, Plan, Reads, Root};
 use crate::record::{Action, bytes_to_path};
 use crate::report::{Duplicates, Report, Round, peak_memory_bytes};
 use crate::sink::Sink;
+use crate::workers::gpu::expect_device;
 
 /// What to search for. [`Search::new`] has the measured defaults.
 #[derive(Clone)]
@@ -162,8 +163,13 @@ pub struct Found {
 pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<Found, Error> {
     let clock = Instant::now();
     search.check()?;
+    if search.near.is_none() {
+        // Nothing runs on it, and still it has to be there.
+        expect_device(&search.plan.device)?;
+    }
     let wanted = search.wanted()?;
     let mut met = Met::new(sink, search.directories.is_some(), search.plan.filter.clone());
+    control.begin_round("look");
     let mut report = pipeline::run_with(&search.plan_of_look(), &mut met, control)?;
     if search.plan.device.is_required() && search.near.is_none() {
         report.notes.push("no GPU is used: files of the same content are found by the processor".to_owned());
@@ -198,6 +204,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         Some(near) => near::search(near, &mut rounds, candidates)?,
     };
     let Rounds { report, failed, .. } = rounds;
+    control.begin_round("group");
     let mut found =
         Found { catalog, groups: Vec::new(), directories: Vec::new(), similar: Vec::new(), near, report };
     // Half a search says nothing about what is the same.
@@ -210,6 +217,9 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         found.groups = threads::with(pool.as_ref(), || groups(catalog, &wanted, &links, same, &repeats));
     }
     tell::found(&mut found, sink)?;
+    if search.action.is_some() {
+        control.begin_round("action");
+    }
     acts::act(search, &plan, &mut found, sink, control)?;
 
     let report = &mut found.report;
