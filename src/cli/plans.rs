@@ -111,7 +111,7 @@ pub(super) fn lists_adapters<'d>(devices: impl IntoIterator<Item = &'d Device>) 
     if !devices.into_iter().any(is_asked) {
         return Ok(false);
     }
-    let text = match filemill::adapters() {
+    let text = match filemill::list_adapters() {
         Ok(adapters) if adapters.is_empty() => "none\n".to_owned(),
         Ok(adapters) => adapters
             .iter()

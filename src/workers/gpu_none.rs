@@ -33,7 +33,7 @@ pub(crate) fn prepare(_: &mut Plan) {}
 ///
 /// # Errors
 /// Always: none is looked for.
-pub fn adapters() -> Result<Vec<Adapter>, String> {
+pub fn list_adapters() -> Result<Vec<Adapter>, String> {
     Err("this build has no GPU workers".to_owned())
 }
 

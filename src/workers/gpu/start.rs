@@ -115,7 +115,7 @@ impl Gpu {
 ///
 /// # Errors
 /// Why they cannot be listed, in a few words.
-pub fn adapters() -> Result<Vec<Adapter>, String> {
+pub fn list_adapters() -> Result<Vec<Adapter>, String> {
     in_time(|| Ok(adapters::all().iter().map(|adapter| adapters::shown(&adapter.get_info())).collect()))
 }
 
