@@ -175,7 +175,8 @@ impl Shown {
 
 /// A time in whole seconds, and never 0: as long as the line is there, something is left.
 fn rounded(left: Duration) -> String {
-    whole_seconds(Duration::from_secs(left.as_secs_f64().round().max(1.0) as u64))
+    let seconds = (left + Duration::from_millis(500)).as_secs();
+    whole_seconds(Duration::from_secs(seconds.max(1)))
 }
 
 fn words(left: Left) -> String {

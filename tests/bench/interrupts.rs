@@ -82,7 +82,7 @@ fn an_interrupted_comparison_leaves_no_report() {
     let stderr = text(&output.stderr);
     for (name, content) in [("b", None), ("m", Some("old".to_owned())), ("j", None)] {
         assert_eq!(std::fs::read_to_string(place.at(name)).ok(), content, "{name}: {stderr}");
-        assert!(!place.at(&format!("{name}.partial")).exists());
+        assert!(!place.at(format!("{name}.partial")).exists());
         let path = place.at(name);
         assert!(stderr.contains(&format!("interrupted: {} is not written", path.display())), "{stderr}");
     }

@@ -16,11 +16,14 @@ use super::Failure;
 /// The line is drawn this often.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Is told what is being done, how much of it is done, and of how much.
+type Tell = dyn Fn(&str, u64, u64);
+
 /// A benchmark that runs.
 pub(super) struct Watched {
     control: Arc<Control>,
     received: Received,
-    tell: Box<dyn Fn(&str, u64, u64)>,
+    tell: Box<Tell>,
     line: Arc<Line>,
 }
 
