@@ -163,10 +163,8 @@ pub struct Found {
 pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<Found, Error> {
     let clock = Instant::now();
     search.check()?;
-    if search.near.is_none() {
-        // Nothing runs on it, and still it has to be there.
-        expect_device(&search.plan.device)?;
-    }
+    // Even if no round has anything for it.
+    expect_device(&search.plan.device)?;
     let wanted = search.wanted()?;
     let mut met = Met::new(sink, search.directories.is_some(), search.plan.filter.clone());
     control.begin_round("look");
