@@ -92,7 +92,7 @@ impl Control {
         self.explored.load(Ordering::Relaxed) as f64 / WHOLE_TREE as f64
     }
 
-    /// Asks a run that lasts longer than a second to count the files of its tree and their bytes in a walk of its own, so
+    /// Asks a run that lasts longer than half a second to count the files of its tree and their bytes in a walk of its own, so
     /// that [`Control::progress`] has a total before the run is over. Costs one more listing and one status call a file.
     pub fn count_ahead(&self) {
         self.counts_ahead.store(true, Ordering::Relaxed);

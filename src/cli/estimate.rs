@@ -16,7 +16,7 @@ const STEPS_MIN: u32 = 3;
 /// A step counts for half as much after this share of the time so far, but not before `HALF_LIFE_MIN`: a rate that changes, as
 /// when a cache is at its end, is noticed; one large file does not make all others forgotten.
 const HALF_LIFE_SHARE: f64 = 0.2;
-const HALF_LIFE_MIN: f64 = 2.0;
+const HALF_LIFE_MIN: f64 = 1.0;
 /// How much the division of the work counts beside the fit, by its steps.
 const WORK: f64 = 0.05;
 

@@ -1,8 +1,8 @@
 //! Counts files and bytes ahead of a run, for its progress: a walk of its own over the same tree, which opens no file.
 //!
 //! The walk of the run itself is no help: it waits while its queue is full, so what it has met is never far ahead of what is
-//! done. The count pays for one more listing of each directory and one status call a file, and so it begins only after a
-//! second, and only if somebody watches ([`Control::count_ahead`]).
+//! done. The count pays for one more listing of each directory and one status call a file, and so it begins only after
+//! half a second, and only if somebody watches ([`Control::count_ahead`]).
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use crate::record::Found;
 use crate::walk::{Met, Walk};
 
 /// Shorter runs are not counted.
-const AFTER: Duration = Duration::from_secs(1);
+const AFTER: Duration = Duration::from_millis(500);
 /// A run over more roots has a list, whose number of entries is known; their sizes are not worth a second copy of the list.
 const ROOTS_MAX: usize = 20_000;
 /// The count keeps no more handles open than this.
