@@ -16,7 +16,9 @@ const STEPS_MIN: u32 = 3;
 /// A step counts for half as much after this share of the time so far, but not before `HALF_LIFE_MIN`: a rate that changes, as
 /// when a cache is at its end, is noticed; one large file does not make all others forgotten.
 const HALF_LIFE_SHARE: f64 = 0.2;
-const HALF_LIFE_MIN: f64 = 1.0;
+const HALF_LIFE_MIN: f64 = 2.0;
+/// What the past counts when the files are counted: the count took some of the machine, and filled its cache for what follows.
+const COUNTED: f64 = 0.15;
 /// How much the division of the work counts beside the fit, by its steps.
 const WORK: f64 = 0.05;
 
@@ -45,6 +47,7 @@ pub(super) enum Left {
 pub(super) struct Estimate {
     last: Done,
     steps: u32,
+    is_counted: bool,
     sums: Sums,
 }
 
@@ -63,8 +66,8 @@ struct Sums {
 }
 
 impl Estimate {
-    /// Takes note of what is done by now. Call it often.
-    pub(super) fn observe(&mut self, done: Done) {
+    /// Takes note of what is done by now, and whether all files are counted. Call it often.
+    pub(super) fn observe(&mut self, done: Done, is_counted: bool) {
         let since = done.elapsed.saturating_sub(self.last.elapsed);
         if since < STEP {
             return;
@@ -72,6 +75,10 @@ impl Estimate {
         let half_life = (HALF_LIFE_SHARE * done.elapsed.as_secs_f64()).max(HALF_LIFE_MIN);
         let files = done.files.saturating_sub(self.last.files) as f64;
         let bytes = done.bytes.saturating_sub(self.last.bytes) as f64;
+        if is_counted && !self.is_counted {
+            self.is_counted = true;
+            self.sums.fade(COUNTED);
+        }
         self.sums.fade(0.5_f64.powf(since.as_secs_f64() / half_life));
         self.sums.add(files, bytes, since.as_secs_f64());
         self.last = done;
@@ -200,7 +207,7 @@ mod tests {
         let mut at = 0.1;
         while at < seconds {
             let done = done_at(files, at, batch);
-            estimate.observe(done);
+            estimate.observe(done, true);
             let left = seconds - at;
             if at >= 0.2 * seconds {
                 let Some(Left::About(shown)) = estimate.left(done, Some(total)) else {
@@ -284,13 +291,35 @@ mod tests {
         let mut at = 0.0;
         while at < 0.75 * seconds {
             at += 0.1;
-            estimate.observe(done_at(&files, at, 256));
+            estimate.observe(done_at(&files, at, 256), true);
         }
         let Some(Left::About(left)) = estimate.left(done_at(&files, at, 256), Some(total)) else {
             panic!("nothing is shown");
         };
         let ratio = left.as_secs_f64() / (seconds - at);
         assert!((0.66..1.5).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn what_the_count_took_is_no_matter_once_it_is_over() {
+        // A machine that is half as fast while files are counted, for the first fifth.
+        let slow = vec![file(4000, 2.0 * A_FILE, 2.0 * A_BYTE); 10_000];
+        let fast = vec![file(4000, A_FILE, A_BYTE); 50_000];
+        let files = [&slow[..], &fast].concat();
+        let seconds: f64 = files.iter().map(|file| file.seconds).sum();
+        let counted_at: f64 = slow.iter().map(|file| file.seconds).sum();
+        let total = Total { files: 60_000, bytes: Some(240_000_000), is_all: true };
+        let mut estimate = Estimate::default();
+        let mut at = 0.0;
+        while at < counted_at + 0.7 {
+            at += 0.1;
+            estimate.observe(done_at(&files, at, 256), at > counted_at);
+        }
+        let Some(Left::About(left)) = estimate.left(done_at(&files, at, 256), Some(total)) else {
+            panic!("nothing is shown");
+        };
+        let ratio = left.as_secs_f64() / (seconds - at);
+        assert!((0.9..1.25).contains(&ratio), "{ratio}");
     }
 
     #[test]
@@ -304,7 +333,7 @@ mod tests {
             analysed: 0.5,
         };
         assert_eq!(estimate.left(done(0), total), None);
-        (0..20).for_each(|tenths| estimate.observe(done(tenths)));
+        (0..20).for_each(|tenths| estimate.observe(done(tenths), false));
         assert_eq!(estimate.left(done(20), None), None);
         let Some(Left::AtLeast(left)) = estimate.left(done(20), total) else { panic!("it is known") };
         assert!((7.0..9.0).contains(&left.as_secs_f64()), "{left:?}");

@@ -113,7 +113,7 @@ impl Display {
         let round_elapsed = self.round_since.elapsed();
         let control::Progress { files_done, bytes_done, analysed, total, .. } = progress;
         let done = Done { elapsed: round_elapsed, files: files_done, bytes: bytes_done, analysed };
-        self.estimate.observe(done);
+        self.estimate.observe(done, total.is_some_and(|total| total.is_all));
         self.shown = Shown {
             elapsed: self.since.elapsed(),
             round_elapsed,
