@@ -127,7 +127,7 @@ pub(crate) struct Messages {
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Messages")]
     pub(crate) color: When,
 
-    /// Show no progress
+    /// Show no progress, and do not count files ahead for the time left
     #[arg(long, help_heading = "Messages")]
     pub(crate) no_progress: bool,
 
