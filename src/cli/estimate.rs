@@ -163,6 +163,7 @@ impl Sums {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes of made-up files")]
 mod tests {
     use super::*;
 
