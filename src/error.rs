@@ -100,6 +100,8 @@ pub enum Cause {
     Changed,
     /// A link that leads nowhere, or in a circle.
     BrokenLink,
+    /// The path leads through a file as if it were a directory: `file/` or `file/x`.
+    NotDirectory,
     /// No permission.
     Denied,
     /// The system could not read it.
@@ -114,10 +116,11 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of the reports.
-    pub const ALL: [Cause; 8] = [
+    pub const ALL: [Cause; 9] = [
         Cause::Vanished,
         Cause::Changed,
         Cause::BrokenLink,
+        Cause::NotDirectory,
         Cause::Denied,
         Cause::Io,
         Cause::Unbounded,
@@ -131,6 +134,7 @@ impl Cause {
             Cause::Vanished => "vanished",
             Cause::Changed => "changed",
             Cause::BrokenLink => "broken-link",
+            Cause::NotDirectory => "not-a-directory",
             Cause::Denied => "denied",
             Cause::Io => "io",
             Cause::Unbounded => "unbounded",

@@ -51,8 +51,8 @@ pub fn run(plan: &Plan, sink: &mut dyn Sink) -> Result<Report, Error> {
 pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<Report, Error> {
     plan.check()?;
     let mut notes = Vec::new();
-    let Resolved { roots, apart } = roots::resolve(plan, &mut notes)?;
-    let plan = Plan { roots, ..plan.clone() };
+    let Resolved { roots, listed, apart } = roots::resolve(plan, &mut notes)?;
+    let plan = Plan { roots, listed, ..plan.clone() };
     run_over(Over::Tree { apart }, plan, notes, sink, control)
 }
 

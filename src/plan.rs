@@ -1,12 +1,15 @@
 //! Every choice and every limit of a run, in one plain struct.
 
 mod device;
+mod list;
 mod memory;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::device::{Adapter, Device, GpuVerify};
+pub(crate) use self::list::Met;
+pub use self::list::PathList;
 use crate::analyses::{self, Analysis};
 use crate::error::Error;
 use crate::faults::Faults;
@@ -18,6 +21,8 @@ use crate::record::Column;
 pub struct Plan {
     /// Where to begin. Each is resolved once, through links.
     pub roots: Vec<Root>,
+    /// Where to begin besides, from lists of paths: cheaper by far than as many [`Plan::roots`].
+    pub listed: PathList,
     /// The questions, in the order of the columns.
     pub analyses: Vec<Arc<dyn Analysis>>,
     /// Which entries of the tree count.
@@ -97,6 +102,7 @@ impl Plan {
         let cores = cores();
         Plan {
             roots: roots.into_iter().map(Into::into).collect(),
+            listed: PathList::default(),
             analyses: Vec::new(),
             filter: Filter::default(),
             walker: Walker::default(),
@@ -313,7 +319,8 @@ pub struct Root {
 enum Origin {
     Given,
     Here,
-    Listed,
+    /// Its place in a [`PathList`], where it has one.
+    Listed(Option<u32>),
 }
 
 impl Root {
@@ -325,12 +332,22 @@ impl Root {
     /// An entry of a list, of which there may be many: one that is not there is an error record, where a root that
     /// was given by itself ends the run.
     pub fn listed(path: impl AsRef<Path>) -> Root {
-        Root { path: path.as_ref().into(), origin: Origin::Listed }
+        Root { path: path.as_ref().into(), origin: Origin::Listed(None) }
+    }
+
+    /// The entry of a list at this place.
+    pub(crate) fn listed_at(path: impl AsRef<Path>, place: u32) -> Root {
+        Root { path: path.as_ref().into(), origin: Origin::Listed(Some(place)) }
     }
 
     /// Whether it comes from a list.
     pub fn is_listed(&self) -> bool {
-        self.origin == Origin::Listed
+        matches!(self.origin, Origin::Listed(_))
+    }
+
+    /// Its place in the list of the plan.
+    pub(crate) fn place(&self) -> Option<u32> {
+        if let Origin::Listed(place) = self.origin { place } else { None }
     }
 
     /// The path as it was given.

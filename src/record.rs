@@ -22,6 +22,9 @@ pub struct Directory {
     /// The open directory that names are resolved beside; without one, paths are opened as a whole.
     #[cfg(unix)]
     pub handle: Option<Arc<std::os::fd::OwnedFd>>,
+    /// How many bytes of its entries' names lead to `handle`: entries of a list are named by their whole paths.
+    #[cfg(unix)]
+    pub name_start: usize,
 }
 
 impl Directory {
@@ -31,6 +34,8 @@ impl Directory {
             path: path.into(),
             #[cfg(unix)]
             handle: None,
+            #[cfg(unix)]
+            name_start: 0,
         }
     }
 
@@ -41,6 +46,8 @@ impl Directory {
             path: Arc::clone(&self.path),
             #[cfg(unix)]
             handle: None,
+            #[cfg(unix)]
+            name_start: 0,
         }
     }
 

@@ -370,7 +370,7 @@ pub struct Actions {
     pub already: u64,
     /// Names that were left as they are.
     pub refused: u64,
-    /// Bytes of the files behind names that were acted on, or would be.
+    /// Bytes that the actions freed, or would free.
     pub bytes: u64,
 }
 

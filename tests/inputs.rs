@@ -80,7 +80,7 @@ fn what_a_list_names_and_is_not_there_is_an_error_record() {
         ["gone", "walk", "vanished"],
         ["broken", "walk", broken],
         ["no/way/there", "walk", "vanished"],
-        ["6/below", "walk", "changed"],
+        ["6/below", "walk", "not-a-directory"],
     ];
     assert_eq!(errors, expected);
     assert_eq!(of_type(&records, "file").len(), 1);
@@ -124,6 +124,130 @@ fn what_is_no_list_is_told_before_anything_is_read() {
         "cannot read the list no/list: No such file or directory (os error 2)",
     );
     check(b"", &["--files-from", "a"], "cannot read the list a: Is a directory (os error 21)");
+}
+
+#[cfg(unix)]
+#[test]
+fn one_stream_cannot_be_two_lists() {
+    #[track_caller]
+    fn check(arguments: &[&str], expected: &str) {
+        let output = with_list(&tree(), b"a/1\n", arguments);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""));
+        let rest = "reads the same stream to its end: give each list a stream or a file of its own";
+        assert_eq!(text(&output.stderr), format!("filemill: {expected} {rest}\n"));
+    }
+    check(&["--files-from", "-", "--files0-from", "-"], "--files0-from -: --files-from -");
+    check(&["--files-from", "-", "--files-from", "-"], "--files-from -: --files-from -");
+    check(
+        &["--files0-from", "-", "--files0-from", "/dev/stdin"],
+        "--files0-from /dev/stdin: --files0-from -",
+    );
+    check(
+        &["--files-from", "/dev/stdin", "--files-from", "/dev/fd/0"],
+        "--files-from /dev/fd/0: --files-from /dev/stdin",
+    );
+    // A file is read from its start each time.
+    let tree = tree();
+    tree.file("list", "a/2\n");
+    let output =
+        with_list(&tree, b"a/1\n", &["--files-from", "-", "--files-from", "list", "--files-from", "list"]);
+    assert_eq!(paths(&output), ["a/1", "a/2"]);
+}
+
+#[test]
+fn a_list_from_an_editor_that_adds_characters_gets_one_hint() {
+    #[track_caller]
+    fn check(list: &[u8], read: &[&str], expected: Option<&str>) {
+        let output = with_list(&tree(), list, &["--files-from", "-"]);
+        assert_eq!(paths(&output), read);
+        let stderr = text(&output.stderr);
+        let hints: Vec<_> = stderr.lines().filter(|line| line.contains("dos2unix")).collect();
+        let expected = expected.map(|why| {
+            format!("filemill: the list standard input {why}, which filemill takes as part of a name: remove it, for example with dos2unix")
+        });
+        assert_eq!(hints, expected.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(with_list(&tree(), list, &["-q", "--files-from", "-"]).stderr, b"");
+    }
+    check(b"a/1\r\na/2\r\n6\n", &["6"], Some("ends its lines with CR LF"));
+    check(b"\xef\xbb\xbfa/1\na/2\n", &["a/2"], Some("begins with a byte-order mark"));
+    check(
+        b"\xef\xbb\xbfa/1\r\na/2\r\n",
+        &[],
+        Some("begins with a byte-order mark and ends its lines with CR LF"),
+    );
+    check(b"a/1\ngone\r\n", &["a/1"], None);
+}
+
+/// The right values are those of ripgrep, `rg --files -g GLOB PATH`, but for paths that only `..` or a link leads below the
+/// current directory.
+#[cfg(unix)]
+#[test]
+fn globs_match_paths_relative_to_the_current_directory() {
+    let tree = Tree::new();
+    for name in ["src/m.rs", "src/gen/x.rs", "top.rs", "sub/src/s.rs", "sub/n.rs", "target/t.rs"] {
+        tree.file(format!("proj/{name}"), "x");
+    }
+    tree.link("link", "proj");
+    tree.link("proj/slink", "src");
+    let top = std::fs::canonicalize(tree.path()).unwrap().display().to_string();
+    let check = |place: &str, globs: &[&str], paths: &[&str], expected: &[&str]| {
+        let at_top = |text: &&str| text.replace("TOP", &top);
+        let mut arguments: Vec<String> = ["scan", "--format", "paths", "-q"].map(str::to_owned).to_vec();
+        globs.iter().for_each(|glob| arguments.extend(["-g".to_owned(), at_top(glob)]));
+        arguments.extend(paths.iter().map(at_top));
+        let expected: Vec<String> = expected.iter().map(at_top).collect();
+        for sort in ["path", "none"] {
+            let output = filemill(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+                .args(["--sort", sort])
+                .current_dir(tree.at(place))
+                .output()
+                .unwrap();
+            let printed = text(&output.stdout);
+            let mut lines: Vec<_> = printed.lines().collect();
+            lines.sort_unstable();
+            assert_eq!(lines, expected, "{globs:?} {paths:?} in {place}: {}", text(&output.stderr));
+        }
+    };
+    let only = ["src/*.rs"];
+    for (path, expected) in [
+        ("TOP/proj", &["TOP/proj/src/m.rs"][..]),
+        ("TOP/proj/", &["TOP/proj/src/m.rs"]),
+        ("TOP", &["TOP/proj/src/m.rs"]),
+        ("..", &["../proj/src/m.rs"]),
+        ("../proj", &["../proj/src/m.rs"]),
+        ("TOP/proj/../proj", &["TOP/proj/../proj/src/m.rs"]),
+        ("TOP/link", &["TOP/link/src/m.rs"]),
+        ("../link/src", &["../link/src/m.rs"]),
+        ("slink", &[]),
+        ("TOP/proj/slink", &[]),
+        ("./src", &["./src/m.rs"]),
+        ("TOP/proj/src/m.rs", &["TOP/proj/src/m.rs"]),
+    ] {
+        check("proj", &only, &[path], expected);
+    }
+    check("proj", &["slink/*.rs"], &["TOP/proj/slink"], &["TOP/proj/slink/m.rs"]);
+    check("proj", &["TOP/proj/src/*.rs"], &["TOP/proj"], &["TOP/proj/src/m.rs"]);
+    let both = ["TOP/proj/src", "TOP/proj/sub"];
+    check("proj", &["src/*.rs", "sub/*.rs"], &both, &["TOP/proj/src/m.rs", "TOP/proj/sub/n.rs"]);
+    // What a glob leaves out is not entered.
+    let rest = |start: &str, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("{start}/{name}")).collect()
+    };
+    for start in ["TOP/proj", "../proj", "TOP/link"] {
+        let left = rest(start, &["sub/n.rs", "sub/src/s.rs", "target/t.rs", "top.rs"]);
+        check("proj", &["!/src"], &[start], &left.iter().map(String::as_str).collect::<Vec<_>>());
+        let left = rest(start, &["sub/n.rs", "target/t.rs", "top.rs"]);
+        check("proj", &["!src/", "!slink"], &[start], &left.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    // Above the current directory, globs match what lies below it; what lies outside is matched as it is shown.
+    check("proj/sub", &only, &["TOP/proj"], &["TOP/proj/sub/src/s.rs"]);
+    check("proj/sub", &["../src/*.rs"], &[".."], &["../src/m.rs"]);
+    check("proj/sub", &only, &["../../proj/src"], &[]);
+    // A PATH that is a file, and so an entry of a list, is not filtered.
+    check("proj", &["!m.rs"], &["src/m.rs"], &["src/m.rs"]);
+    let list = format!("{top}/proj/src/m.rs\n{top}/proj/sub\n");
+    let output = with_list(&tree, list.as_bytes(), &["-g", "!/proj/sub/src", "--files-from", "-"]);
+    assert_eq!(paths(&output), [format!("{top}/proj/src/m.rs"), format!("{top}/proj/sub/n.rs")]);
 }
 
 #[cfg(unix)]

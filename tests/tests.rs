@@ -63,6 +63,7 @@ mod latencies;
 mod layers;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod limits;
+mod lists;
 #[cfg(target_os = "linux")]
 mod mid_run;
 #[cfg(all(feature = "cli", target_os = "linux"))]

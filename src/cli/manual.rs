@@ -211,7 +211,7 @@ const DUPLICATES: &[Section] = &[
         &[
             (
                 "",
-                "With --near SIMILARITY every file is read once, for its digest and for a sketch of its shingles: all runs of 16 bytes, or what --minhash says. The share of equal places in two sketches estimates the Jaccard index of the sets of shingles: how many shingles both have of those that either has. Files whose estimate is at least SIMILARITY are a pair, and what is connected by pairs is a group of the kind near. The first of a group is the first by name, or of a --reference; each other one is told with its similarity to it, which may be below SIMILARITY where others lie between them (below). Files of the same content are groups of their own as well.",
+                "With --near SIMILARITY every file is read once, for its digest and for a sketch of its shingles: all runs of 16 bytes, or what --minhash says. The share of equal places in two sketches estimates the Jaccard index of the sets of shingles: how many shingles both have of those that either has. Files whose estimate is at least SIMILARITY are a pair, and what is connected by pairs is a group of the kind near. The first of a group is the first by name, or of a --reference; each other one is told with its similarity to it, which may be below SIMILARITY where others lie between them (below). A ~ marks an estimate; files that differ are at most >99 % alike. Files of the same content are groups of their own as well.",
             ),
             (
                 "pairs",
@@ -266,7 +266,7 @@ const DUPLICATES: &[Section] = &[
             ),
             (
                 "csv",
-                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, similarity, below, path. csv-raw guards nothing.",
+                "A row a name: group, kind, size, blake3, copies, copy, reference, mtime_ns, similarity, below, estimated, identical, share, path. csv-raw guards nothing.",
             ),
             ("table", "For people: every group."),
             (

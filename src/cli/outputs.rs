@@ -159,6 +159,12 @@ impl<F: ValueEnum + Copy> Outputs<F> {
         }
     }
 
+    /// Where the first report of a format lies that is not complete.
+    pub(crate) fn partial_of(&self, is_of: impl Fn(F) -> bool) -> Option<&Path> {
+        let mut reports = self.files.iter().zip(&self.open).filter(|((format, _), _)| is_of(*format));
+        reports.find_map(|(_, report)| report.partial())
+    }
+
     /// Where reports lie that are not complete.
     pub(crate) fn partials(&self) -> Vec<PathBuf> {
         self.open.iter().filter_map(ReportFile::partial).map(Path::to_path_buf).collect()

@@ -16,7 +16,8 @@ use super::{Failure, complain, limits, lists};
 /// The plan of what is typed, with no analyses.
 pub(super) fn plan(input: &Input, machine: &Machine, messages: &Messages) -> Result<Plan, Failure> {
     limits::raise_handle_limit();
-    let mut plan = Plan::new(roots(input)?);
+    let mut plan = Plan::new(roots(input));
+    plan.listed = lists::read_all(input, messages)?;
     plan.workers = machine.workers;
     if let Workers::Number(workers) = machine.workers {
         plan.queue_batches_max = 2 * workers;
@@ -123,20 +124,13 @@ pub(super) fn lists_adapters<'d>(devices: impl IntoIterator<Item = &'d Device>) 
     Ok(true)
 }
 
-/// The paths that were typed, then those of the lists; the current directory where there is neither.
-fn roots(flags: &Input) -> Result<Vec<Root>, Failure> {
-    let mut roots: Vec<Root> = flags.paths.iter().map(Root::from).collect();
+/// The paths that were typed; the current directory where there are neither paths nor lists.
+fn roots(flags: &Input) -> Vec<Root> {
     let has_lists = !flags.files_from.is_empty() || !flags.files0_from.is_empty();
-    if roots.is_empty() && !has_lists {
-        return Ok(vec![Root::here()]);
+    if flags.paths.is_empty() && !has_lists {
+        return vec![Root::here()];
     }
-    let lines = flags.files_from.iter().map(|list| (list, b'\n'));
-    let nuls = flags.files0_from.iter().map(|list| (list, 0));
-    for (list, separator) in lines.chain(nuls) {
-        let paths = lists::read(list, separator).map_err(Failure::Report)?;
-        roots.extend(paths.into_iter().map(Root::listed));
-    }
-    Ok(roots)
+    flags.paths.iter().map(Root::from).collect()
 }
 
 /// What a test wants to go wrong.

@@ -2,7 +2,8 @@
 
 use super::{Directories, Search};
 use crate::error::Error;
-use crate::walk::roots;
+use crate::plan::Plan;
+use crate::walk::roots::{self, Resolved};
 
 impl Search {
     /// Refuses what contradicts itself or cannot work.
@@ -12,8 +13,11 @@ impl Search {
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Plan(why.to_owned()));
         self.plan.check()?;
-        if self.is_across && roots::resolve(&self.plan, &mut Vec::new())?.roots.len() < 2 {
-            return refuse("what is found across paths needs two of them at least");
+        let mut left_out = Vec::new();
+        if self.is_across && resolved_roots(&self.plan, &mut left_out)? < 2 {
+            let why = "what is found across paths needs two of them at least";
+            left_out.insert(0, why.to_owned());
+            return refuse(&left_out.join("; "));
         }
         if let Some(Directories::Similar(share)) = self.directories
             && !(share > 0.0 && share <= 1.0)
@@ -58,15 +62,30 @@ impl Search {
             return Err(Error::Plan("this system cannot act on files that are the same".to_owned()));
         }
         #[cfg(target_os = "linux")]
-        for root in &self.plan.roots {
+        {
             use rustix::fs::{StatVfsMountFlags, statvfs};
-            if statvfs(root.path()).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY)) {
-                let path = root.path().display();
-                return Err(Error::Plan(format!(
-                    "{path}: nothing can be changed there: the file system is read-only"
-                )));
+            let Plan { roots, listed, .. } = &self.plan;
+            // An entry of a list lies in its folder, which is looked at once.
+            let folders = (0..listed.folders()).map(|folder| match listed.folder(folder) {
+                b"" => &b"."[..],
+                folder => folder,
+            });
+            let places = roots.iter().map(|root| root.path().as_os_str().as_encoded_bytes()).chain(folders);
+            for place in places {
+                if statvfs(place).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+                    let path = String::from_utf8_lossy(place);
+                    return Err(Error::Plan(format!(
+                        "{path}: nothing can be changed there: the file system is read-only"
+                    )));
+                }
             }
         }
         Ok(())
     }
+}
+
+/// How many roots are left, and entries of the list, when those are left out that another one leads to.
+fn resolved_roots(plan: &Plan, notes: &mut Vec<String>) -> Result<usize, Error> {
+    let Resolved { roots, listed, .. } = roots::resolve(plan, notes)?;
+    Ok(roots.len() + listed.len())
 }

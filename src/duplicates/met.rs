@@ -1,30 +1,120 @@
-//! The sink of the round that looks: keeps what the walk met.
+//! The sink of the round that looks: keeps what the walk met, beyond the memory in a file.
 
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::Search;
+use super::memory::Memory;
 use crate::analyses::Blake3;
-use crate::groups::{Catalog, Other};
-use crate::plan::{Filter, Plan, Reads, Root};
-use crate::record::{Outcome, Record, SkipReason};
+use crate::error::Error;
+use crate::groups::{Catalog, Other, Spill, Wanted};
+use crate::plan::{Filter, PathList, Plan, Reads, Root};
+use crate::record::{Identity, Outcome, Record, SkipReason};
 use crate::sink::Sink;
+
+/// The memory is looked at after so many files: to sum up what a catalog takes is not free.
+const CHECKED_FILES: u64 = 1024;
 
 /// Keeps every file, and passes on what could not be looked at.
 pub(super) struct Met<'s> {
     sink: &'s mut dyn Sink,
-    pub(super) catalog: Catalog,
+    catalog: Catalog,
     keeps_all: bool,
     /// What was asked for, which is told.
     filter: Filter,
     /// Those of the plan less those that another leads to.
-    pub(super) roots: Vec<Root>,
+    roots: Vec<Root>,
+    /// The same of its list.
+    listed: PathList,
+    /// How much the catalog may take.
+    bytes_max: u64,
+    files: u64,
+    /// What is beyond that; none if the search needs all files in memory.
+    spill: Option<Spill>,
+    /// What the files take that are counted and no longer kept.
+    bytes_left_out: Option<u64>,
+    /// Why a file could not be kept.
+    pub(super) spill_error: Option<io::Error>,
+}
+
+/// The files that were met.
+pub(super) enum Files {
+    InMemory(Catalog),
+    Spilled(Spill),
 }
 
 impl<'s> Met<'s> {
-    /// Keeps what is no file too where it `keeps_all`: directories are compared by it.
-    pub(super) fn new(sink: &'s mut dyn Sink, keeps_all: bool, filter: Filter) -> Met<'s> {
-        Met { sink, catalog: Catalog::default(), keeps_all, filter, roots: Vec::new() }
+    /// Keeps what is no file too if directories are searched for: they are compared by it.
+    pub(super) fn new(sink: &'s mut dyn Sink, search: &Search, bytes_max: u64) -> Met<'s> {
+        let can_spill = search.directories.is_none() && search.near.is_none() && search.action.is_none();
+        let spill = || Spill::new(search.spill_directory.clone(), bytes_max / 16);
+        Met {
+            sink,
+            catalog: Catalog::default(),
+            keeps_all: search.directories.is_some(),
+            filter: search.plan.filter.clone(),
+            roots: Vec::new(),
+            listed: PathList::default(),
+            bytes_max,
+            files: 0,
+            spill: can_spill.then(spill),
+            bytes_left_out: None,
+            spill_error: None,
+        }
+    }
+
+    /// What was met, and below which roots and entries of the list.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if the files do not fit the memory and must; [`Error::Spill`].
+    pub(super) fn into_files(
+        self,
+        search: &Search,
+        wanted: &Wanted,
+        memory: &Memory,
+    ) -> Result<(Files, Vec<Root>, PathList), Error> {
+        let Met { catalog, roots, listed, spill, files, .. } = self;
+        if let Some(bytes) = self.bytes_left_out {
+            return Err(memory.refuse(search, files, bytes));
+        }
+        let has_spilled = spill.as_ref().is_some_and(|spill| spill.files() > 0);
+        let fits = if has_spilled { Err(0) } else { memory.fits(search, &catalog, wanted) };
+        match (fits, spill) {
+            (Ok(()), _) => Ok((Files::InMemory(catalog), roots, listed)),
+            (Err(_), Some(mut spill)) => {
+                spill.finish(catalog).map_err(Error::Spill)?;
+                Ok((Files::Spilled(spill), roots, listed))
+            }
+            (Err(bytes), None) => Err(memory.refuse(search, files, bytes)),
+        }
+    }
+
+    fn add(&mut self, record: &Record<'_>, size: u64, mtime_ns: i128, identity: Identity) -> io::Result<()> {
+        self.files += 1;
+        if let Some(bytes) = &mut self.bytes_left_out {
+            *bytes += Catalog::FILE_BYTES as u64 + record.name.len() as u64;
+            return Ok(());
+        }
+        self.catalog.add_file(record.directory, record.name, size, mtime_ns, identity);
+        if self.files.is_multiple_of(CHECKED_FILES) && self.catalog.memory_bytes() > self.bytes_max {
+            self.make_room()?;
+        }
+        Ok(())
+    }
+
+    /// Puts the files that were met into the spill; without one they are only counted from here on.
+    fn make_room(&mut self) -> io::Result<()> {
+        let Some(spill) = &mut self.spill else {
+            self.bytes_left_out = Some(self.catalog.memory_bytes());
+            self.catalog = Catalog::default();
+            return Ok(());
+        };
+        spill.take(&mut self.catalog).map_err(|error| {
+            let again = io::Error::from(error.kind());
+            self.spill_error = Some(error);
+            again
+        })
     }
 
     fn keep(&mut self, record: &Record<'_>) {
@@ -47,8 +137,9 @@ impl<'s> Met<'s> {
 
 impl Sink for Met<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown));
+        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown)).with_list(&plan.listed);
         self.roots.clone_from(&plan.roots);
+        self.listed = plan.listed.clone();
         // What is told of files later is the digest of all of them.
         let filter = self.filter.clone();
         let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, filter, ..plan.clone() };
@@ -57,10 +148,7 @@ impl Sink for Met<'_> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match record.outcome {
-            Outcome::Done { size, mtime_ns, identity } => {
-                self.catalog.add_file(record.directory, record.name, size, mtime_ns, identity);
-                Ok(())
-            }
+            Outcome::Done { size, mtime_ns, identity } => self.add(record, size, mtime_ns, identity),
             Outcome::Listed => {
                 let mut path = Vec::new();
                 record.path_to(&mut path);

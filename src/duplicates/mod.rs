@@ -8,7 +8,8 @@
 //!
 //! What has a size, a head or a tail of its own is like no other file, and is not read any further. Small files that are
 //! likely the same, by their names, are read whole at once instead of in rounds. Where files are wanted that are nearly the
-//! same, all are read, once: for their digests and for sketches (`near/`).
+//! same, all are read, once: for their digests and for sketches (`near/`). Files that do not fit the memory are searched in
+//! batches, size by size (`batches.rs`).
 //!
 //! ```
 //! use filemill::control::Control;
@@ -31,9 +32,15 @@ mod action;
 mod acts;
 #[cfg_attr(not(target_os = "linux"), path = "apply_none.rs")]
 mod apply;
+mod batches;
 mod check;
 mod earlier;
+#[cfg_attr(not(target_os = "linux"), path = "gain_none.rs")]
+mod gain;
+mod joins;
+mod leftovers;
 mod likely;
+mod memory;
 mod met;
 mod near;
 mod references;
@@ -49,12 +56,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::earlier::Earlier;
-use self::met::Met;
+use self::memory::Memory;
+use self::met::{Files, Met};
 pub use self::near::{Compares, EXACT_MARGIN, Near};
 use self::rounds::Rounds;
 use crate::control::Control;
 use crate::error::Error;
-use crate::groups::{Candidates, Catalog, DirectoryGroup, FileGroup, NearGroup, SimilarPair, Wanted, groups};
+use crate::groups::{
+    Candidates, Catalog, DirectoryGroup, FileGroup, FileId, Links, NearGroup, SimilarPair, Wanted, groups,
+};
 use crate::pipeline;
 use crate::plan::{Device, Filter, Plan, Reads, Root};
 use crate::record::{Action, bytes_to_path};
@@ -85,6 +95,9 @@ pub struct Search {
     pub earlier: Option<Arc<Earlier>>,
     /// Whether files that are nearly the same are searched for as well, and how. All files are read then, once.
     pub near: Option<Near>,
+    /// Where files and groups are kept that do not fit the memory, in files without a name. Sketches have a place of their own:
+    /// [`Near::spill_directory`].
+    pub spill_directory: PathBuf,
 }
 
 /// Which directories are searched for, beside files.
@@ -125,6 +138,7 @@ impl Search {
             applies: false,
             earlier: None,
             near: None,
+            spill_directory: std::env::temp_dir(),
             rounds: Sizes {
                 // ops/duplicates.md.
                 head_bytes: 4 << 10,
@@ -140,8 +154,10 @@ impl Search {
 /// What was found.
 #[derive(Debug)]
 pub struct Found {
-    /// Every file that was looked at.
+    /// Every file that was looked at; none if they did not fit the memory.
     pub catalog: Catalog,
+    /// Whether the files did not fit the memory: their groups went to the sink alone, and `groups` is empty.
+    pub is_spilled: bool,
     /// Files of the same content, largest gain first. Where directories were searched for, no file in directories that are
     /// the same is told twice.
     pub groups: Vec<FileGroup>,
@@ -165,56 +181,39 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     search.check()?;
     // Even if no round has anything for it.
     expect_device(&search.plan.device)?;
-    let wanted = search.wanted()?;
-    let mut met = Met::new(sink, search.directories.is_some(), search.plan.filter.clone());
+    let (wanted, memory) = (search.wanted()?, Memory::divide(search)?);
+    let mut met = Met::new(sink, search, memory.files_bytes_max);
     control.begin_round("look");
-    let mut report = pipeline::run_with(&search.plan_of_look(), &mut met, control)?;
+    let looked = pipeline::run_with(&search.plan_of_look(&memory), &mut met, control);
+    let mut report = looked.map_err(|error| met.spill_error.take().map_or(error, Error::Spill))?;
     if search.plan.device.is_required() && search.near.is_none() {
         report.notes.push("no GPU is used: files of the same content are found by the processor".to_owned());
     }
-    let Met { catalog, roots, .. } = met;
+    let (files, roots, listed) = met.into_files(search, &wanted, &memory)?;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
     let searched_bytes = report.ledger.bytes;
     report.duplicates = Some(Duplicates { searched_bytes, rounds: vec![look], ..Duplicates::default() });
 
     // What was met is read under the names that it was met by.
     let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
-    let plan = Plan { roots, filter, ..search.plan.clone() };
+    let memory_bytes_max = memory.reading_bytes_max;
+    let plan = Plan { roots, listed, filter, memory_bytes_max, ..search.plan.clone() };
     let compared = search.compared(&wanted);
     let pool = threads::pool(&plan, &mut report.notes);
-    let candidates = if search.near.is_some() { Candidates::of_all } else { Candidates::by_size };
-    let (candidates, links) = threads::with(pool.as_ref(), || candidates(&catalog, &compared));
-    let mut rounds = Rounds {
-        search,
-        plan: &plan,
-        wanted: &compared,
-        catalog: &catalog,
-        links: &links,
-        sink: &mut *sink,
-        control,
-        report,
-        failed: Vec::new(),
-        memory_bytes_max: plan.memory_bytes_max,
-        pool: pool.as_ref(),
+    let looked =
+        Looked { search, plan: &plan, wanted: &wanted, compared: &compared, control, pool: pool.as_ref() };
+    let (mut found, runs) = match files {
+        Files::InMemory(catalog) => (looked.find(catalog, report, sink)?, None),
+        Files::Spilled(spill) => {
+            let (report, runs) = batches::search(&looked, &memory, &spill, report, sink)?;
+            (Found::new(Catalog::default(), report), Some(runs))
+        }
     };
-    let (same, near) = match &search.near {
-        None => (rounds.divide(candidates)?, Vec::new()),
-        Some(near) => near::search(near, &mut rounds, candidates)?,
-    };
-    let Rounds { report, failed, .. } = rounds;
-    control.begin_round("group");
-    let mut found =
-        Found { catalog, groups: Vec::new(), directories: Vec::new(), similar: Vec::new(), near, report };
-    // Half a search says nothing about what is the same.
-    if control.is_cancelled() {
-        found.near.clear();
-    } else {
-        let trees = trees::compare(search, &wanted, &mut found, &links, &same, &failed);
-        let catalog = &found.catalog;
-        let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, catalog));
-        found.groups = threads::with(pool.as_ref(), || groups(catalog, &wanted, &links, same, &repeats));
-    }
+    found.is_spilled = runs.is_some();
     tell::found(&mut found, sink)?;
+    if let Some(runs) = runs.filter(|_| !control.is_cancelled()) {
+        tell::merged(&runs, &mut found.report, sink)?;
+    }
     if search.action.is_some() {
         control.begin_round("action");
     }
@@ -227,6 +226,101 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     assert!(report.ledger.adds_up(), "paths were lost between the walk and the report: {:?}", report.ledger);
     sink.end(report).map_err(Error::Sink)?;
     Ok(found)
+}
+
+/// What a search needs beside the files that were met.
+struct Looked<'s> {
+    search: &'s Search,
+    /// With the roots that the files were met below.
+    plan: &'s Plan,
+    /// What is reported.
+    wanted: &'s Wanted,
+    /// What is compared.
+    compared: &'s Wanted,
+    control: &'s Control,
+    pool: Option<&'s rayon::ThreadPool>,
+}
+
+impl Looked<'_> {
+    /// Finds what is alike among files that are all in memory.
+    fn find(&self, catalog: Catalog, report: Report, sink: &mut dyn Sink) -> Result<Found, Error> {
+        let (candidates, links) = self.candidates(&catalog);
+        let mut rounds = self.rounds(&catalog, &links, report, sink);
+        let (same, near) = match &self.search.near {
+            None => (rounds.divide(candidates)?, Vec::new()),
+            Some(near) => near::search(near, &mut rounds, candidates)?,
+        };
+        let Rounds { report, failed, .. } = rounds;
+        self.control.begin_round("group");
+        let mut found = Found { near, ..Found::new(catalog, report) };
+        // Half a search says nothing about what is the same.
+        if self.control.is_cancelled() {
+            found.near.clear();
+            return Ok(found);
+        }
+        let trees = trees::compare(self.search, self.wanted, &mut found, &links, &same, &failed);
+        let catalog = &found.catalog;
+        let repeats = |file| trees.as_ref().is_some_and(|trees| trees.repeats(file, catalog));
+        found.groups = self.groups(catalog, &links, same, &repeats);
+        Ok(found)
+    }
+
+    fn candidates(&self, catalog: &Catalog) -> (Candidates, Links) {
+        let candidates = if self.search.near.is_some() { Candidates::of_all } else { Candidates::by_size };
+        threads::with(self.pool, || candidates(catalog, self.compared))
+    }
+
+    fn rounds<'r>(
+        &'r self,
+        catalog: &'r Catalog,
+        links: &'r Links,
+        report: Report,
+        sink: &'r mut dyn Sink,
+    ) -> Rounds<'r> {
+        Rounds {
+            search: self.search,
+            plan: self.plan,
+            wanted: self.compared,
+            catalog,
+            links,
+            sink,
+            control: self.control,
+            report,
+            failed: Vec::new(),
+            memory_bytes_max: self.plan.memory_bytes_max,
+            pool: self.pool,
+        }
+    }
+
+    /// The groups, with what each of them has to gain.
+    fn groups(
+        &self,
+        catalog: &Catalog,
+        links: &Links,
+        same: Candidates,
+        repeats: &(dyn Fn(FileId) -> bool + Sync),
+    ) -> Vec<FileGroup> {
+        threads::with(self.pool, || {
+            let mut groups = groups(catalog, self.wanted, links, same, repeats);
+            gain::measure(self.search, self.plan, catalog, &mut groups, links, self.control);
+            groups
+        })
+    }
+}
+
+impl Found {
+    /// Nothing as yet.
+    fn new(catalog: Catalog, report: Report) -> Found {
+        Found {
+            catalog,
+            is_spilled: false,
+            groups: Vec::new(),
+            directories: Vec::new(),
+            similar: Vec::new(),
+            near: Vec::new(),
+            report,
+        }
+    }
 }
 
 impl Search {
@@ -263,9 +357,9 @@ impl Search {
     }
 
     /// The plan of the round that opens nothing.
-    fn plan_of_look(&self) -> Plan {
-        let device = Device::Cpu;
-        let mut plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, device, ..self.plan.clone() };
+    fn plan_of_look(&self, memory: &Memory) -> Plan {
+        let mut plan = Plan { analyses: Vec::new(), reads: Reads::Nothing, ..self.plan.clone() };
+        (plan.device, plan.memory_bytes_max) = (Device::Cpu, memory.reading_bytes_max);
         if self.directories.is_some() {
             plan.tells_directories = true;
             (plan.filter.size_min, plan.filter.size_max) = (None, None);

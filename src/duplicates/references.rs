@@ -4,23 +4,28 @@ use std::path::Path;
 
 use super::Search;
 use crate::error::Error;
-use crate::record::join_path;
+use crate::plan::Plan;
+use crate::record::{bytes_to_path, join_path};
 
 /// The paths under which the walk shows the references of a search.
 ///
 /// # Errors
-/// [`Error::Root`] when one is not there, [`Error::Plan`] when one is no directory or lies in no root.
+/// [`Error::Root`] when one is not there, [`Error::Plan`] when one is no directory or lies in no root, or when all roots lie in
+/// references.
 pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
     if search.references.is_empty() {
         return Ok(Vec::new());
     }
-    let roots: Vec<_> = search
-        .plan
-        .roots
-        .iter()
-        .filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)))
-        .collect();
-    let mut shown = Vec::new();
+    let Plan { roots, listed, .. } = &search.plan;
+    let given =
+        roots.iter().filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)));
+    // A reference is a directory, and lies in directories alone.
+    let listed = (0..listed.listed()).filter_map(|entry| {
+        let real = std::fs::canonicalize(bytes_to_path(listed.path(entry))).ok()?;
+        real.is_dir().then(|| (listed.path(entry), real))
+    });
+    let roots: Vec<_> = given.chain(listed).collect();
+    let (mut shown, mut real_references) = (Vec::new(), Vec::new());
     for reference in &search.references {
         let real = std::fs::canonicalize(reference)
             .map_err(|source| Error::Root { path: reference.display().to_string(), source })?;
@@ -38,6 +43,13 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
         if shown.len() == before {
             return Err(refuse(reference, "the reference lies in none of the paths that are searched"));
         }
+        real_references.push(real);
+    }
+    let is_held = |root: &Path| real_references.iter().any(|reference| root.starts_with(reference));
+    let are_roots = search.plan.listed.is_empty() && roots.len() == search.plan.roots.len();
+    if are_roots && roots.iter().all(|(_, root)| is_held(root)) {
+        let why = "no path that is searched lies outside the references, so nothing can be found: add a path outside them";
+        return Err(refuse(&search.references[0], why));
     }
     Ok(shown)
 }

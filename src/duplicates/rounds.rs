@@ -11,7 +11,7 @@ use rayon::slice::ParallelSliceMut;
 use crate::analyses::{Analysis, Blake3, Xxh3};
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
-use crate::groups::{Candidate, Candidates, Catalog, Entry, FileId, Links, Wanted};
+use crate::groups::{Candidate, Candidates, Catalog, DirectoryId, Entry, FileId, Links, Wanted};
 use crate::pipeline;
 use crate::plan::{Device, Plan, Reads};
 use crate::record::{Digest, Outcome, Record, Value};
@@ -106,7 +106,7 @@ impl Rounds<'_> {
                 count += 1;
             }
         }
-        self.report.duplicates.get_or_insert_default().known_files = count;
+        self.report.duplicates.get_or_insert_default().known_files += count;
         if !earlier.is_complete() {
             self.note("the earlier report was cut short: it is used as far as it goes".to_owned());
         }
@@ -180,25 +180,23 @@ impl Rounds<'_> {
         more: &mut More<'_>,
     ) -> Result<(), Error> {
         // Directory by directory, so that each is reached once.
-        let place = |file| (self.catalog.directory_of(file), file);
         let mut order: Vec<_> = (0..)
             .zip(candidates.all())
             .filter(|(_, candidate)| candidate.digest.is_none())
-            .map(|(at, candidate)| (place(candidate.file), at))
+            .map(|(at, candidate)| (self.catalog.directory_of(candidate.file), candidate.file, at))
             .collect();
         if order.is_empty() || self.control.is_cancelled() {
             return Ok(());
         }
         threads::with(self.pool, || order.par_sort_unstable());
-        let order: Vec<(FileId, u32)> = order.into_iter().map(|((_, file), at)| (file, at)).collect();
         let to_read = |size: u64| reads.part_of(size).map_or(size, |(_, bytes)| bytes);
-        let bytes = order.iter().map(|(file, _)| to_read(self.catalog.size(*file))).sum();
+        let bytes = order.iter().map(|(_, file, _)| to_read(self.catalog.size(*file))).sum();
         self.control.begin_round(name);
         let again = Again {
             files: order.len() as u64,
             bytes: Some(bytes),
             file: &|number, tell| {
-                let (file, _) = order[usize::try_from(number).expect("it counts files")];
+                let (_, file, _) = order[usize::try_from(number).expect("it counts files")];
                 let entry = self.catalog.entry(file);
                 let directory = self.catalog.directory_path(entry.directory);
                 tell(Known { directory, root: self.catalog.root_of(file), name: entry.name });
@@ -297,7 +295,7 @@ struct Reading<'r> {
     links: &'r Links,
     candidates: &'r mut Candidates,
     more: &'r mut More<'r>,
-    order: &'r [(FileId, u32)],
+    order: &'r [(DirectoryId, FileId, u32)],
     failures: Failures<'r>,
 }
 
@@ -325,7 +323,7 @@ impl Sink for Reading<'_> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let number = usize::try_from(record.number).expect("it counts files");
-        let (file, at) = self.order[number];
+        let (_, file, at) = self.order[number];
         if let Some(error) = self.failure(file, &record.outcome) {
             return self.failures.add(self.catalog, self.links, file, error);
         }

@@ -1,8 +1,10 @@
-//! Everything that a walk met, kept: answers about several files need all of them. Some 64 bytes a file and its name.
+//! Everything that a walk met, kept: answers about several files need all of them. 56 bytes a file and its name, and the path of
+//! each directory once.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
+use super::store::{Chunks, Piece, Table, Text};
+use crate::plan::PathList;
 use crate::record::{Identity, join_path};
 
 /// A file of a catalog.
@@ -62,48 +64,61 @@ pub struct Catalog {
     roots: Vec<Box<[u8]>>,
     /// The first of each, by how it is shown.
     roots_by_path: HashMap<Box<[u8]>, u32>,
-    text: Vec<u8>,
-    directories: Vec<Folder>,
-    by_path: HashMap<u64, DirectoryId>,
-    hasher: RandomState,
+    listed: PathList,
+    /// Entries of the list, by their paths.
+    listed_by_path: Table,
+    text: Text,
+    directories: Chunks<Folder, 12>,
+    by_path: Table,
     /// The directory that something was added to last.
     last: Option<DirectoryId>,
-    files: Vec<File>,
-    others: Vec<(DirectoryId, Text, Other)>,
-    devices: Vec<u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Text {
-    start: u64,
-    bytes: u32,
+    files: Chunks<File, 14>,
+    others: Vec<(DirectoryId, Piece, Other)>,
+    attributes: Vec<Attributes>,
+    /// The places of [`Catalog::attributes`].
+    by_attributes: HashMap<Identity, u32>,
 }
 
 #[derive(Debug)]
 struct Folder {
-    path: Text,
+    path: Piece,
     root: u32,
-    /// Another directory whose path has the same hash.
-    next: Option<DirectoryId>,
 }
 
 /// Times are seconds and nanoseconds, as 128 bits are twice what a time needs.
 #[derive(Clone, Copy, Debug)]
 struct File {
-    size: u64,
-    inode: u64,
-    mtime_seconds: i64,
-    ctime_seconds: i64,
-    name_start: u64,
-    name_bytes: u32,
-    mtime_nanoseconds: u32,
-    ctime_nanoseconds: u32,
-    directory: DirectoryId,
+    raw: RawFile,
+    name: Piece,
+}
+
+/// A file as it is kept, without its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawFile {
+    pub(super) size: u64,
+    pub(super) inode: u64,
+    pub(super) mtime_seconds: i64,
+    pub(super) ctime_seconds: i64,
+    pub(super) mtime_nanoseconds: u32,
+    pub(super) ctime_nanoseconds: u32,
+    pub(super) directory: DirectoryId,
+    /// The place of what it has in common with others.
+    pub(super) attributes: u32,
+}
+
+/// What many files have in common.
+#[derive(Clone, Copy, Debug)]
+struct Attributes {
+    /// Without inode and times.
+    identity: Identity,
+    /// A number of this catalog's.
     device: u32,
-    links: u32,
 }
 
 impl Catalog {
+    /// What a file takes beside its name.
+    pub(crate) const FILE_BYTES: usize = size_of::<File>();
+
     /// An empty catalog of what lies below `roots`, as they are shown.
     pub fn new<'r>(roots: impl IntoIterator<Item = &'r [u8]>) -> Catalog {
         let roots: Vec<Box<[u8]>> = roots.into_iter().map(Box::from).collect();
@@ -112,6 +127,21 @@ impl Catalog {
             roots_by_path.entry(root.clone()).or_insert(number);
         }
         Catalog { roots, roots_by_path, ..Catalog::default() }
+    }
+
+    /// The same catalog, also of the entries of a list: each is a root, and follows the others.
+    pub(crate) fn with_list(mut self, listed: &PathList) -> Catalog {
+        self.listed = listed.clone();
+        for met in listed.order() {
+            let entry = met.entry();
+            self.listed_by_path.add(listed.path(entry), entry, |entry| listed.path(entry));
+        }
+        self
+    }
+
+    /// The entry of the list that is shown by this path.
+    fn find_listed(&self, path: &[u8]) -> Option<u32> {
+        self.listed_by_path.find(path, |entry| self.listed.path(entry))
     }
 
     /// Adds a file that lies in the directory of this path.
@@ -128,22 +158,20 @@ impl Catalog {
     ) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).expect("a catalog holds 2^32 files at most"));
         let directory = self.add_directory(directory);
-        let Text { start, bytes } = self.keep(name);
-        let device = self.device(identity.device);
+        let name = self.text.keep(name);
+        let attributes = self.attributes(identity);
         let mtime = split(mtime_ns);
-        self.files.push(File {
+        let raw = RawFile {
             size,
             inode: identity.inode,
             mtime_seconds: mtime.0,
             ctime_seconds: identity.ctime_seconds,
-            name_start: start,
-            name_bytes: bytes,
             mtime_nanoseconds: mtime.1,
             ctime_nanoseconds: identity.ctime_nanoseconds,
             directory,
-            device,
-            links: identity.links,
-        });
+            attributes,
+        };
+        self.files.push(File { raw, name });
         id
     }
 
@@ -158,9 +186,10 @@ impl Catalog {
         let id = self.find_directory(path).unwrap_or_else(|| {
             let id =
                 DirectoryId(u32::try_from(self.directories.len()).expect("2^32 directories are too many"));
-            let next = self.by_path.insert(self.hasher.hash_one(path), id);
-            let (root, path) = (self.root_above(path), self.keep(path));
-            self.directories.push(Folder { path, root, next });
+            let (text, directories) = (&self.text, &self.directories);
+            self.by_path.add(path, id.0, |number| text.get(directories[number as usize].path));
+            let (root, path) = (self.root_above(path), self.text.keep(path));
+            self.directories.push(Folder { path, root });
             id
         });
         self.last = Some(id);
@@ -170,36 +199,74 @@ impl Catalog {
     /// Adds what lies in the directory of this path and is no file that was looked at.
     pub fn add_other(&mut self, directory: &[u8], name: &[u8], what: Other) {
         let directory = self.add_directory(directory);
-        let name = self.keep(name);
+        let name = self.text.keep(name);
         self.others.push((directory, name, what));
     }
 
     /// The directory of this path, where something was met in it.
     pub fn find_directory(&self, path: &[u8]) -> Option<DirectoryId> {
-        let mut found = self.by_path.get(&self.hasher.hash_one(path)).copied();
-        while let Some(id) = found {
-            if self.directory_path(id) == path {
-                break;
-            }
-            found = self.directories[id.index()].next;
-        }
-        found
+        let path_of = |number| self.directory_path(DirectoryId(number));
+        self.by_path.find(path, path_of).map(DirectoryId)
     }
 
     /// One of [`Catalog::others`], by its place there.
     pub(crate) fn other(&self, index: usize) -> (DirectoryId, &[u8], Other) {
         let (directory, name, what) = self.others[index];
-        (directory, self.text(name), what)
+        (directory, self.text.get(name), what)
+    }
+
+    /// The directories, in the order in which they were added.
+    pub(super) fn directory_ids(&self) -> impl Iterator<Item = DirectoryId> + use<> {
+        (0..number(self.directories.len())).map(DirectoryId)
+    }
+
+    /// A file as it is kept, and its name.
+    pub(super) fn raw(&self, file: FileId) -> (RawFile, &[u8]) {
+        let File { raw, name } = self.files[file.index()];
+        (raw, self.text.get(name))
+    }
+
+    /// Adds a file as another catalog with the same attributes has kept it. Its directory may be that of another catalog until
+    /// [`Catalog::put_into_directories`].
+    pub(super) fn add_raw(&mut self, raw: &RawFile, name: &[u8]) {
+        number(self.files.len());
+        let name = self.text.keep(name);
+        self.files.push(File { raw: *raw, name });
+    }
+
+    /// Sets the directory of each file, by the one that it has.
+    pub(super) fn put_into_directories(&mut self, mut directory: impl FnMut(DirectoryId) -> DirectoryId) {
+        self.files.iter_mut().for_each(|file| file.raw.directory = directory(file.raw.directory));
+    }
+
+    /// A catalog with the same roots and attributes.
+    pub(super) fn without_files(&self) -> Catalog {
+        Catalog {
+            roots: self.roots.clone(),
+            roots_by_path: self.roots_by_path.clone(),
+            listed: self.listed.clone(),
+            listed_by_path: self.listed_by_path.clone(),
+            attributes: self.attributes.clone(),
+            by_attributes: self.by_attributes.clone(),
+            ..Catalog::default()
+        }
+    }
+
+    /// Forgets everything but roots and attributes.
+    pub(super) fn clear(&mut self) {
+        self.text = Text::default();
+        self.directories = Chunks::default();
+        self.by_path = Table::default();
+        self.last = None;
+        self.files = Chunks::default();
+        self.others = Vec::new();
     }
 
     /// What it takes of memory, in bytes: what was reserved included.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let files = self.files.capacity() * size_of::<File>();
-        let others = self.others.capacity() * size_of::<(DirectoryId, Text, Other)>();
-        // A table of a standard map has an eighth of its places free at least, and a byte beside each.
-        let by_path = self.by_path.capacity() * (size_of::<(u64, DirectoryId)>() + 1) * 8 / 7;
-        let directories = self.directories.capacity() * size_of::<Folder>() + by_path;
-        (self.text.capacity() + files + others + directories) as u64
+        let others = self.others.capacity() * size_of::<(DirectoryId, Piece, Other)>();
+        let directories = self.directories.memory_bytes() + self.by_path.memory_bytes();
+        (self.text.memory_bytes() + self.files.memory_bytes() + others + directories) as u64
     }
 
     /// Number of files.
@@ -209,7 +276,7 @@ impl Catalog {
 
     /// Whether there is no file.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.len() == 0
     }
 
     /// Number of directories in which something was met, or that were told.
@@ -229,46 +296,45 @@ impl Catalog {
 
     /// What lies in directories and is no file that was looked at.
     pub fn others(&self) -> impl Iterator<Item = (DirectoryId, &[u8], Other)> {
-        self.others.iter().map(|&(directory, name, what)| (directory, self.text(name), what))
+        self.others.iter().map(|&(directory, name, what)| (directory, self.text.get(name), what))
     }
 
     /// What is known of a file.
     pub fn entry(&self, file: FileId) -> Entry<'_> {
-        let file = self.files[file.index()];
+        let File { raw: file, name } = self.files[file.index()];
         Entry {
             directory: file.directory,
-            name: self.text(Text { start: file.name_start, bytes: file.name_bytes }),
+            name: self.text.get(name),
             size: file.size,
             mtime_ns: join(file.mtime_seconds, file.mtime_nanoseconds),
             identity: Identity {
-                device: self.devices[file.device as usize],
                 inode: file.inode,
-                links: file.links,
                 ctime_seconds: file.ctime_seconds,
                 ctime_nanoseconds: file.ctime_nanoseconds,
+                ..self.attributes[file.attributes as usize].identity
             },
         }
     }
 
     /// Its size in bytes.
     pub fn size(&self, file: FileId) -> u64 {
-        self.files[file.index()].size
+        self.files[file.index()].raw.size
     }
 
     /// Device (a number of this catalog's) and inode.
     pub(crate) fn inode(&self, file: FileId) -> (u32, u64) {
-        let file = &self.files[file.index()];
-        (file.device, file.inode)
+        let file = &self.files[file.index()].raw;
+        (self.attributes[file.attributes as usize].device, file.inode)
     }
 
     /// The directory a file lies in.
     pub fn directory_of(&self, file: FileId) -> DirectoryId {
-        self.files[file.index()].directory
+        self.files[file.index()].raw.directory
     }
 
     /// Path of a directory, as it is shown; empty for the place from which roots are named.
     pub fn directory_path(&self, directory: DirectoryId) -> &[u8] {
-        self.text(self.directories[directory.index()].path)
+        self.text.get(self.directories[directory.index()].path)
     }
 
     /// The directory that a directory lies in; `None` for a root.
@@ -301,15 +367,17 @@ impl Catalog {
         path
     }
 
-    /// The root that a file was met below, as a place in the list of roots.
+    /// The root that a file was met below, as a place in the list of roots; beyond its end, for an entry of a path list.
     pub fn root_of(&self, file: FileId) -> usize {
-        let File { directory, name_start, name_bytes, .. } = self.files[file.index()];
-        let folder = &self.directories[directory.index()];
-        if folder.path.bytes == 0 {
+        let File { raw, name } = self.files[file.index()];
+        let folder = &self.directories[raw.directory.index()];
+        if folder.path.bytes() == 0 {
             // A root that is a file is named from nowhere.
-            let name = self.text(Text { start: name_start, bytes: name_bytes });
-            if let Some(&root) = self.roots_by_path.get(name) {
+            if let Some(&root) = self.roots_by_path.get(self.text.get(name)) {
                 return root as usize;
+            }
+            if let Some(entry) = self.find_listed(self.text.get(name)) {
+                return self.roots.len() + entry as usize;
             }
         }
         folder.root as usize
@@ -342,25 +410,29 @@ impl Catalog {
         }
     }
 
-    fn device(&mut self, device: u64) -> u32 {
-        // One or two in most trees, and the last one most likely.
-        let known = self.devices.iter().rposition(|&known| known == device).unwrap_or_else(|| {
-            self.devices.push(device);
-            self.devices.len() - 1
-        });
-        u32::try_from(known).expect("no system has 2^32 devices")
+    /// The place of what many files have in common.
+    fn attributes(&mut self, identity: Identity) -> u32 {
+        let common = Identity { inode: 0, ctime_seconds: 0, ctime_nanoseconds: 0, ..identity };
+        let last = self.attributes.len().wrapping_sub(1);
+        // That of the file before most likely.
+        if self.attributes.get(last).is_some_and(|last| last.identity == common) {
+            return number(last);
+        }
+        if let Some(&known) = self.by_attributes.get(&common) {
+            return known;
+        }
+        let place = number(self.attributes.len());
+        let device = self.attributes.iter().find(|known| known.identity.device == common.device);
+        let devices = self.attributes.iter().map(|known| known.device + 1).max().unwrap_or(0);
+        let device = device.map_or(devices, |known| known.device);
+        self.attributes.push(Attributes { identity: common, device });
+        self.by_attributes.insert(common, place);
+        place
     }
+}
 
-    fn keep(&mut self, text: &[u8]) -> Text {
-        let start = self.text.len() as u64;
-        self.text.extend_from_slice(text);
-        Text { start, bytes: u32::try_from(text.len()).expect("no system has paths of 4 GiB") }
-    }
-
-    fn text(&self, Text { start, bytes }: Text) -> &[u8] {
-        let start = usize::try_from(start).expect("it lies in memory");
-        &self.text[start..start + bytes as usize]
-    }
+fn number(place: usize) -> u32 {
+    u32::try_from(place).expect("no more than files")
 }
 
 const SECOND_NS: i128 = 1_000_000_000;

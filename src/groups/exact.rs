@@ -117,22 +117,16 @@ impl Candidates {
     }
 
     fn gather(catalog: &Catalog, wanted: &Wanted, prunes: bool) -> (Candidates, Links) {
-        let sizes = wanted.size_min..=wanted.size_max.unwrap_or(u64::MAX);
-        // Hard links to one file beside each other.
-        let mut files: Vec<(u64, (u32, u64), FileId)> = catalog
-            .files()
-            .map(|file| (catalog.size(file), catalog.inode(file), file))
-            .filter(|(size, ..)| sizes.contains(size))
-            .collect();
-        files.par_sort_unstable();
-        let (mut candidates, mut links) = (Candidates::default(), Links::default());
-        let mut names = Vec::new();
-        for of_size in files.chunk_by(|(a, ..), (b, ..)| a == b) {
-            if prunes && of_size.len() == 1 {
-                continue;
-            }
+        let order = by_size(catalog, wanted, prunes);
+        let (mut candidates, mut links) = (Candidates(Vec::with_capacity(order.len())), Links::default());
+        let (mut inodes, mut names) = (Vec::new(), Vec::new());
+        for of_size in order.chunk_by(|&a, &b| catalog.size(a) == catalog.size(b)) {
             let (start, class) = (candidates.0.len(), candidates.0.last().map_or(0, |last| last.class + 1));
-            for linked in of_size.chunk_by(|(_, a, _), (_, b, _)| are_links(*a, *b)) {
+            // Hard links to one file beside each other.
+            inodes.clear();
+            inodes.extend(of_size.iter().map(|&file| (catalog.inode(file), file)));
+            inodes.par_sort_unstable();
+            for linked in inodes.chunk_by(|(a, _), (b, _)| are_links(*a, *b)) {
                 names.clear();
                 names.extend(linked.iter().map(|&(.., file)| file));
                 let candidate = Candidate { class, ..Candidate::new(catalog, wanted, &names) };
@@ -144,6 +138,9 @@ impl Candidates {
             if prunes && !wanted.wants(&candidates.0[start..]) {
                 candidates.0.truncate(start);
             }
+        }
+        if candidates.0.len() < order.len() / 2 {
+            candidates.0.shrink_to_fit();
         }
         links.0.par_sort_unstable();
         (candidates, links)
@@ -247,6 +244,16 @@ impl Candidates {
         all.truncate(kept);
         all.shrink_to_fit();
     }
+}
+
+/// The files of the sizes that are wanted, by size; with `prunes` only those that have the size of another.
+fn by_size(catalog: &Catalog, wanted: &Wanted, prunes: bool) -> Vec<FileId> {
+    let sizes = wanted.size_min..=wanted.size_max.unwrap_or(u64::MAX);
+    let files = catalog.files().map(|file| (catalog.size(file), file));
+    let mut files: Vec<(u64, FileId)> = files.filter(|(size, _)| sizes.contains(size)).collect();
+    files.par_sort_unstable();
+    let same = files.chunk_by(|(a, _), (b, _)| a == b).filter(|same| !prunes || same.len() > 1);
+    same.flatten().map(|&(_, file)| file).collect()
 }
 
 /// Whether two files of the same size are one, by device and inode.

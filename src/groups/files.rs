@@ -1,10 +1,14 @@
 //! Groups of files of the same content: their copies and names in order, and what there is to gain.
 
+use std::cmp::Ordering;
+
 use rayon::slice::ParallelSliceMut;
 
 use super::catalog::{Catalog, FileId};
 use super::copies::{Name, Naming};
 use super::exact::{Candidate, Candidates, Links, Wanted};
+#[cfg(target_os = "linux")]
+use super::order::PathOrder;
 use crate::record::Digest;
 
 /// Files of the same content.
@@ -20,6 +24,23 @@ pub struct FileGroup {
     pub redundant: u64,
     /// Names, copy by copy: those of a reference first, then root by root, and by path.
     pub names: Vec<Name>,
+    /// Redundant copies that would free less than their size: which, in order, and how many bytes.
+    pub(super) less: Vec<(u32, u64)>,
+}
+
+impl FileGroup {
+    /// Bytes that would be free without a redundant copy: at most its size.
+    pub fn reclaimable_bytes_of(&self, copy: u32) -> u64 {
+        let less = self.less.binary_search_by_key(&copy, |&(of, _)| of);
+        less.map_or(self.size, |at| self.less[at].1)
+    }
+
+    /// Takes note that a redundant copy frees only so many bytes, fewer than its size. Once for each copy, in order.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn free_less(&mut self, copy: u32, bytes: u64) {
+        self.reclaimable_bytes = self.reclaimable_bytes.saturating_sub(self.size - bytes);
+        self.less.push((copy, bytes));
+    }
 }
 
 /// Makes a group of each class, whose digests are those of the content, of the names for which `is_repeat` is false. Largest
@@ -41,14 +62,32 @@ pub fn groups(
         let redundant = naming.redundant(&copies)?;
         let digest = class[0].digest.expect("classes of the same content have a digest");
         let names = copies.into_names();
-        Some(FileGroup { size, digest, reclaimable_bytes: size * redundant, redundant, names })
+        Some(FileGroup {
+            size,
+            digest,
+            reclaimable_bytes: size * redundant,
+            redundant,
+            names,
+            less: Vec::new(),
+        })
     };
     let mut groups: Vec<_> = std::iter::from_fn(|| same.pop()).filter_map(group).collect();
+    sort(&mut groups, |a, b| naming.compare_files(a, b));
+    groups
+}
+
+/// Sorts groups whose gain has changed: largest gain first, then by path.
+#[cfg(target_os = "linux")]
+pub(crate) fn sort_by_gain(catalog: &Catalog, groups: &mut [FileGroup]) {
+    let order = PathOrder::new(catalog, groups.len());
+    sort(groups, |a, b| order.compare(a, b));
+}
+
+fn sort(groups: &mut [FileGroup], compare_files: impl Fn(FileId, FileId) -> Ordering + Sync) {
     groups.par_sort_unstable_by(|a, b| {
         let gain = b.reclaimable_bytes.cmp(&a.reclaimable_bytes);
-        gain.then_with(|| naming.compare_files(a.names[0].file, b.names[0].file))
+        gain.then_with(|| compare_files(a.names[0].file, b.names[0].file))
     });
-    groups
 }
 
 /// The name, given 128 random bits, that an action gives for a moment to what lies beside a file.

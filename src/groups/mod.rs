@@ -1,7 +1,9 @@
 //! Answers that need all files: which are the same, which directories are, which have much in common. Pure: it is given
-//! what the walk met and what was read, and opens nothing, but for the file without a name that [`Sketches`] spill to.
+//! what the walk met and what was read, and opens nothing, but for the files without a name that
+//! [`Sketches`], [`Spill`] and [`Runs`] write to.
 
 mod bands;
+mod blocks;
 mod catalog;
 mod components;
 mod contents;
@@ -14,11 +16,14 @@ mod made_up;
 mod near;
 mod order;
 mod pairs;
+mod runs;
 #[cfg(test)]
 mod sample;
 mod similar;
 mod sketches;
+mod spill;
 mod spread;
+mod store;
 mod tree;
 
 pub use self::bands::{Banded, Banding, components as banded_components};
@@ -31,8 +36,12 @@ pub use self::exact::{Candidate, Candidates, Links, Wanted};
 pub(crate) use self::files::is_leftover;
 #[cfg(target_os = "linux")]
 pub(crate) use self::files::name_beside;
+#[cfg(target_os = "linux")]
+pub(crate) use self::files::sort_by_gain;
 pub use self::files::{FileGroup, groups};
 pub use self::near::{NearGroup, NearName, NearNaming, Row};
 pub use self::pairs::{CompareTile, Comparer, Hit, Tile, compare_tile, components_of_all, matches};
+pub use self::runs::{Merged, Runs};
 pub use self::similar::{Similar, SimilarPair, similar};
 pub use self::sketches::{Reader, Sketches};
+pub use self::spill::{Batch as SpilledBatch, Spill, TooMany};

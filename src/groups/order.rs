@@ -66,10 +66,15 @@ impl<'c> PathOrder<'c> {
 fn compare_paths(catalog: &Catalog, a: FileId, b: FileId) -> Ordering {
     let path = |file| {
         let entry = catalog.entry(file);
-        components(catalog.directory_path(entry.directory)).chain(entry.name.split(|&byte| byte == b'/'))
+        components_of(catalog.directory_path(entry.directory), entry.name)
     };
     let order = catalog.root_of(a).cmp(&catalog.root_of(b));
     order.then_with(|| path(a).cmp(path(b))).then(a.cmp(&b))
+}
+
+/// The components of the path of a file.
+pub(super) fn components_of<'p>(directory: &'p [u8], name: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
+    components(directory).chain(name.split(|&byte| byte == b'/'))
 }
 
 fn components(directory: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -59,8 +59,8 @@ impl SimilarPair {
 /// Finds pairs of directories that share at least `threshold` (above 0, up to 1) of their bytes.
 ///
 /// Of directories that are the same the first stands for all. No pair where one, or what is the same as it, lies in the
-/// other. None that lies in another pair, the one in the one and the other in the other; and where the same directory
-/// is similar to one and to another in that one, the more similar of the two alone.
+/// other. Of two pairs whose directories lie in each other, both the ones and the others, one alone: the outer pair if one
+/// lies in the other; else the more similar, as if both have a directory in common, or if they cross.
 pub fn similar(catalog: &Catalog, contents: &Contents, identical: &Identical, threshold: f64) -> Similar {
     let tree = &identical.tree;
     let (mut pairs, is_complete) = reaching(catalog, contents, identical, threshold, LIMITS);
@@ -396,8 +396,9 @@ impl Partners {
     }
 }
 
-/// Leaves out the less similar of two pairs that have one directory in common and whose others lie in each other; of those
-/// that are as similar, the inner one. So no two partners of a directory lie in each other.
+/// Leaves out the less similar of two pairs that have one directory in common and whose others lie in each other, or that
+/// cross: the one directory of a pair lies in that of the other pair, whose second one lies in its own. Of pairs that are as
+/// similar the first one stays. So no two partners of a directory lie in each other.
 fn nearest(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
     pairs.sort_unstable_by(|x, y| y.share.total_cmp(&x.share).then((x.a, x.b).cmp(&(y.a, y.b))));
     let mut partners = Partners::default();
@@ -406,14 +407,27 @@ fn nearest(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
         let outer = partners.last(one, 0..other);
         inner.is_none() && outer.is_none_or(|outer| !tree.is_within(other, outer))
     };
+    // Whether what lies in `other` is a partner of something that `one` lies in.
+    let crosses = |partners: &Partners, one: u32, other: u32| {
+        let mut above = std::iter::successors(tree.parent(one as usize), |&place| tree.parent(place));
+        above.any(|above| partners.last(place(above), other + 1..tree.ends[other as usize]).is_some())
+    };
     pairs.retain(|pair| {
-        let is_kept = is_free(&partners, pair.a, pair.b) && is_free(&partners, pair.b, pair.a);
+        let both_ways = [(pair.a, pair.b), (pair.b, pair.a)];
+        let is_kept = both_ways
+            .iter()
+            .all(|&(one, other)| is_free(&partners, one, other) && !crosses(&partners, one, other));
         if is_kept {
             partners.add(pair);
         }
         is_kept
     });
     pairs
+}
+
+/// As pairs hold it.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("a catalog has fewer directories than 2^32")
 }
 
 /// Leaves out the pairs that lie in others.
@@ -515,6 +529,22 @@ mod tests {
         // The more so like what it lies in.
         let outer = ["r/a/f=xxxxxxxx", "r/a/g=yy", "r/b/d/f=xxxxxxxx", "r/b/h=yy", "r/b/i=v"];
         check(0.5, &outer, &[("r/a", "r/b", 10, [10, 11])]);
+    }
+
+    #[test]
+    fn pairs_do_not_cross() {
+        let content = |letter: &str| letter.repeat(20);
+        let (one, two) = (content("1"), content("2"));
+        let lines = [
+            format!("r/A/P/1={one}"),
+            format!("r/A/P/2={two}"),
+            "r/A/z=z".to_owned(),
+            format!("r/B/E/1={one}"),
+            format!("r/B/E/2={two}"),
+            "r/B/E/3=3".to_owned(),
+        ];
+        let expected = ("r/A/P".to_owned(), "r/B".to_owned(), 40, [40, 41]);
+        assert_eq!(told(&sample(&["r"], &lines), 0.5), [expected]);
     }
 
     #[test]
@@ -623,7 +653,13 @@ mod tests {
         for (a, b, common, share) in pairs {
             let is_beside =
                 |(x, y): (&String, &String)| (*x == a && nested(y, &b)) || (*x == b && nested(y, &a));
-            if !near.iter().any(|(x, y, ..)| is_beside((x, y)) || is_beside((y, x))) {
+            let crosses = |(x, y): (&String, &String)| {
+                x != &a
+                    && y != &b
+                    && ((lies_in(x, &a) && lies_in(&b, y)) || (lies_in(&a, x) && lies_in(y, &b)))
+            };
+            let is_related = |pair| is_beside(pair) || crosses(pair);
+            if !near.iter().any(|(x, y, ..)| is_related((x, y)) || is_related((y, x))) {
                 near.push((a, b, common, share));
             }
         }
@@ -650,6 +686,35 @@ mod tests {
             let told: Vec<_> =
                 told(&sample, threshold).into_iter().map(|(a, b, common, _)| (a, b, common)).collect();
             prop_assert_eq!(told, folded(&sample, expected));
+        }
+
+        /// Two pairs are related if their directories lie in each other, both the ones and the others.
+        #[test]
+        fn of_related_pairs_one_is_reported(lines in lines(), threshold in 0.05_f64..1.0) {
+            let sample = sample(&["r"], &lines);
+            let told = told(&sample, threshold);
+            let nested = |x: &str, y: &str| lies_in(x, y) || lies_in(y, x);
+            let are_related = |(a, b): (&str, &str), (x, y): (&str, &str)| {
+                (nested(a, x) && nested(b, y)) || (nested(a, y) && nested(b, x))
+            };
+            for (i, (a, b, ..)) in told.iter().enumerate() {
+                for (x, y, ..) in &told[i + 1..] {
+                    prop_assert!(!are_related((a, b), (x, y)), "{} {}, {} {}", a, b, x, y);
+                }
+            }
+            // Nothing is lost.
+            let found = sample.identical();
+            let place = |path: &str| {
+                let id = sample.catalog.find_directory(path.as_bytes()).expect("it is there");
+                super::place(found.tree.place(id))
+            };
+            for (a, b, ..) in all_pairs(&sample, &lines, threshold) {
+                let (one, other) = (place(&a), place(&b));
+                if !holds_copy(&found, one, other) && !holds_copy(&found, other, one) {
+                    let is_told = told.iter().any(|(x, y, ..)| are_related((&a, &b), (x, y)));
+                    prop_assert!(is_told, "{} {}", a, b);
+                }
+            }
         }
 
         #[test]

@@ -266,12 +266,12 @@ impl Reader<'_> {
 }
 
 #[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(super) fn read_at(file: &File, bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
     let mut left = bytes;
     while !left.is_empty() {
         let read = std::os::windows::fs::FileExt::seek_read(file, left, offset)?;

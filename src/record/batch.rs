@@ -25,6 +25,12 @@ impl<'a> EntryRef<'a> {
     pub fn name_and_nul(&self) -> &'a [u8] {
         self.name_and_nul
     }
+
+    /// The part of the name, with one NUL, that is to be opened beside the open directory.
+    #[cfg(unix)]
+    pub fn name_beside_handle(&self) -> &'a [u8] {
+        &self.name_and_nul[self.directory.name_start..]
+    }
 }
 
 #[derive(Debug)]

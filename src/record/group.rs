@@ -46,6 +46,8 @@ pub enum Alike {
     Near {
         /// What was asked for, above 0 and at most 1.
         threshold: f64,
+        /// Whether similarities are estimates by sketches, not measured by the shingles themselves.
+        is_estimated: bool,
     },
 }
 
@@ -62,7 +64,7 @@ impl Alike {
 }
 
 /// A name in a group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Member<'a> {
     /// Path of the directory it lies in, as shown; for a directory its own.
     pub directory: &'a [u8],
@@ -81,12 +83,14 @@ pub struct Member<'a> {
     /// Of files that are nearly the same: its similarity to the first, from 0 to 1. It may be below the threshold, where
     /// others lie between them.
     pub similarity: Option<f64>,
+    /// Of files that are nearly the same: whether its content is that of the first.
+    pub is_identical: bool,
 }
 
 impl Member<'_> {
     /// Whether its similarity to the first is below the threshold of its group.
     pub fn is_below(&self, alike: Alike) -> bool {
-        matches!((alike, self.similarity), (Alike::Near { threshold }, Some(similarity)) if similarity < threshold)
+        matches!((alike, self.similarity), (Alike::Near { threshold, .. }, Some(similarity)) if similarity < threshold)
     }
 
     /// Appends the whole path to `out`.
@@ -125,8 +129,12 @@ pub struct ActionRecord<'a> {
     pub path: &'a [u8],
     /// Size of each in bytes.
     pub size: u64,
+    /// Bytes that it frees, or would.
+    pub reclaimable_bytes: u64,
     /// What became of it.
     pub acted: Acted,
+    /// Names of the file at `path` outside of the search: while they are there, hard links free no space.
+    pub names_outside: u64,
 }
 
 /// What became of an action.

@@ -84,6 +84,7 @@ mod tests {
             inode: None,
             is_reference: false,
             similarity: None,
+            is_identical: false,
         };
         let members: Vec<_> = names.iter().map(member).collect();
         let group = Group { alike, size: 7, digest: None, reclaimable_bytes: 7, members: &members };

@@ -1,8 +1,9 @@
 //! Groups of a search for duplicates as CSV: a header, then a row a name. What is done about them is not in it.
 //!
 //! `group` counts from 1 in the order in which they come; `size`, `blake3` and `copies` are those of the group, and stand
-//! in each of its rows; `similarity` is that to the first of files that are nearly the same, and `below`
-//! whether it is less than was asked for. Bytes of a path are as they are.
+//! in each of its rows. Of files that are nearly the same, `similarity` is that to the first, `below` whether it is less than was
+//! asked for, `estimated` whether a sketch says so, `identical` whether the content is that of the first. `share` is what two similar
+//! directories have in common. Bytes of a path are as they are.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 use super::Sink;
 use super::csv::{guard, io_error};
 use crate::plan::Plan;
-use crate::record::{Group, Record};
+use crate::record::{Alike, Group, Member, Record};
 use crate::report::Report;
 
 /// Writes the groups as CSV to `W` in large pieces.
@@ -23,7 +24,7 @@ pub struct GroupCsv<W: Write> {
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 14] = [
     "group",
     "kind",
     "size",
@@ -34,6 +35,9 @@ const HEADER: [&str; 11] = [
     "mtime_ns",
     "similarity",
     "below",
+    "estimated",
+    "identical",
+    "share",
     "path",
 ];
 
@@ -54,6 +58,27 @@ impl<W: Write> GroupCsv<W> {
 
     fn field(&mut self, field: &str) -> io::Result<()> {
         self.writer.write_field(field).map_err(io_error)
+    }
+
+    fn truth(&mut self, is_true: bool) -> io::Result<()> {
+        self.field(if is_true { "true" } else { "false" })
+    }
+
+    /// How much alike a member is.
+    fn alike(&mut self, alike: Alike, member: &Member<'_>) -> io::Result<()> {
+        match (alike, member.similarity) {
+            (Alike::Near { is_estimated, .. }, Some(similarity)) => {
+                self.field(&similarity.to_string())?;
+                self.truth(member.is_below(alike))?;
+                self.truth(is_estimated && !member.is_identical)?;
+                self.truth(member.is_identical)?;
+            }
+            _ => (0..4).try_for_each(|_| self.field(""))?,
+        }
+        match alike {
+            Alike::Similar { share } => self.field(&share.to_string()),
+            _ => self.field(""),
+        }
     }
 
     fn number(&mut self, number: impl itoa::Integer) -> io::Result<()> {
@@ -82,18 +107,12 @@ impl<W: Write> Sink for GroupCsv<W> {
             self.field(digest)?;
             self.number(group.copies())?;
             self.number(member.copy)?;
-            self.field(if member.is_reference { "true" } else { "false" })?;
+            self.truth(member.is_reference)?;
             match member.mtime_ns {
                 Some(mtime_ns) => self.number(mtime_ns)?,
                 None => self.field("")?,
             }
-            match member.similarity {
-                Some(similarity) => {
-                    self.field(&similarity.to_string())?;
-                    self.field(if member.is_below(group.alike) { "true" } else { "false" })?;
-                }
-                None => (0..2).try_for_each(|_| self.field(""))?,
-            }
+            self.alike(group.alike, member)?;
             self.path.clear();
             member.path_to(&mut self.path);
             if self.is_guarded {
@@ -117,7 +136,7 @@ impl<W: Write> Sink for GroupCsv<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Acted, Action, ActionRecord, Alike, Digest, Member};
+    use crate::record::{Acted, Action, ActionRecord, Digest};
 
     #[track_caller]
     fn check(make: fn(Vec<u8>) -> GroupCsv<Vec<u8>>, expected: &[u8]) {
@@ -131,6 +150,7 @@ mod tests {
             inode: None,
             is_reference: copy == 0,
             similarity: None,
+            is_identical: false,
         };
         let files = [member(b"=a", 0), member(b"b,\xff", 1), member(b"c", 1)];
         let digest = Some(Digest::new(&[0xab]));
@@ -138,12 +158,28 @@ mod tests {
         let directory = |directory, copy| Member { directory, mtime_ns: None, ..member(b"", copy) };
         let directories = [directory(b"x/y", 0), directory(b"z", 1)];
         let alike = Alike::Directories { files: 2 };
-        let action =
-            ActionRecord { action: Action::Hardlink, keep: b"a", path: b"b", size: 7, acted: Acted::Done };
+        let action = ActionRecord {
+            action: Action::Hardlink,
+            keep: b"a",
+            path: b"b",
+            size: 7,
+            reclaimable_bytes: 7,
+            acted: Acted::Done,
+            names_outside: 0,
+        };
         sink.begin(&Plan::new(["."]), SystemTime::UNIX_EPOCH).expect("memory takes all");
         sink.group(&group).expect("memory takes all");
         sink.action(&action).expect("memory takes all");
         sink.group(&Group { alike, digest: None, members: &directories, ..group }).expect("memory takes all");
+        let alike = Alike::Similar { share: 0.875 };
+        sink.group(&Group { alike, digest: None, members: &directories, ..group }).expect("memory takes all");
+        let near = [(member(b"c", 0), true), (member(b"d", 1), false)].map(|(member, is_identical)| Member {
+            similarity: Some(1.0),
+            is_identical,
+            ..member
+        });
+        let alike = Alike::Near { threshold: 0.8, is_estimated: true };
+        sink.group(&Group { alike, digest: None, members: &near, ..group }).expect("memory takes all");
         let report = sink.writer.into_inner().expect("memory takes all");
         assert_eq!(report.escape_ascii().to_string(), expected.escape_ascii().to_string());
     }
@@ -152,10 +188,12 @@ mod tests {
     fn a_name_has_a_row() {
         let rows = |first: &str| {
             let rows = [
-                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,similarity,below,path\r\n1,files,7,ab,2,0,true,-1,,,",
+                b"group,kind,size,blake3,copies,copy,reference,mtime_ns,similarity,below,estimated,identical,share,path\r\n1,files,7,ab,2,0,true,-1,,,,,,",
                 first.as_bytes(),
-                b"\r\n1,files,7,ab,2,1,false,-1,,,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,,,c\r\n",
-                b"2,directories,7,,2,0,true,,,,x/y\r\n2,directories,7,,2,1,false,,,,z\r\n",
+                b"\r\n1,files,7,ab,2,1,false,-1,,,,,,\"b,\xff\"\r\n1,files,7,ab,2,1,false,-1,,,,,,c\r\n",
+                b"2,directories,7,,2,0,true,,,,,,,x/y\r\n2,directories,7,,2,1,false,,,,,,,z\r\n",
+                b"3,similar-directories,7,,2,0,true,,,,,,0.875,x/y\r\n3,similar-directories,7,,2,1,false,,,,,,0.875,z\r\n",
+                b"4,near,7,,2,0,true,-1,1,false,false,true,,c\r\n4,near,7,,2,1,false,-1,1,false,true,false,,d\r\n",
             ];
             rows.concat()
         };

@@ -4,7 +4,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use super::{Sink, printable};
+use super::{Sink, percent, printable, similarity};
 use crate::record::{Acted, ActionRecord, Alike, Group, Member, Outcome, Record};
 use crate::report::Report;
 
@@ -90,11 +90,12 @@ fn heading(group: &Group<'_>) -> String {
             format!("{copies} directories of {files}, {size}, {gain}")
         }
         Alike::Similar { share } => {
-            let percent = percent(share);
-            format!("{copies} directories with {size} in common ({percent} %), {gain}")
+            let percent = percent(share, share >= 1.0);
+            format!("{copies} directories with {size} in common ({percent}), {gain}")
         }
-        Alike::Near { threshold } => {
-            format!("{copies} files nearly the same, each at least {} % like another", percent(threshold))
+        Alike::Near { threshold, .. } => {
+            let percent = percent(threshold, threshold >= 1.0);
+            format!("{copies} files nearly the same, each at least {percent} like another")
         }
     };
     if let Some(digest) = &group.digest {
@@ -105,12 +106,6 @@ fn heading(group: &Group<'_>) -> String {
     heading
 }
 
-/// Rounded down, as what differs in one of a thousand is not the same.
-fn percent(share: f64) -> f64 {
-    // What a person typed is not what a float holds.
-    (share * 100.0 + 1e-9).floor()
-}
-
 fn line(alike: Alike, member: &Member<'_>, is_link: bool) -> String {
     let mut path = Vec::new();
     member.path_to(&mut path);
@@ -118,9 +113,8 @@ fn line(alike: Alike, member: &Member<'_>, is_link: bool) -> String {
     if let Alike::Similar { .. } | Alike::Near { .. } = alike {
         line.push_str(&format!("  ({})", bytes(member.size)));
     }
-    if let Some(similarity) = member.similarity {
-        let below = if member.is_below(alike) { ", below what was asked for" } else { "" };
-        line.push_str(&format!("  ({} %{below})", percent(similarity)));
+    if let Some(similarity) = similarity(alike, member) {
+        line.push_str(&format!("  ({similarity})"));
     }
     if is_link {
         line.push_str("  (hard link)");
@@ -160,19 +154,31 @@ mod tests {
             inode: None,
             is_reference: copy == 0,
             similarity: None,
+            is_identical: false,
         };
         let files = [member(b"a", 0), member(b"a\n", 0), member(b"b", 1), member(b"c", 1)];
         let digest = Some(Digest::new(&[0xab; 32]));
         let group = Group { alike: Alike::Files, size: 7, digest, reclaimable_bytes: 1, members: &files };
         sink.group(&group).expect("memory takes all");
         let directories = [member(b"", 1), member(b"x", 2)];
+        let near = [true, false].map(|is_identical| (Some(1.0), is_identical));
+        let mut near = directories.iter().zip(near).map(|(member, (similarity, is_identical))| Member {
+            similarity,
+            is_identical,
+            ..*member
+        });
+        let near = [near.next().expect("two"), near.next().expect("two")];
         let group = Group { digest: None, members: &directories, ..group };
         for alike in [
             Alike::Directories { files: 1 },
             Alike::Directories { files: 2 },
             Alike::Similar { share: 0.9999 },
+            Alike::Similar { share: 1.0 },
+            Alike::Near { threshold: 0.8, is_estimated: true },
         ] {
-            sink.group(&Group { alike, ..group }).expect("memory takes all");
+            let members: &[Member<'_>] =
+                if matches!(alike, Alike::Near { .. }) { &near } else { &directories };
+            sink.group(&Group { alike, members, ..group }).expect("memory takes all");
         }
         let actions = [
             (Action::Hardlink, Acted::Done),
@@ -181,7 +187,15 @@ mod tests {
             (Action::Reflink, Acted::Refused("it\nchanged".into())),
         ];
         for (action, acted) in actions {
-            let record = ActionRecord { action, keep: b"d/a", path: b"d/\xff", size: 7, acted };
+            let record = ActionRecord {
+                action,
+                keep: b"d/a",
+                path: b"d/\xff",
+                size: 7,
+                reclaimable_bytes: 7,
+                acted,
+                names_outside: 0,
+            };
             sink.action(&record).expect("memory takes all");
         }
         sink.group(&group).expect("memory takes all");
@@ -207,6 +221,14 @@ d/\u{1b}  (error: denied)
 3 directories with 7 bytes in common (99 %), 1 byte to gain
   d  (7 bytes)
   d/x  (7 bytes)
+
+3 directories with 7 bytes in common (100 %), 1 byte to gain
+  d  (7 bytes)
+  d/x  (7 bytes)
+
+3 files nearly the same, each at least 80 % like another
+  d  (7 bytes)  (100 %)
+  d/x  (7 bytes)  (~>99 %)
 
 hardlink: d/\xff <- d/a: done
 hardlink: d/\xff <- d/a: planned

@@ -257,7 +257,7 @@ impl<'a> Begin<'a> {
             version: env!("CARGO_PKG_VERSION"),
             started: rfc3339(started),
             roots: given.map(|root| Path(root.path().as_os_str().as_encoded_bytes())).collect(),
-            roots_listed: plan.roots.iter().filter(|root| root.is_listed()).count(),
+            roots_listed: plan.roots.iter().filter(|root| root.is_listed()).count() + plan.listed.len(),
             columns: columns.iter().map(|column| column.name).collect(),
             options_hash: blake3::hash(&serde_json::to_vec(&options)?).to_hex()[..16].to_owned(),
             options,

@@ -34,12 +34,12 @@ impl Opener {
 
     /// Looks at `entry` without opening it.
     pub(super) fn look(&mut self, entry: &EntryRef<'_>) -> Result<Status, Error> {
-        let Directory { path, handle } = entry.directory;
+        let Directory { path, handle, .. } = entry.directory;
         let links =
             if entry.found == Found::FileThroughLinks { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         let name = std::ffi::CStr::from_bytes_with_nul(entry.name_and_nul()).map_err(|_| Errno::INVAL)?;
         let stat = match handle {
-            Some(directory) => statat(directory, name, links),
+            Some(directory) => statat(directory, beside(entry)?, links),
             None if path.is_empty() => statat(CWD, name, links),
             None => {
                 self.path.clear();
@@ -77,10 +77,13 @@ impl Opener {
     }
 
     fn open_with(&mut self, entry: &EntryRef<'_>, flags: OFlags) -> Result<Handle, Error> {
-        let Directory { path, handle } = entry.directory;
+        let Directory { path, handle, .. } = entry.directory;
         let name = std::ffi::CStr::from_bytes_with_nul(entry.name_and_nul()).map_err(|_| Errno::INVAL)?;
         let opened = match handle {
-            Some(directory) => retry_on_intr(|| openat(directory, name, flags, Mode::empty())),
+            Some(directory) => {
+                let name = beside(entry)?;
+                retry_on_intr(|| openat(directory, name, flags, Mode::empty()))
+            }
             None if path.is_empty() => retry_on_intr(|| openat(CWD, name, flags, Mode::empty())),
             None => {
                 self.path.clear();
@@ -90,6 +93,11 @@ impl Opener {
         };
         opened.map(Handle)
     }
+}
+
+/// The name to open beside the open directory of an entry.
+fn beside<'e>(entry: &EntryRef<'e>) -> Result<&'e std::ffi::CStr, Error> {
+    std::ffi::CStr::from_bytes_with_nul(entry.name_beside_handle()).map_err(|_| Errno::INVAL)
 }
 
 #[cfg(target_os = "linux")]

@@ -33,7 +33,7 @@ pub(crate) type Tell<'a> = dyn Fn(u64, &mut dyn FnMut(Known<'_>)) + Sync + 'a;
 pub(crate) struct Known<'a> {
     /// Path of the directory it lies in, as shown; empty: it is named from nowhere.
     pub(crate) directory: &'a [u8],
-    /// The root it was met below, as a place in the plan's list.
+    /// The root it was met below, as a place among the plan's roots; beyond them, for an entry of its list.
     pub(crate) root: usize,
     /// Its name there.
     pub(crate) name: &'a [u8],
@@ -142,7 +142,8 @@ impl<'p> Reach<'p> {
 
     /// How a file is to be opened: a root through links, like all files where links are followed.
     pub(crate) fn found(&self, known: &Known<'_>) -> Found {
-        let is_root = known.directory.is_empty() && known.name == self.plan.roots[known.root].shown();
+        let root = self.plan.roots.get(known.root);
+        let is_root = known.directory.is_empty() && root.is_none_or(|root| known.name == root.shown());
         if is_root || self.plan.filter.follow { Found::FileThroughLinks } else { Found::File }
     }
 

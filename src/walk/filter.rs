@@ -3,17 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ignore::overrides::{Override, OverrideBuilder};
-
+use super::globs::{Globs, Spelling};
 use super::ignores::{GitPatterns, Ignores, Place};
 use crate::error::Error;
 use crate::plan::{Filter, Root};
-use crate::record::{bytes_to_path, join_path};
+use crate::record::join_path;
 
 /// The filter of a plan, ready to be asked.
 pub(super) struct NameFilter {
     skip_hidden: bool,
-    globs: Option<Override>,
+    globs: Option<Globs>,
     git: Option<GitPatterns>,
     /// Paths that are roots of their own.
     apart: HashSet<Vec<u8>>,
@@ -21,16 +20,7 @@ pub(super) struct NameFilter {
 
 impl NameFilter {
     pub(super) fn new(filter: &Filter) -> Result<NameFilter, Error> {
-        let globs = if filter.globs.is_empty() {
-            None
-        } else {
-            // Patterns are relative to the current directory, as paths below relative roots are.
-            let mut builder = OverrideBuilder::new("");
-            for glob in &filter.globs {
-                builder.add(glob).map_err(|error| Error::Plan(format!("{error}")))?;
-            }
-            Some(builder.build().map_err(|error| Error::Plan(format!("{error}")))?)
-        };
+        let globs = if filter.globs.is_empty() { None } else { Some(Globs::new(&filter.globs)?) };
         let git = GitPatterns::of(filter);
         Ok(NameFilter { skip_hidden: filter.skip_hidden, globs, git, apart: HashSet::new() })
     }
@@ -55,6 +45,11 @@ impl NameFilter {
         self.git.as_ref().map_or_else(Vec::new, GitPatterns::notes)
     }
 
+    /// How globs are to read the paths below a root.
+    pub(super) fn spelling(&self, root: &Root) -> Option<Arc<Spelling>> {
+        self.globs.as_ref()?.spelling(root)
+    }
+
     /// The patterns of git that hold in the directory a root lies in, where they are asked for.
     pub(super) fn ignores_above(&self, root: &Root) -> Option<Arc<Ignores>> {
         self.git.as_ref()?.above(root)
@@ -70,13 +65,14 @@ impl NameFilter {
         self.git.as_ref()?.within(place, shown, above)
     }
 
-    /// Whether the entry `name` of `directory`, where `ignores` holds, does not count.
+    /// Whether the entry `name` of `directory`, where `ignores` holds, does not count. `spelling` is that of its root.
     pub(super) fn excludes(
         &self,
         directory: &[u8],
         name: &[u8],
         is_directory: bool,
         ignores: Option<&Ignores>,
+        spelling: Option<&Spelling>,
     ) -> bool {
         if (self.skip_hidden && name.starts_with(b".")) || (self.git.is_some() && name == b".git") {
             return true;
@@ -89,10 +85,7 @@ impl NameFilter {
         if ignores.is_some_and(|ignores| ignores.leave_out(&path, is_directory)) {
             return true;
         }
-        let Some(globs) = &self.globs else { return false };
-        // A leading "./" is how a root was typed, not part of the name that a pattern is about.
-        let path = path.strip_prefix(b"./").unwrap_or(&path);
-        globs.matched(bytes_to_path(path), is_directory).is_ignore()
+        self.globs.as_ref().is_some_and(|globs| globs.leave_out(&path, is_directory, spelling))
     }
 }
 
@@ -108,7 +101,8 @@ mod tests {
             let filter =
                 NameFilter::new(&Filter { globs, skip_hidden, ..Filter::default() }).expect("it parses");
             let (directory, name, is_directory) = entry;
-            assert_eq!(filter.excludes(directory.as_bytes(), name.as_bytes(), is_directory, None), expected);
+            let (directory, name) = (directory.as_bytes(), name.as_bytes());
+            assert_eq!(filter.excludes(directory, name, is_directory, None, None), expected);
         }
         check(&[], false, ("a", ".git", true), false);
         check(&[], true, ("a", ".git", true), true);

@@ -4,12 +4,15 @@
 
 pub(crate) mod again;
 mod filter;
+mod globs;
 #[cfg(target_os = "linux")]
 mod handles;
 #[cfg_attr(not(feature = "gitignore"), path = "ignores_none.rs")]
 mod ignores;
+mod lists;
 mod portable;
 pub(crate) mod roots;
+mod units;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -2,7 +2,8 @@
 //! becomes a link in mid-run may lead it astray, and paths have the length limit of the system.
 
 use std::ffi::OsStr;
-use std::ops::ControlFlow;
+use std::fs::FileType;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use walkdir::{DirEntry, WalkDir};
 
 use super::filter::NameFilter;
+use super::globs::Spelling;
 use super::ignores::{Ignores, Place};
+use super::units::{self, Unit};
 use super::{Met, Tally, device_of};
-use crate::control::{Control, WHOLE_TREE};
+use crate::control::Control;
 use crate::error::{Cause, FileError, Step};
 use crate::plan::{Plan, Root, Sort};
-use crate::record::{Directory, Found, SkipReason};
+use crate::record::{Directory, Found, SkipReason, bytes_to_path};
 
 type Emit<'e> = &'e mut dyn FnMut(Met<'_>) -> ControlFlow<()>;
 
@@ -39,14 +42,37 @@ impl<'p> PortableWalk<'p> {
     pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
         let mut tally = Tally::default();
         if !self.taken.swap(true, Ordering::Relaxed) {
-            for root in &self.plan.roots {
-                if self.walk_root(root, &mut tally, emit).is_break() {
+            let share = units::share(self.plan);
+            for unit in units::units(self.plan) {
+                let (walked, parts) = match unit {
+                    Unit::Root(root) => (self.walk_root(&self.plan.roots[root], &mut tally, emit), 1),
+                    Unit::Entries(entries) => (self.walk_entries(entries.clone(), emit), entries.len()),
+                };
+                if walked.is_break() {
                     break;
                 }
-                self.control.add_explored(WHOLE_TREE / self.plan.roots.len() as u64);
+                self.control.add_explored(share * parts as u64);
             }
         }
         tally
+    }
+
+    /// Entries of the list, by their places in its order.
+    fn walk_entries(&self, entries: Range<usize>, emit: Emit<'_>) -> ControlFlow<()> {
+        let (list, directory) = (&self.plan.listed, Directory::from_path(b""));
+        for &met in &list.order()[entries] {
+            if self.control.should_stop() {
+                return ControlFlow::Break(());
+            }
+            let name = list.path(met.entry());
+            let path = bytes_to_path(name);
+            let path = Path::new(&path);
+            let bytes =
+                self.plan.batch_bytes_max.map_or(0, |_| path.metadata().map_or(0, |found| found.len()));
+            let found = if met.is_file() { Found::File } else { look_again(path) };
+            emit(Met::Entry { directory: &directory, name, found, bytes })?;
+        }
+        ControlFlow::Continue(())
     }
 
     fn walk_root(&self, root: &Root, tally: &mut Tally, emit: Emit<'_>) -> ControlFlow<()> {
@@ -55,6 +81,7 @@ impl<'p> PortableWalk<'p> {
         // What git would leave out, of each directory on the way to the entry.
         let mut ignores: Vec<Option<Arc<Ignores>>> = Vec::new();
         let root_device = if filter.one_file_system { device_of(root.path()) } else { None };
+        let spelling = self.filter.spelling(root);
         let mut directory = Directory::from_path(b"");
         while let Some(entry) = entries.next() {
             if self.control.should_stop() {
@@ -65,7 +92,7 @@ impl<'p> PortableWalk<'p> {
                 Err(error) => {
                     let depth = error.depth();
                     let ignores = ignores.get(depth.saturating_sub(1)).and_then(|at| at.as_deref());
-                    self.fail(root, &error, ignores, tally, emit)?;
+                    self.fail((root, spelling.as_deref()), &error, ignores, tally, emit)?;
                     continue;
                 }
             };
@@ -88,7 +115,13 @@ impl<'p> PortableWalk<'p> {
             ignores.truncate(entry.depth());
             let above = ignores.last().cloned().flatten();
             let is_own_directory = is_directory && !entry.path_is_symlink();
-            if self.filter.excludes(&directory.path, name, is_own_directory, above.as_deref()) {
+            if self.filter.excludes(
+                &directory.path,
+                name,
+                is_own_directory,
+                above.as_deref(),
+                spelling.as_deref(),
+            ) {
                 tally.filtered += 1;
                 if is_directory {
                     entries.skip_current_dir();
@@ -164,7 +197,7 @@ impl<'p> PortableWalk<'p> {
 
     fn fail(
         &self,
-        root: &Root,
+        (root, spelling): (&Root, Option<&Spelling>),
         error: &walkdir::Error,
         ignores: Option<&Ignores>,
         tally: &mut Tally,
@@ -177,7 +210,7 @@ impl<'p> PortableWalk<'p> {
             None => (&b""[..], name),
         };
         // The filter was not asked yet about a link that leads nowhere.
-        if error.depth() > 0 && self.filter.excludes(parent, leaf, false, ignores) {
+        if error.depth() > 0 && self.filter.excludes(parent, leaf, false, ignores, spelling) {
             tally.filtered += 1;
             return ControlFlow::Continue(());
         }
@@ -185,11 +218,9 @@ impl<'p> PortableWalk<'p> {
             Found::Skipped(SkipReason::Loop)
         } else {
             let system = error.io_error().map(|io| FileError::from_io(Step::Walk, io));
-            let mut failed = system.unwrap_or(FileError::new(Step::Walk, Cause::Io));
-            let is_link = error.path().is_some_and(|path| path.is_symlink());
-            if is_link && matches!(failed.cause, Cause::Vanished | Cause::Changed) {
-                failed.cause = Cause::BrokenLink;
-            } else {
+            let failed = system.unwrap_or(FileError::new(Step::Walk, Cause::Io));
+            let failed = at_link(failed, error.path());
+            if failed.cause != Cause::BrokenLink {
                 tally.directories_failed += 1;
             }
             Found::Failed(failed)
@@ -214,13 +245,41 @@ impl<'p> PortableWalk<'p> {
 }
 
 fn classify(entry: &DirEntry, file: Found) -> Found {
-    let file_type = entry.file_type();
-    if file_type.is_file() {
-        return file;
-    }
-    if file_type.is_symlink() {
+    if entry.file_type().is_symlink() {
         // A root may be a link: it is opened through it.
         return if entry.depth() == 0 { file } else { Found::Skipped(SkipReason::Symlink) };
+    }
+    classify_type(entry.file_type(), file)
+}
+
+/// An entry of a list that was no file, or not there.
+fn look_again(path: &Path) -> Found {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Found::Failed(FileError::new(Step::Walk, Cause::Changed)),
+        Ok(found) => classify_type(found.file_type(), Found::FileThroughLinks),
+        Err(error) => {
+            let failed = at_link(FileError::from_io(Step::Walk, &error), Some(path));
+            let is_through_file = error.kind() == std::io::ErrorKind::NotADirectory;
+            let cause = if is_through_file && failed.cause != Cause::BrokenLink {
+                Cause::NotDirectory
+            } else {
+                failed.cause
+            };
+            Found::Failed(FileError { cause, ..failed })
+        }
+    }
+}
+
+/// What fails at a link is one that leads nowhere.
+fn at_link(failed: FileError, path: Option<&Path>) -> FileError {
+    let is_broken =
+        matches!(failed.cause, Cause::Vanished | Cause::Changed) && path.is_some_and(Path::is_symlink);
+    FileError { cause: if is_broken { Cause::BrokenLink } else { failed.cause }, ..failed }
+}
+
+fn classify_type(file_type: FileType, file: Found) -> Found {
+    if file_type.is_file() {
+        return file;
     }
     #[cfg(unix)]
     {

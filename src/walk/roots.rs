@@ -1,80 +1,179 @@
-//! Resolves the roots of a plan: each must exist, unless it comes from a list, and no path may be met twice.
+//! Resolves the roots of a plan, and the entries of its list: each must exist, unless it comes from a list, and no path may
+//! be met twice.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::device_of;
 use super::filter::NameFilter;
-use super::ignores::Place;
+use super::globs::Spelling;
+use super::ignores::{Ignores, Place};
+use super::lists::Looked;
 use crate::error::Error;
-use crate::plan::{Plan, Root};
-use crate::record::join_path;
+use crate::plan::{PathList, Plan, Root, Sort};
+use crate::record::{bytes_to_path, join_path};
 
 /// What is to be walked.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    /// The roots, less those that another one leads to.
+    /// The roots, less those that another one leads to; those of the list that are links or directories follow the others.
     pub(crate) roots: Vec<Root>,
+    /// The other entries of the list, less those that something else leads to.
+    pub(crate) listed: PathList,
     /// Paths as they are shown that a walk comes to and leaves to the root that they are: a link, which only as a root
     /// is followed, or a directory from which a root descends deeper.
     pub(crate) apart: HashSet<Vec<u8>>,
 }
 
-/// Drops every root that another one leads to, and all but the first of equal ones. Says so in `notes`. A root that
-/// lies inside another but behind something that keeps the walk from it stays.
+/// Drops every root and every entry of the list that another one leads to, and all but the first of equal ones. Says so in
+/// `notes`. What lies inside a root but behind something that keeps the walk from it stays.
 ///
 /// # Errors
 /// [`Error::Root`] when one cannot be resolved, [`Error::Plan`] when a pattern of the filter does not parse.
 pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Resolved, Error> {
+    let list = &plan.listed;
+    let mut looked = (!list.is_empty()).then(|| Looked::new(list));
+    let mut left = LeftOut::default();
+    if let Some(looked) = &mut looked {
+        looked.leave_out_equal(|entry, first| {
+            left.add_entry(list, entry, "it is the same as", list.path(first))
+        });
+    }
+    let mut roots = plan.roots.clone();
+    roots.extend(looked.iter().flat_map(Looked::roots));
+    let plan = &Plan { roots, listed: PathList::default(), ..plan.clone() };
+
     let (names, real) = (NameFilter::new(&plan.filter)?, real_paths(&plan.roots)?);
     let nesting = Nesting { plan, names, real: &real, listable: RefCell::default() };
-    let mut order: Vec<usize> = (0..real.len()).collect();
-    // Those that others may lie in come before them.
-    order.sort_by_cached_key(|&root| (real[root].path.components().count(), root));
-    let mut resolved = Resolved { roots: Vec::new(), apart: HashSet::new() };
-    let mut kept: HashMap<&Path, usize> = HashMap::with_capacity(order.len());
-    let mut left_out: Vec<Option<usize>> = vec![None; order.len()];
-    for &root in &order {
-        let path = &real[root].path;
-        left_out[root] = kept.get(path.as_path()).copied();
-        if left_out[root].is_none() {
-            left_out[root] =
-                nesting.leads_to(path, nesting.descends_deeper(root), &kept, &mut resolved.apart);
+    let mut resolved = Resolved { roots: Vec::new(), listed: list.clone(), apart: HashSet::new() };
+    let mut kept: HashMap<&Path, usize> = HashMap::with_capacity(real.len());
+    let mut left_out = nesting.leave_out(&mut kept, &mut resolved.apart);
+    if let Some(mut looked) = looked {
+        leave_out_same_files(list, &mut looked, plan, &kept, &mut left_out, &mut left);
+        leave_out_inside(list, &mut looked, &nesting, &kept, &mut left);
+        let mut met = looked.into_met();
+        if plan.sort == Sort::Path {
+            met.sort_unstable_by_key(|met| met.entry());
         }
-        if left_out[root].is_none() {
-            kept.insert(path, root);
-        }
-    }
-    // Links lie elsewhere than where they lead to: now that all are known that they may lie in.
-    for (root, link) in real.iter().enumerate().filter_map(|(i, real)| Some((i, real.link.as_ref()?))) {
-        if left_out[root].is_none() {
-            let stays = !plan.filter.follow || nesting.descends_deeper(root);
-            left_out[root] = nesting.leads_to(link, stays, &kept, &mut resolved.apart);
-        }
+        resolved.listed = list.in_order(met);
     }
     let roots = plan.roots.iter().zip(&left_out).filter(|(_, outer)| outer.is_none());
     resolved.roots = roots.map(|(root, _)| root.clone()).collect();
-    tell(plan, &real, &left_out, notes);
+    tell(plan, list, &real, &left_out, left, notes);
     Ok(resolved)
 }
 
-/// Says what was left out. Of a list there may be very many: the first stands for all.
-fn tell(plan: &Plan, real: &[Real], left_out: &[Option<usize>], notes: &mut Vec<String>) {
-    let mut listed = 0_u64;
-    for (i, root) in plan.roots.iter().enumerate() {
-        let Some(outer) = left_out[i] else { continue };
-        listed += u64::from(root.is_listed());
-        if !root.is_listed() || listed == 1 {
-            let how = if real[i].path == real[outer].path { "it is the same as" } else { "it lies inside" };
-            let outer = plan.roots[outer].path().display();
-            notes.push(format!("{}: left out, {how} {outer}", root.path().display()));
+/// What leads to a root that is left out.
+#[derive(Clone, Copy)]
+enum Outer {
+    Root(usize),
+    /// An equal entry of the list.
+    Entry(u32),
+}
+
+/// Entries of the list that are left out: there may be very many, and the first stands for all.
+#[derive(Default)]
+struct LeftOut {
+    entries: u64,
+    first: Option<(u64, String)>,
+}
+
+impl LeftOut {
+    /// `place` orders them; `how` something `outer` leads to the one that is shown as `path`.
+    fn add(&mut self, place: u64, path: &[u8], how: &str, outer: &[u8]) {
+        self.entries += 1;
+        if self.first.as_ref().is_none_or(|(first, _)| place < *first) {
+            let shown = |path| String::from_utf8_lossy(path).into_owned();
+            self.first = Some((place, format!("{}: left out, {how} {}", shown(path), shown(outer))));
         }
     }
-    if listed > 1 {
-        notes.push(format!("{listed} entries of the list left out, others lead to them"));
+
+    fn add_entry(&mut self, list: &PathList, entry: u32, how: &str, outer: &[u8]) {
+        // Roots come before them.
+        self.add((1 << 32) + u64::from(entry), list.path(entry), how, outer);
+    }
+}
+
+/// Leaves out files that are both an entry of the list and a root: the first of both stays.
+fn leave_out_same_files(
+    list: &PathList,
+    looked: &mut Looked<'_>,
+    plan: &Plan,
+    kept: &HashMap<&Path, usize>,
+    left_out: &mut [Option<Outer>],
+    left: &mut LeftOut,
+) {
+    for (&real, &root) in kept {
+        let Some((at, entry)) = looked.find(real) else { continue };
+        if plan.roots[root].place().is_some_and(|place| entry < place) {
+            left_out[root] = Some(Outer::Entry(entry));
+        } else {
+            looked.leave_out(at);
+            left.add_entry(list, entry, "it is the same as", plan.roots[root].shown());
+        }
+    }
+}
+
+/// Leaves out entries of the list that the walk from a root comes to.
+fn leave_out_inside(
+    list: &PathList,
+    looked: &mut Looked<'_>,
+    nesting: &Nesting<'_>,
+    kept: &HashMap<&Path, usize>,
+    left: &mut LeftOut,
+) {
+    if kept.is_empty() {
+        return;
+    }
+    let ways = |folder: &Path| {
+        let outer = folder.ancestors().filter_map(|above| kept.get(above));
+        let ways: Vec<_> =
+            outer.filter_map(|&outer| Some((outer, nesting.way_into(outer, folder)?))).collect();
+        Some(ways).filter(|ways| !ways.is_empty())
+    };
+    looked.leave_out_where(ways, |ways, entry, name| {
+        let outer = ways.iter().find(|(_, way)| !nesting.keeps_out(way, name, false));
+        if let Some(&(outer, _)) = outer {
+            left.add_entry(list, entry, "it lies inside", nesting.plan.roots[outer].shown());
+        }
+        outer.is_some()
+    });
+}
+
+/// Says what was left out.
+fn tell(
+    plan: &Plan,
+    list: &PathList,
+    real: &[Real],
+    left_out: &[Option<Outer>],
+    mut left: LeftOut,
+    notes: &mut Vec<String>,
+) {
+    for (i, root) in plan.roots.iter().enumerate() {
+        let Some(outer) = left_out[i] else { continue };
+        let is_same = match outer {
+            Outer::Root(outer) => real[i].path == real[outer].path,
+            Outer::Entry(_) => true,
+        };
+        let how = if is_same { "it is the same as" } else { "it lies inside" };
+        let outer = match outer {
+            Outer::Root(outer) => plan.roots[outer].path().display().to_string(),
+            Outer::Entry(entry) => String::from_utf8_lossy(list.path(entry)).into_owned(),
+        };
+        match root.place() {
+            Some(entry) => left.add_entry(list, entry, how, outer.as_bytes()),
+            None if root.is_listed() => left.add(i as u64, root.shown(), how, outer.as_bytes()),
+            None => notes.push(format!("{}: left out, {how} {outer}", root.path().display())),
+        }
+    }
+    let entries = left.entries;
+    notes.extend(left.first.map(|(_, note)| note));
+    if entries > 1 {
+        notes.push(format!("{entries} entries of the list left out, others lead to them"));
     }
 }
 
@@ -136,7 +235,47 @@ struct Nesting<'p> {
     listable: RefCell<HashMap<PathBuf, bool>>,
 }
 
+/// A way down from a root, as far as its walk has come.
+struct Way {
+    here: PathBuf,
+    shown: Vec<u8>,
+    depth: usize,
+    device: Option<Option<u64>>,
+    ignores: Option<Arc<Ignores>>,
+    spelling: Option<Arc<Spelling>>,
+}
+
 impl Nesting<'_> {
+    /// What leads to each root that is left out. The others are `kept`, by their real paths.
+    fn leave_out<'r>(
+        &'r self,
+        kept: &mut HashMap<&'r Path, usize>,
+        apart: &mut HashSet<Vec<u8>>,
+    ) -> Vec<Option<Outer>> {
+        let real = self.real;
+        let mut order: Vec<usize> = (0..real.len()).collect();
+        // Those that others may lie in come before them.
+        order.sort_by_cached_key(|&root| (real[root].path.components().count(), root));
+        let mut left_out: Vec<Option<Outer>> = vec![None; order.len()];
+        for &root in &order {
+            let path = &real[root].path;
+            let outer = kept.get(path.as_path()).copied();
+            let outer = outer.or_else(|| self.leads_to(path, self.descends_deeper(root), kept, apart));
+            left_out[root] = outer.map(Outer::Root);
+            if outer.is_none() {
+                kept.insert(path, root);
+            }
+        }
+        // Links lie elsewhere than where they lead to: now that all are known that they may lie in.
+        for (root, link) in real.iter().enumerate().filter_map(|(i, real)| Some((i, real.link.as_ref()?))) {
+            if left_out[root].is_none() {
+                let stays = !self.plan.filter.follow || self.descends_deeper(root);
+                left_out[root] = self.leads_to(link, stays, kept, apart).map(Outer::Root);
+            }
+        }
+        left_out
+    }
+
     /// With a limit on the depth a root inside another descends deeper than the other.
     fn descends_deeper(&self, root: usize) -> bool {
         self.plan.filter.depth_max.is_some() && self.real[root].path.is_dir()
@@ -163,32 +302,69 @@ impl Nesting<'_> {
 
     /// How the walk from a root shows `inner`, which lies in it; `None` where it does not come there.
     fn shown_from(&self, root: usize, inner: &Path) -> Option<Vec<u8>> {
+        let mut way = self.way_into(root, inner.parent()?)?;
+        let name = inner.file_name()?;
+        let place = inner.to_path_buf();
+        let found = if self.plan.filter.follow { place.metadata() } else { place.symlink_metadata() };
+        let is_directory = found.is_ok_and(|found| found.is_dir());
+        if self.keeps_out(&way, name.as_encoded_bytes(), is_directory) {
+            return None;
+        }
+        way.step(name);
+        Some(way.shown)
+    }
+
+    /// The way from a root into a directory in it; `None` where its walk does not come there.
+    fn way_into(&self, root: usize, directory: &Path) -> Option<Way> {
         let filter = &self.plan.filter;
         let (given, real) = (&self.plan.roots[root], &self.real[root].path);
-        let device = filter.one_file_system.then(|| device_of(real));
-        let mut shown = given.shown().to_vec();
-        let mut here = real.clone();
-        let mut ignores = self.names.ignores_above(given);
-        for (depth, component) in inner.strip_prefix(real).ok()?.components().enumerate() {
+        let mut way = Way {
+            here: real.clone(),
+            shown: given.shown().to_vec(),
+            depth: 0,
+            device: filter.one_file_system.then(|| device_of(real)),
+            ignores: self.names.ignores_above(given),
+            spelling: self.names.spelling(given),
+        };
+        self.enter(&mut way)?;
+        for component in directory.strip_prefix(real).ok()?.components() {
             let name: &OsStr = component.as_os_str();
-            if !self.is_listable(&here) {
+            if self.keeps_out(&way, name.as_encoded_bytes(), true) {
                 return None;
             }
-            ignores = self.names.ignores_within(&Place::Path(&here), &shown, ignores);
-            here.push(name);
-            let found = if filter.follow { here.metadata() } else { here.symlink_metadata() };
-            let is_directory = found.is_ok_and(|found| found.is_dir());
-            // A file is met at the last level, a directory there is not entered.
-            let is_kept_out = filter.depth_max.is_some_and(|max| depth + usize::from(is_directory) >= max)
-                || self.names.excludes(&shown, name.as_encoded_bytes(), is_directory, ignores.as_deref())
-                || (is_directory && device.is_some_and(|root_device| device_of(&here) != root_device));
-            if is_kept_out {
-                return None;
-            }
-            let parent = std::mem::take(&mut shown);
-            join_path(&parent, name.as_encoded_bytes(), &mut shown);
+            way.step(name);
+            self.enter(&mut way)?;
         }
-        Some(shown)
+        Some(way)
+    }
+
+    /// Lists the directory that a way has come to; `None` where that fails.
+    fn enter(&self, way: &mut Way) -> Option<()> {
+        if !self.is_listable(&way.here) {
+            return None;
+        }
+        way.ignores = self.names.ignores_within(&Place::Path(&way.here), &way.shown, way.ignores.take());
+        Some(())
+    }
+
+    /// Whether the walk does not meet an entry of the directory it has come to.
+    fn keeps_out(&self, way: &Way, name: &[u8], is_directory: bool) -> bool {
+        // A file is met at the last level, a directory there is not entered.
+        let is_too_deep = |max| way.depth + usize::from(is_directory) >= max;
+        let is_elsewhere = |device| {
+            let name = bytes_to_path(name);
+            let name = Path::new(&name);
+            is_directory && device_of(&way.here.join(name)) != device
+        };
+        self.plan.filter.depth_max.is_some_and(is_too_deep)
+            || self.names.excludes(
+                &way.shown,
+                name,
+                is_directory,
+                way.ignores.as_deref(),
+                way.spelling.as_deref(),
+            )
+            || way.device.is_some_and(is_elsewhere)
     }
 
     fn is_listable(&self, directory: &Path) -> bool {
@@ -199,6 +375,15 @@ impl Nesting<'_> {
         let is_listable = std::fs::read_dir(directory).is_ok();
         listable.insert(directory.to_path_buf(), is_listable);
         is_listable
+    }
+}
+
+impl Way {
+    fn step(&mut self, name: &OsStr) {
+        self.here.push(name);
+        self.depth += 1;
+        let parent = std::mem::take(&mut self.shown);
+        join_path(&parent, name.as_encoded_bytes(), &mut self.shown);
     }
 }
 

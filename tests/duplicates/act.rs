@@ -41,7 +41,10 @@ fn nothing_is_changed_unless_it_is_asked_for() {
     let before = paths.each_ref().map(|path| std::fs::metadata(path).unwrap().ctime_nsec());
     for action in [Action::Hardlink, Action::Reflink] {
         let actions = actions(&acting(&tree, action, false));
-        assert_eq!(actions, Actions { planned: 2, bytes: 14, ..Actions::default() });
+        // Not every file system can share blocks.
+        let planned = if action == Action::Reflink { actions.planned } else { 2 };
+        let expected = Actions { planned, refused: 2 - planned, bytes: 7 * planned, ..Actions::default() };
+        assert_eq!(actions, expected);
     }
     assert_eq!(paths.each_ref().map(|path| std::fs::metadata(path).unwrap().ctime_nsec()), before);
     assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), 3);

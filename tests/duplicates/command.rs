@@ -207,7 +207,74 @@ fn mistakes_are_told_in_one_line() {
         "the layout of fdupes has no directories: use another format with --dirs",
     );
     check(&tree, &["--across", "a", "b/../a"], "what is found across paths needs two of them at least");
+    let why = "needs two of them at least; a: left out, it lies inside .";
+    check(&tree, &["--across", ".", "a"], why);
+    for references in [&["--reference", "a", "a"][..], &["--reference", ".", "a", "b"]] {
+        check(
+            &tree,
+            references,
+            "no path that is searched lies outside the references, so nothing can be found",
+        );
+    }
+    check(
+        &tree,
+        &["--near", "0.8", "--from", "a"],
+        "--near cannot use --from: a report has digests and no sketches",
+    );
     check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
+}
+
+/// A line more than once changes the content, and no shingle.
+#[test]
+fn files_that_differ_are_never_all_alike() {
+    let tree = Tree::new();
+    let text: String = (0..50).map(|i| format!("a line of words, number {i}\n")).collect();
+    tree.file("a", &text);
+    tree.file("b", text.repeat(2));
+    tree.file("c", &text);
+    for (way, percent) in [(&["--near", "0.9"][..], "~>99 %"), (&["--near", "0.9", "--exact"], ">99 %")] {
+        let near = |format: &str| {
+            printed(&tree, &[way, &["--minhash", "shingle=words:1", "--format", format]].concat())
+        };
+        let summary = near("summary");
+        assert!(summary.contains(&format!("\n  a\n  b  ({percent})\n  c  (100 %)\n")), "{summary}");
+        let table = near("table");
+        assert!(table.contains(&format!("  b  (2680 bytes)  ({percent})\n")), "{table}");
+        let is_estimated = way.len() == 2;
+        let csv = near("csv");
+        assert!(csv.contains(&format!(",1,false,{is_estimated},false,,b\r\n")), "{csv}");
+        assert!(csv.contains(",1,false,false,true,,c\r\n"), "{csv}");
+        let jsonl = near("jsonl");
+        assert!(jsonl.contains(&format!("\"threshold\":0.9,\"estimated\":{is_estimated},")), "{jsonl}");
+    }
+}
+
+#[test]
+fn similar_directories_have_a_share_in_every_format() {
+    let tree = Tree::new();
+    ["A/P", "B/E"].iter().for_each(|directory| {
+        tree.file(format!("{directory}/1"), [b'1'; 2000]);
+        tree.file(format!("{directory}/2"), [b'2'; 2000]);
+    });
+    tree.file("A/z", [b'z'; 100]);
+    tree.file("B/E/3", [b'3'; 100]);
+    let told = |format: &str| printed(&tree, &["--dirs=similar:0.5", "--format", format]);
+    let csv = told("csv");
+    let pairs: Vec<&str> = csv.lines().filter(|line| line.contains("similar-directories")).collect();
+    assert_eq!(pairs.len(), 2, "{csv}");
+    assert!(
+        pairs[0].ends_with(",0.975609756097561,A/P") && pairs[1].ends_with(",0.975609756097561,B"),
+        "{csv}"
+    );
+    assert!(told("table").contains("2 directories with 4000 bytes in common (97 %)"));
+    assert!(told("summary").contains("\n97 % alike: 2 directories with 4.00 kB in common\n  A/P\n  B\n"));
+    // One byte of a hundred thousand is not nothing.
+    let tree = Tree::new();
+    ["a", "b"].iter().for_each(|name| drop(tree.file(format!("{name}/1"), [b'1'; 99_999])));
+    tree.file("a/2", "2");
+    tree.file("b/2", "3");
+    let summary = printed(&tree, &["--dirs=similar"]);
+    assert!(summary.contains("\n99 % alike: 2 directories"), "{summary}");
 }
 
 #[test]
@@ -229,7 +296,8 @@ fn files_that_are_nearly_the_same_are_told_in_every_format() {
     let table = near(&["--format", "table"]);
     assert!(table.contains("\n3 files nearly the same, each at least 80 % like another\n"), "{table}");
     let summary = near(&[]);
-    assert!(summary.contains("\n3 files nearly the same\n  a/1\n  b/1  (9"), "{summary}");
+    assert!(summary.contains("\n3 files nearly the same\n  a/1\n  b/1  (~9"), "{summary}");
+    assert!(summary.contains("\n  c/1  (100 %)\n"), "{summary}");
     assert!(summary.contains("1 group of 3 files nearly the same, each at least 80 % like another\nall pairs of 2 contents compared"), "{summary}");
     let banded = printed(&tree, &["--near", "0.8"]);
     assert!(banded.contains("2 contents compared by 21 bands of 6 rows\nof pairs whose sketches are 80 % alike 99.8 % are found, of those 70 % alike 92"), "{banded}");

@@ -43,7 +43,7 @@ pub(crate) struct DuplicatesFlags {
     pub(crate) no_verify: bool,
 
     /// Take digests from an earlier report in JSON lines, of `scan -a blake3` or of this command, for files that are as they
-    /// were; also from one that was cut short [PATH: those of the report]
+    /// were; also from one that was cut short. Not with --near [PATH: those of the report]
     #[arg(long, value_name = "REPORT", help_heading = "Search")]
     pub(crate) from: Option<PathBuf>,
 

@@ -1,6 +1,7 @@
 //! `filemill duplicates`: what is to be searched for, and the reports that tell of it.
 
 mod flags;
+mod go_on;
 mod summary;
 
 use std::io::{self, IsTerminal, Write};
@@ -20,7 +21,7 @@ use super::plans::{self, WithErrors};
 use super::progress::Progress;
 use super::settings::Origins;
 use super::status_line::EndsLine;
-use super::{Exit, Failure, begin};
+use super::{Exit, Failure, begin, complain};
 
 /// Runs the command; `origins` are where settings came from that were not typed.
 pub(crate) fn run(flags: &DuplicatesFlags, origins: &Origins) -> Result<Exit, Failure> {
@@ -37,6 +38,11 @@ pub(crate) fn run(flags: &DuplicatesFlags, origins: &Origins) -> Result<Exit, Fa
     }
     if flags.dirs.is_some() && outputs.formats().any(|format| format == GroupFormat::Fdupes) {
         let why = "the layout of fdupes has no directories: use another format with --dirs";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    if flags.near.is_some() && flags.from.is_some() {
+        // Before the report is read, which may be large.
+        let why = "--near cannot use --from: a report has digests and no sketches, so every file is read; leave out --from";
         return Err(Failure::Usage(why.to_owned()));
     }
     if flags.near.is_some() && outputs.formats().any(|format| format == GroupFormat::Fdupes) {
@@ -113,6 +119,11 @@ fn duplicates(
     // An interrupted report is not complete, and does not replace one that is.
     if !report.cancelled {
         outputs.complete()?;
+    } else if search.near.is_none()
+        && let Some(partial) = outputs.partial_of(|format| format == GroupFormat::Jsonl)
+        && let Some(command) = go_on::command(std::env::args_os(), partial)
+    {
+        complain(&format!("to go on without hashing files again: {command}"));
     }
     plans::tell(report, outputs.refused(), messages);
     let left = report.duplicates.as_ref().map_or(0, |duplicates| duplicates.actions.refused);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use console::{measure_text_width, style};
 use filemill::record::{Acted, ActionRecord, Alike, Group, Record};
 use filemill::report::{Actions, Duplicates, Near, Report};
-use filemill::sink::{Sink, printable};
+use filemill::sink::{Sink, percent, printable, similarity};
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::super::progress::Progress;
@@ -15,6 +15,8 @@ use super::super::summary::{WIDTH_MIN, count, gpus, ledger, short};
 const GROUPS_MAX: usize = 10;
 /// Names of a group that are shown.
 const NAMES_MAX: usize = 4;
+/// Reasons of refusals that are shown; files with others are counted together.
+const REASONS_MAX: usize = 20;
 
 /// Writes the groups with most to gain as they come, and totals at the end.
 pub(super) struct DuplicatesSummary<'s, W> {
@@ -28,6 +30,8 @@ pub(super) struct DuplicatesSummary<'s, W> {
     near_groups: usize,
     reclaimable_bytes: u64,
     acts: bool,
+    /// Why files were refused, and how many for each reason.
+    refusals: Vec<(String, u64)>,
 }
 
 impl<'s, W: Write> DuplicatesSummary<'s, W> {
@@ -43,6 +47,7 @@ impl<'s, W: Write> DuplicatesSummary<'s, W> {
             near_groups: 0,
             reclaimable_bytes: 0,
             acts: false,
+            refusals: Vec::new(),
         }
     }
 
@@ -69,6 +74,22 @@ impl<'s, W: Write> DuplicatesSummary<'s, W> {
         if left > 0 {
             let gain = DecimalBytes(self.reclaimable_bytes);
             writeln!(self.text, "\nand {} with {gain} to gain", count(left, "more group"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes one line for each reason, the most frequent first.
+    fn refusals(&mut self) -> io::Result<()> {
+        self.refusals.sort_by_key(|(_, files)| std::cmp::Reverse(*files));
+        for (why, files) in self.refusals.iter().take(REASONS_MAX) {
+            writeln!(self.text, "{}", style(format!("{}: {why}", count(*files, "file"))).red())?;
+        }
+        let others: u64 = self.refusals.iter().skip(REASONS_MAX).map(|(_, files)| files).sum();
+        if others > 0 {
+            writeln!(self.text, "{}", style(format!("{}: other reasons", count(others, "file"))).red())?;
+        }
+        if !self.refusals.is_empty() {
+            writeln!(self.text, "{}", style("--format table lists each of them").dim())?;
         }
         Ok(())
     }
@@ -104,8 +125,8 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
                 writeln!(self.text, "\n{gain} to gain: {copies} directories of {size}, {files} each")?;
             }
             Alike::Similar { share } => {
-                let share = share * 100.0;
-                writeln!(self.text, "\n{share:.0} % alike: {copies} directories with {size} in common")?;
+                let share = percent(share, share >= 1.0);
+                writeln!(self.text, "\n{share} alike: {copies} directories with {size} in common")?;
             }
             Alike::Near { .. } => writeln!(self.text, "\n{copies} files nearly the same")?,
         }
@@ -115,8 +136,9 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
             member.path_to(&mut path);
             let is_link = before == Some(member.copy);
             let mut note = if is_link { "  (hard link)" } else { "" }.to_owned();
-            if let Some(similarity) = member.similarity.filter(|_| before.is_some() && !is_link) {
-                note.push_str(&similar(similarity, member.is_below(group.alike)));
+            if let Some(similarity) = similarity(group.alike, member).filter(|_| before.is_some() && !is_link)
+            {
+                note.push_str(&format!("  ({similarity})"));
             }
             if member.is_reference && !is_link {
                 note.push_str("  (reference)");
@@ -136,15 +158,23 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
             self.acts = true;
             writeln!(self.text)?;
         }
-        let (path, keep) = (printable(action.path), printable(action.keep));
         let outcome = match &action.acted {
             Acted::Planned => style("would be done".to_owned()).dim(),
             Acted::Done => style("done".to_owned()).green(),
             Acted::Already => style("is so already".to_owned()).dim(),
-            Acted::Refused(why) => style(format!("left as it is: {}", printable(why.as_bytes()))).red(),
+            // Equal refusals have one line together, at the end.
+            Acted::Refused(why) => {
+                let why = printable(why.as_bytes());
+                match self.refusals.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, files)) => *files += 1,
+                    None => self.refusals.push((why, 1)),
+                }
+                return Ok(());
+            }
         };
+        let (path, keep) = (printable(action.path), printable(action.keep));
         writeln!(self.text, "{} {path} to {keep}: {outcome}", action.action.name())?;
-        // Whoever watches sees what is done when it is.
+        // Each line appears when it is true.
         self.write()
     }
 
@@ -161,8 +191,9 @@ impl<W: Write> Sink for DuplicatesSummary<'_, W> {
         if let Some(told) = duplicates.near.as_ref().filter(|_| !report.cancelled) {
             near(&mut self.text, told)?;
         }
+        self.refusals()?;
         actions(&mut self.text, &duplicates.actions)?;
-        rounds(&mut self.text, &duplicates)?;
+        rounds(&mut self.text, &duplicates, report.cancelled)?;
         gpus(&mut self.text, report)?;
         ledger(&mut self.text, report)?;
         self.write()
@@ -199,7 +230,16 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
     let Actions { planned, done, already, refused, bytes } = *actions;
     if planned > 0 {
         let bytes = DecimalBytes(bytes);
-        return writeln!(out, "{} of {bytes} would be acted on: --apply does it", count(planned, "name"));
+        let refused = if refused > 0 {
+            format!("; {} would be left unchanged", HumanCount(refused))
+        } else {
+            String::new()
+        };
+        return writeln!(
+            out,
+            "{} of {bytes} would be acted on: --apply does it{refused}",
+            count(planned, "name")
+        );
     }
     if done + already + refused == 0 {
         return Ok(());
@@ -207,20 +247,17 @@ fn actions(out: &mut impl Write, actions: &Actions) -> io::Result<()> {
     let (done, already, refused) = (count(done, "name"), HumanCount(already), HumanCount(refused));
     writeln!(
         out,
-        "{done} of {} acted on; {already} were so already, {refused} left as they are",
+        "{done} of {} acted on; {already} were so already, {refused} left unchanged",
         DecimalBytes(bytes)
     )
 }
 
-/// Rounded down, as what differs in one of a thousand is not the same.
-fn similar(similarity: f64, is_below: bool) -> String {
-    let below = if is_below { ", below what was asked for" } else { "" };
-    format!("  ({:.0} %{below})", (similarity * 100.0 + 1e-9).floor())
-}
-
 /// What is nearly the same, and how much may have been missed.
 fn near(out: &mut impl Write, near: &Near) -> io::Result<()> {
-    let percent = |share: f64| format!("{} %", (share * 1000.0 + 1e-9).floor() / 10.0);
+    let percent = |share: f64| match (share * 1000.0 + 1e-9).floor() {
+        1000.0.. if share < 1.0 => ">99.9 %".to_owned(),
+        thousandths => format!("{} %", thousandths / 10.0),
+    };
     writeln!(
         out,
         "{} of {} nearly the same, each at least {} like another",
@@ -266,8 +303,8 @@ fn left_out(out: &mut impl Write, near: &Near) -> io::Result<()> {
     Ok(())
 }
 
-/// What was read, and how long that took.
-fn rounds(out: &mut impl Write, duplicates: &Duplicates) -> io::Result<()> {
+/// What was read, and how long that took. What a search did not get to is not spared.
+fn rounds(out: &mut impl Write, duplicates: &Duplicates, is_cancelled: bool) -> io::Result<()> {
     let title = format!("{:<8} {:>12} {:>12} {:>10}", "round", "files", "read", "time");
     writeln!(out, "\n  {}", style(title).dim())?;
     for round in &duplicates.rounds {
@@ -279,6 +316,9 @@ fn rounds(out: &mut impl Write, duplicates: &Duplicates) -> io::Result<()> {
             DecimalBytes(round.bytes).to_string(),
             short(round.elapsed),
         )?;
+    }
+    if is_cancelled {
+        return Ok(());
     }
     let spared = duplicates.searched_bytes.saturating_sub(duplicates.read_bytes);
     writeln!(

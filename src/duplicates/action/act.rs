@@ -1,48 +1,83 @@
-//! The order of things for both actions: open, recognise, then act.
+//! The way into both actions: open, recognise, decide, then act.
 
 use std::borrow::Cow;
 
+use super::batch::Batches;
 use super::compare::DIFFERS;
+use super::decide::decide;
+use super::extents::has_no_block_of_its_own;
+use super::facts::Facts;
 use super::open::{Opened, Role};
 use super::step::Steps;
-use super::{Place, hardlink, reflink};
+use super::{Pair, Place, reflink};
 use crate::faults::Faults;
 use crate::record::{Acted, Action};
 
 /// Why nothing was changed.
-pub(super) type Refusal = Cow<'static, str>;
+pub(crate) type Refusal = Cow<'static, str>;
 
-/// Makes `replace` share the content of `keep`. Whatever goes wrong, both names have their content afterwards.
-pub(crate) fn act(action: Action, keep: &Place<'_>, replace: &Place<'_>, faults: &Faults) -> Acted {
-    act_in(&Steps::new(faults), action, keep, replace)
-}
-
-/// The same, with the steps that are to be watched.
-pub(super) fn act_in(steps: &Steps<'_>, action: Action, keep: &Place<'_>, replace: &Place<'_>) -> Acted {
-    try_to(steps, action, keep, replace).unwrap_or_else(Acted::Refused)
-}
-
-fn try_to(
-    steps: &Steps<'_>,
+/// Acts on files, and looks at them for decisions.
+pub(crate) struct Actor<'f> {
+    steps: Steps<'f>,
     action: Action,
-    keep: &Place<'_>,
-    replace: &Place<'_>,
-) -> Result<Acted, Refusal> {
-    let keep = Opened::open(steps, keep, Role::Kept)?;
-    let replace = Opened::open(steps, replace, Role::Replaced)?;
+    batches: Batches,
+}
+
+impl<'f> Actor<'f> {
+    pub(crate) fn new(action: Action, faults: &'f Faults) -> Actor<'f> {
+        Actor::with(action, Steps::new(faults))
+    }
+
+    /// The same, with steps that tests watch.
+    pub(super) fn with(action: Action, steps: Steps<'f>) -> Actor<'f> {
+        Actor { steps, action, batches: Batches::default() }
+    }
+
+    /// Gathers the facts of a file that may be kept.
+    pub(crate) fn look_at_kept(&self, place: &Place<'_>) -> Result<Facts, Refusal> {
+        Facts::look(&self.steps, self.action, place, Role::Kept)
+    }
+
+    /// Gathers the facts of a file that may be replaced.
+    pub(crate) fn look(&self, place: &Place<'_>) -> Result<Facts, Refusal> {
+        Facts::look(&self.steps, self.action, place, Role::Replaced)
+    }
+
+    /// Whether all blocks of `copy` are blocks of `keep` as well, or it has none. Only for shared blocks.
+    pub(crate) fn has_no_block_of_its_own(&self, keep: &Facts, copy: &Facts) -> Result<bool, Refusal> {
+        has_no_block_of_its_own(&self.steps, keep, copy)
+    }
+
+    /// Makes each replaced name share the content of its kept file, and returns what was done to each. Whatever goes wrong,
+    /// all names have their content afterwards.
+    pub(crate) fn act(&mut self, pairs: &[Pair<'_>]) -> Vec<Acted> {
+        match self.action {
+            Action::Hardlink => self.batches.hardlink(&self.steps, pairs),
+            Action::Reflink => {
+                pairs.iter().map(|pair| share(&self.steps, pair).unwrap_or_else(Acted::Refused)).collect()
+            }
+        }
+    }
+}
+
+/// Shares the blocks of one pair.
+fn share(steps: &Steps<'_>, pair: &Pair<'_>) -> Result<Acted, Refusal> {
+    let keep = Opened::open(steps, &pair.keep, Role::Kept)?;
+    let replace = Opened::open(steps, &pair.replace, Role::Replaced)?;
     if keep.is_same_file(&replace) {
         return Ok(Acted::Already);
     }
-    if replace.size() == 0 {
-        return Err("it is empty: there is nothing to share".into());
-    }
+    let gather =
+        |file: &Opened, place: &Place<'_>| Facts::gather(steps, Action::Reflink, file, place.directory);
+    let facts = (gather(&keep, &pair.keep)?, gather(&replace, &pair.replace)?);
     if keep.size() != replace.size() {
         return Err(DIFFERS.into());
     }
-    match action {
-        Action::Hardlink => hardlink::hardlink(steps, &keep, &replace)?,
-        Action::Reflink => reflink::reflink(steps, &keep, &replace)?,
+    if has_no_block_of_its_own(steps, &facts.0, &facts.1)? {
+        return Ok(Acted::Already);
     }
+    decide(&facts.0, 0, &facts.1)?;
+    reflink::reflink(steps, &keep, &replace)?;
     Ok(Acted::Done)
 }
 
@@ -54,8 +89,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::{Duration, SystemTime};
 
-    use super::super::act;
-    use super::super::scene::{Mounted, Scene};
+    use super::super::scene::{Mounted, Scene, act};
     use super::*;
 
     const ACTIONS: [Action; 2] = [Action::Hardlink, Action::Reflink];
@@ -175,8 +209,8 @@ mod tests {
         check_as_nobody(&Scene::new("content"), Action::Hardlink, "only the owner can make sure");
         let Some(mounted) = Mounted::new("btrfs").or_else(|| Mounted::new("xfs")) else { return };
         fs::set_permissions(mounted.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let scene = Scene::below(mounted.path(), "content");
-        check_as_nobody(&scene, Action::Reflink, "only who may write to it");
+        let scene = Scene::below(mounted.path(), [b'x'; 5000]);
+        check_as_nobody(&scene, Action::Reflink, "takes permission to write to it");
     }
 
     /// This very binary again, to act on the scene in a process of its own.
@@ -207,7 +241,8 @@ mod tests {
         use super::*;
         use crate::faults::{Effect, Operation};
 
-        const CONTENT: &[u8] = b"content that is to be there whatever happens";
+        /// Enough for a block: Btrfs keeps less in its metadata.
+        const CONTENT: &[u8] = &[b'x'; 5000];
 
         /// For each action a place where it can be done, as far as there is one.
         fn each(mut check: impl FnMut(Action, &dyn Fn() -> Scene)) {

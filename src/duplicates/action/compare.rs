@@ -17,8 +17,8 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// That both have the same content. `between` is called before each block, and may end it.
 pub(super) fn check_same_content(
     steps: &Steps<'_>,
-    one: &Opened<'_>,
-    other: &Opened<'_>,
+    one: &Opened,
+    other: &Opened,
     mut between: impl FnMut() -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     let block_bytes = usize::try_from(one.size().max(1)).map_or(BLOCK_BYTES, |size| size.min(BLOCK_BYTES));
@@ -38,7 +38,7 @@ pub(super) fn check_same_content(
 
 fn read<'b>(
     steps: &Steps<'_>,
-    file: &Opened<'_>,
+    file: &Opened,
     offset: u64,
     buffer: &'b mut [u8],
 ) -> Result<&'b [u8], Refusal> {

@@ -15,67 +15,39 @@
 //! gap.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, Stat, fdatasync, linkat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, CWD, RenameFlags, Stat, linkat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use super::act::Refusal;
-use super::attributes::check_same_attributes;
-use super::compare::check_same_content;
-use super::kernel::{has_lease, take_lease};
-use super::open::Opened;
+use super::decide::{LINKS_FULL, OTHER_FILE_SYSTEM};
+use super::kernel::has_lease;
+use super::open::{Opened, content_stamp};
 use super::step::{Step, Steps};
 use crate::groups::name_beside;
 
-/// Makes the name of `replace` one of `keep`.
-pub(super) fn hardlink(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<(), Refusal> {
-    if keep.stat.st_dev != replace.stat.st_dev {
-        return Err(OTHER_FILE_SYSTEM.into());
-    }
-    check_same_attributes(steps, keep, replace)?;
-    lease(steps, keep)?;
-    lease(steps, replace)?;
-    // Whoever waits to write is not kept waiting until all of a large file has been read.
-    check_same_content(steps, keep, replace, || {
-        check_lease(steps, keep)?;
-        check_lease(steps, replace)
-    })?;
-    // The kept file may be in memory alone, and the other on the disk: after a power cut nothing may be lost.
-    steps
-        .take(Step::Sync, || fdatasync(&keep.handle))
-        .map_err(|errno| Step::Sync.failed(keep.name(), errno))?;
+/// A name that is to lead to another file, with the file that it leads to now.
+pub(super) struct Replaced<'p> {
+    pub(super) file: Opened,
+    pub(super) directory: BorrowedFd<'p>,
+    pub(super) name: &'p [u8],
+}
+
+/// Makes the name of `replace` one of `keep`. Both files hold leases, their content was compared under them, and that of
+/// `keep` is on the disk.
+pub(super) fn link(steps: &Steps<'_>, keep: &Opened, replace: &Replaced<'_>) -> Result<(), Refusal> {
     // Attributes too are as they were compared: to set one changes the time of last change.
     keep.check_unchanged(steps)?;
-    replace.check_unchanged(steps)?;
-
+    replace.file.check_unchanged(steps)?;
     let swap = Swap { steps, keep, replace, beside: link_beside(steps, keep, replace)? };
     swap.run().map_err(|refusal| swap.undo(refusal))
     // The directory is not synced. A file system with a journal brings the exchange to the disk before the removal, or
     // neither, and so leaves the name with one file or the other, both of which have their content on the disk.
 }
 
-/// Where st_dev tells, and where only the attempt does (two mounts of one file system, say).
-const OTHER_FILE_SYSTEM: &str = "it lies on another file system than the kept file";
-
-fn lease(steps: &Steps<'_>, file: &Opened<'_>) -> Result<(), Refusal> {
-    steps.take(Step::Lease, || take_lease(file.handle.as_fd())).map_err(|errno| {
-        let name = file.name();
-        match errno {
-            Errno::AGAIN => format!("{name} is open for writing").into(),
-            Errno::ACCESS => {
-                format!("only the owner can make sure that nobody writes to {name}: it is another user's")
-                    .into()
-            }
-            Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK => {
-                format!("the file system cannot tell whether {name} is open for writing").into()
-            }
-            _ => Step::Lease.failed(name, errno),
-        }
-    })
-}
-
-fn check_lease(steps: &Steps<'_>, file: &Opened<'_>) -> Result<(), Refusal> {
+/// Checks that the lease of a file still stands, and that no program waits for its end.
+pub(super) fn check_lease(steps: &Steps<'_>, file: &Opened) -> Result<(), Refusal> {
     match steps.take(Step::CheckLeases, || has_lease(file.handle.as_fd())) {
         Ok(true) => Ok(()),
         Ok(false) => Err(format!("{} was opened for writing meanwhile", file.name()).into()),
@@ -87,9 +59,9 @@ fn check_lease(steps: &Steps<'_>, file: &Opened<'_>) -> Result<(), Refusal> {
 ///
 /// The link is made from the open handle, by way of /proc, and so to the very file that was compared; by name it could be
 /// one that has taken its place since. (`AT_EMPTY_PATH` does the same without /proc, but not for every user.)
-fn link_beside(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Result<String, Refusal> {
+fn link_beside(steps: &Steps<'_>, keep: &Opened, replace: &Replaced<'_>) -> Result<String, Refusal> {
     let handle = format!("/proc/self/fd/{}", keep.handle.as_raw_fd());
-    let directory = replace.place.directory;
+    let directory = replace.directory;
     let mut attempts_left = 4;
     loop {
         let name = unguessable_name();
@@ -97,9 +69,7 @@ fn link_beside(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Re
         match steps.take(Step::Link, link) {
             Ok(()) => return Ok(name),
             Err(Errno::EXIST) if attempts_left > 0 => attempts_left -= 1,
-            Err(Errno::MLINK) => {
-                return Err("the kept file has as many links as its file system allows".into());
-            }
+            Err(Errno::MLINK) => return Err(LINKS_FULL.into()),
             Err(Errno::XDEV) => return Err(OTHER_FILE_SYSTEM.into()),
             Err(errno) => return Err(Step::Link.failed(keep.name(), errno)),
         }
@@ -107,7 +77,7 @@ fn link_beside(steps: &Steps<'_>, keep: &Opened<'_>, replace: &Opened<'_>) -> Re
 }
 
 /// The standard library seeds its hash tables with random numbers of the system, and no two alike.
-fn unguessable_name() -> String {
+pub(super) fn unguessable_name() -> String {
     let random = || u128::from(RandomState::new().build_hasher().finish());
     name_beside(random() << 64 | random())
 }
@@ -115,8 +85,8 @@ fn unguessable_name() -> String {
 /// The name that is replaced, and beside it the new name: of the kept file before the exchange, of the old one after it.
 struct Swap<'s> {
     steps: &'s Steps<'s>,
-    keep: &'s Opened<'s>,
-    replace: &'s Opened<'s>,
+    keep: &'s Opened,
+    replace: &'s Replaced<'s>,
     beside: String,
 }
 
@@ -136,14 +106,14 @@ impl Swap<'_> {
             Errno::NOENT => "it is gone".into(),
             _ => Step::Exchange.failed("it", errno),
         })?;
-        match self.find(Step::CheckOld, self.replace) {
-            Ok(Some(old)) if stamp(&old) == stamp(&self.replace.stat) => {}
+        match self.find(Step::CheckOld, &self.replace.file) {
+            Ok(Some(old)) if content_stamp(&old) == content_stamp(&self.replace.file.stat) => {}
             Ok(Some(_)) => return Err("it was changed meanwhile".into()),
             Ok(None) => return Err("another file took its name meanwhile".into()),
             Err(errno) => return Err(Step::CheckOld.failed("it", errno)),
         }
         // Last, so that as little time as can be lies between this and the end of the old name.
-        check_lease(self.steps, self.replace)?;
+        check_lease(self.steps, &self.replace.file)?;
         self.unlink(Step::Unlink).map_err(|errno| Step::Unlink.failed("it", errno))
     }
 
@@ -170,7 +140,8 @@ impl Swap<'_> {
 
     /// Gives the old file its name again, unless that has been given to yet another one since.
     fn exchange_back(&self) -> Result<(), &'static str> {
-        let is_ours = || self.keep.under(self.replace, self.replace.place.name).map(|found| found.is_some());
+        let Replaced { directory, name, .. } = *self.replace;
+        let is_ours = || self.keep.under(directory, name).map(|found| found.is_some());
         match self.steps.take(Step::CheckUndo, is_ours) {
             Ok(true) => {}
             Ok(false) => return Err("the file that had its name"),
@@ -191,27 +162,21 @@ impl Swap<'_> {
     }
 
     /// What is known of the file under the new name, where that is `file`.
-    fn find(&self, step: Step, file: &Opened<'_>) -> Result<Option<Stat>, Errno> {
-        self.steps.take(step, || file.under(self.replace, self.beside.as_bytes()))
+    fn find(&self, step: Step, file: &Opened) -> Result<Option<Stat>, Errno> {
+        self.steps.take(step, || file.under(self.replace.directory, self.beside.as_bytes()))
     }
 
     fn exchange(&self, step: Step) -> Result<(), Errno> {
-        let (directory, name) = (self.replace.place.directory, self.replace.place.name);
+        let Replaced { directory, name, .. } = *self.replace;
         self.steps.take(step, || {
             renameat_with(directory, self.beside.as_str(), directory, name, RenameFlags::EXCHANGE)
         })
     }
 
     fn unlink(&self, step: Step) -> Result<(), Errno> {
-        let directory = self.replace.place.directory;
+        let directory = self.replace.directory;
         self.steps.take(step, || unlinkat(directory, self.beside.as_str(), AtFlags::empty()))
     }
-}
-
-/// What shows that somebody wrote to a file, or changed its owner or mode. The time of last change would as well, but the
-/// exchange itself changes it on some file systems.
-fn stamp(stat: &Stat) -> impl PartialEq + use<> {
-    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_mode, stat.st_uid, stat.st_gid)
 }
 
 #[cfg(test)]
@@ -225,8 +190,7 @@ mod tests {
 
     use rustix::fs::XattrFlags;
 
-    use super::super::act;
-    use super::super::scene::Scene;
+    use super::super::scene::{Scene, act};
     use super::*;
     use crate::faults::Faults;
     use crate::record::{Acted, Action};

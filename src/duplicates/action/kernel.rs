@@ -1,11 +1,12 @@
-//! The system calls that no library wraps: leases on files, and sharing blocks. All `unsafe` code of acting is here.
+//! The system calls that no library wraps: leases on files, sharing blocks, and listing them. All `unsafe` code of acting is
+//! here.
 
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
 use rustix::io::Errno;
-use rustix::ioctl::{Updater, ioctl, opcode};
+use rustix::ioctl::{Getter, Updater, ioctl, opcode};
 
 /// Takes a lease that lasts until the file is closed. While it does, whoever wants to open the file for writing waits, and
 /// [`has_lease`] tells that somebody does. It is refused (`EAGAIN`) where somebody has opened it for writing already.
@@ -63,6 +64,43 @@ pub(super) fn share_blocks(
     }
 }
 
+/// Returns the project that quotas count a file or directory for; 0 if there is none, or no such thing.
+#[expect(unsafe_code, reason = "an ioctl takes a pointer")]
+pub(super) fn project(file: BorrowedFd<'_>) -> u32 {
+    // SAFETY: The opcode is FS_IOC_FSGETXATTR (see below). The kernel writes a `struct fsxattr` of 28 bytes, and `Layout` has
+    // that size, which is checked at compile time. Were it smaller, the kernel would write past its end on the stack. All
+    // bit patterns are valid for it. The handle is borrowed, and so open.
+    let read = unsafe { ioctl(file, Getter::<GET_LAYOUT, Layout>::new()) };
+    read.map_or(0, |layout| layout.project)
+}
+
+/// `FS_IOC_FSGETXATTR` of linux/fs.h.
+const GET_LAYOUT: rustix::ioctl::Opcode = opcode::read::<Layout>(b'X', 31);
+
+/// `struct fsxattr` of linux/fs.h: flags, two hints and a count come first and between.
+#[repr(C)]
+struct Layout {
+    before: [u32; 3],
+    project: u32,
+    after: [u32; 3],
+}
+
+const _: () = assert!(size_of::<Layout>() == 28);
+
+/// Waits for the pages of a file that are being written, and returns an error that occurred since the file was opened. It
+/// starts nothing, and does not empty the cache of the disk.
+#[expect(unsafe_code, reason = "sync_file_range is a function of C")]
+pub(super) fn wait_for_pages(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: The call takes numbers and no pointer: the kernel touches no memory of ours. The handle is borrowed, and so
+    // open.
+    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WAIT_BEFORE) };
+    if answer == -1 {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    Ok(())
+}
+
 /// `F_SETSIG` of fcntl(2), which libc lacks; the same number on every processor that Rust is built for under Linux.
 const F_SETSIG: libc::c_int = 10;
 
@@ -101,6 +139,98 @@ struct Destination {
 
 const _: () =
     assert!(size_of::<Head>() == 24 && size_of::<Destination>() == 32 && size_of::<Request>() == 56);
+
+/// A run of blocks that follow each other both in a file and on the disk: `struct fiemap_extent` of linux/fiemap.h.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Where it begins in the file, in bytes.
+    pub(super) logical: u64,
+    /// Where it begins on the disk, in bytes.
+    pub(super) physical: u64,
+    pub(super) bytes: u64,
+    reserved: [u64; 2],
+    /// `FIEMAP_EXTENT_...` of linux/fiemap.h.
+    pub(super) flags: u32,
+    more_reserved: [u32; 3],
+}
+
+impl Extent {
+    #[cfg(test)]
+    pub(super) fn new(logical: u64, physical: u64, bytes: u64, flags: u32) -> Extent {
+        Extent { logical, physical, bytes, flags, ..Extent::default() }
+    }
+}
+
+/// Extents that one call lists at most: 7 KiB of the stack.
+pub(super) const EXTENTS_MAX: usize = 128;
+
+/// Appends the next extents of a file to `extents`: those that end after the byte `start`, [`EXTENTS_MAX`] at most. Adds none
+/// if the rest of the file has no blocks. What was written and lies in memory alone is written to the disk first: until then
+/// it has no blocks, and the blocks that it is to replace are listed.
+#[expect(unsafe_code, reason = "an ioctl takes a pointer")]
+pub(super) fn list_extents(file: BorrowedFd<'_>, start: u64, extents: &mut Vec<Extent>) -> Result<(), Errno> {
+    #[expect(clippy::cast_possible_truncation, reason = "a hundred")]
+    let count = EXTENTS_MAX as u32;
+    let head = MapHead { start, bytes: u64::MAX - start, flags: MAP_SYNC, mapped: 0, count, reserved: 0 };
+    let mut map = Map { head, extents: [Extent::default(); EXTENTS_MAX] };
+    // SAFETY: The opcode is FS_IOC_FIEMAP (see below). The kernel reads and writes the head, and writes as many extents behind
+    // it as `count` says: all within `map`, which is laid out as C would and outlives the call. The sizes are held against
+    // those of the header below. Were they wrong, the kernel would write past the end of `map` on the stack. Any bytes
+    // are a valid `Extent`. The handle is borrowed, and so open.
+    unsafe { ioctl(file, Updater::<'_, MAP, Map>::new(&mut map)) }?;
+    extents.extend(map.extents.iter().take(map.head.mapped as usize));
+    Ok(())
+}
+
+/// `FS_IOC_FIEMAP` of linux/fiemap.h: its number counts the head alone.
+const MAP: rustix::ioctl::Opcode = opcode::read_write::<MapHead>(b'f', 11);
+
+/// `FIEMAP_FLAG_SYNC`.
+const MAP_SYNC: u32 = 1;
+
+/// `struct fiemap` of linux/fiemap.h, with as many extents as its array has here.
+#[repr(C)]
+struct Map {
+    head: MapHead,
+    extents: [Extent; EXTENTS_MAX],
+}
+
+#[repr(C)]
+struct MapHead {
+    start: u64,
+    bytes: u64,
+    flags: u32,
+    mapped: u32,
+    count: u32,
+    reserved: u32,
+}
+
+const _: () = assert!(
+    size_of::<Extent>() == 56 && size_of::<MapHead>() == 32 && size_of::<Map>() == 32 + 56 * EXTENTS_MAX
+);
+
+/// The UUID of the Btrfs that a file lies on: each of its subvolumes has a device number of its own.
+#[expect(unsafe_code, reason = "an ioctl takes a pointer")]
+pub(super) fn btrfs_uuid(file: BorrowedFd<'_>) -> Result<[u8; 16], Errno> {
+    // SAFETY: The opcode is BTRFS_IOC_FS_INFO (see below), for which the kernel writes one `FileSystem`: its size is held
+    // against that of the header below, and is part of the opcode, without which the kernel writes nothing. Any bytes
+    // are a valid one. The handle is borrowed, and so open.
+    unsafe { ioctl(file, Getter::<FILE_SYSTEM, FileSystem>::new()) }.map(|system| system.uuid)
+}
+
+/// `BTRFS_IOC_FS_INFO` of linux/btrfs.h.
+const FILE_SYSTEM: rustix::ioctl::Opcode = opcode::read::<FileSystem>(0x94, 31);
+
+/// `struct btrfs_ioctl_fs_info_args` of linux/btrfs.h.
+#[repr(C)]
+struct FileSystem {
+    devices: [u64; 2],
+    uuid: [u8; 16],
+    others: [u64; 124],
+}
+
+const _: () = assert!(size_of::<FileSystem>() == 1024);
 
 /// fcntl(2) with a number as its argument.
 #[expect(unsafe_code, reason = "fcntl is a function of C")]

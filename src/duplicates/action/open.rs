@@ -1,6 +1,6 @@
 //! A file that is acted on: opened anew beside its directory, and recognised as the one that was read.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
@@ -17,17 +17,16 @@ pub(super) enum Role {
 }
 
 /// A file that is acted on.
-pub(super) struct Opened<'p> {
-    pub(super) place: &'p Place<'p>,
+pub(super) struct Opened {
     pub(super) handle: OwnedFd,
-    /// As it was when it was opened.
+    /// As it was when it was opened, or after the last change that an action made to it.
     pub(super) stat: Stat,
     role: Role,
 }
 
-impl<'p> Opened<'p> {
+impl Opened {
     /// Opens a file, which must be as it was when it was read.
-    pub(super) fn open(steps: &Steps<'_>, place: &'p Place<'p>, role: Role) -> Result<Opened<'p>, Refusal> {
+    pub(super) fn open(steps: &Steps<'_>, place: &Place<'_>, role: Role) -> Result<Opened, Refusal> {
         let handle = steps.take(Step::Open, || open_without_trace(place)).map_err(|errno| match errno {
             Errno::NOENT => role.changed("it is gone"),
             Errno::LOOP | Errno::NXIO => role.changed("it is no regular file"),
@@ -39,7 +38,7 @@ impl<'p> Opened<'p> {
         if let Some(change) = change_since_read(&stat, place) {
             return Err(role.changed(change));
         }
-        Ok(Opened { place, handle, stat, role })
+        Ok(Opened { handle, stat, role })
     }
 
     /// As messages call it.
@@ -52,7 +51,7 @@ impl<'p> Opened<'p> {
     }
 
     /// Whether both are one file.
-    pub(super) fn is_same_file(&self, other: &Opened<'_>) -> bool {
+    pub(super) fn is_same_file(&self, other: &Opened) -> bool {
         is_same_file(&self.stat, &other.stat)
     }
 
@@ -71,12 +70,20 @@ impl<'p> Opened<'p> {
         Ok(())
     }
 
-    /// What is known of the file under `name` in the directory of `beside`, where that is this file.
+    /// Takes over the times and links that an action has changed. A file that was written to meanwhile keeps its old
+    /// status, and so fails the next check.
+    pub(super) fn adopt_status(&mut self) {
+        let Ok(now) = fstat(&self.handle) else { return };
+        if content_stamp(&now) == content_stamp(&self.stat) {
+            self.stat = now;
+        }
+    }
+
+    /// Returns the status of the file under `name` in `directory` if that is this file.
     ///
-    /// The file is asked for its number anew: on a file system that lies over others it may have got another one when a
-    /// link to it was made.
-    pub(super) fn under(&self, beside: &Opened<'_>, name: &[u8]) -> Result<Option<Stat>, Errno> {
-        let there = statat(beside.place.directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    /// The number of the file is read again: an overlay may have changed it when a link was made.
+    pub(super) fn under(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Stat>, Errno> {
+        let there = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let own = fstat(&self.handle)?;
         Ok(is_same_file(&there, &own).then_some(there))
     }
@@ -84,7 +91,7 @@ impl<'p> Opened<'p> {
 
 impl Role {
     /// The report's record is of the file that is replaced: that one is "it".
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Role::Kept => "the kept file",
             Role::Replaced => "it",
@@ -94,6 +101,12 @@ impl Role {
     fn changed(self, how: &str) -> Refusal {
         format!("{} changed since it was read: {how}", self.name()).into()
     }
+}
+
+/// Shows that a file was written to, or that its owner or mode changed. The time of last change would as well, but links
+/// and exchanges change it too.
+pub(super) fn content_stamp(stat: &Stat) -> impl PartialEq + use<> {
+    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_mode, stat.st_uid, stat.st_gid)
 }
 
 /// What is not as it was when the file was read.
@@ -135,7 +148,7 @@ pub(super) fn is_same_file(one: &Stat, other: &Stat) -> bool {
 }
 
 /// The fields of a stat have other types on other processors.
-fn number(field: impl TryInto<u64>) -> u64 {
+pub(super) fn number(field: impl TryInto<u64>) -> u64 {
     field.try_into().unwrap_or(0)
 }
 

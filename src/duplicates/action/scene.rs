@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::act::act_in;
 use super::step::{Step, Steps};
-use super::{Place, act};
+use super::{Actor, Pair, Place};
 use crate::faults::Faults;
 use crate::record::{Acted, Action, Identity};
+
+/// Acts on one pair.
+pub(super) fn act(action: Action, keep: &Place<'_>, replace: &Place<'_>, faults: &Faults) -> Acted {
+    Actor::new(action, faults).act(&[Pair { keep: *keep, replace: *replace }]).remove(0)
+}
 
 /// A directory with the files `keep` and `replace` in it, and it alone.
 pub(super) struct Scene {
@@ -106,7 +110,8 @@ impl Scene {
     /// Calls `before` before each step.
     pub(super) fn act_watched(&self, action: Action, before: &dyn Fn(Step)) -> Acted {
         let faults = Faults::default();
-        act_in(&Steps::watched(&faults, before), action, &self.place("keep"), &self.place("replace"))
+        let pair = Pair { keep: self.place("keep"), replace: self.place("replace") };
+        Actor::with(action, Steps::watched(&faults, before)).act(&[pair]).remove(0)
     }
 
     /// What lies in the directory beside the files with these names.
@@ -139,13 +144,14 @@ impl Scene {
 }
 
 /// A file system of its own in a file, mounted; unmounted in the end.
-pub(super) struct Mounted {
+pub(crate) struct Mounted {
     at: tempfile::TempDir,
 }
 
 impl Mounted {
-    /// Says so where it cannot be had: that takes root, its mkfs, and a kernel that knows it.
-    pub(super) fn new(kind: &str) -> Option<Mounted> {
+    /// Makes one, which takes root, its mkfs, and a kernel that knows it. If that fails, `FILEMILL_MOUNTS=require` fails the
+    /// test; otherwise it says so.
+    pub(crate) fn new(kind: &str) -> Option<Mounted> {
         let image = tempfile::NamedTempFile::new().expect("a file for tests");
         // No less is enough for either.
         image.as_file().set_len(400 << 20).expect("a hole costs nothing");
@@ -157,13 +163,18 @@ impl Mounted {
         match mounted {
             Ok(()) => Some(Mounted { at }),
             Err(why) => {
+                let wanted = std::env::var("FILEMILL_MOUNTS").unwrap_or_default();
+                assert!(
+                    wanted != "require",
+                    "FILEMILL_MOUNTS requires {kind} (auto skips these tests): {why}"
+                );
                 println!("skipped: no {kind}: {why}");
                 None
             }
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.at.path()
     }
 }

@@ -13,6 +13,8 @@ pub(super) enum Step {
     Open,
     Status,
     Attributes,
+    Access,
+    Probe,
     Lease,
     Read,
     Sync,
@@ -25,6 +27,7 @@ pub(super) enum Step {
     CheckUndo,
     ExchangeBack,
     UnlinkLink,
+    Blocks,
     Share,
 }
 
@@ -35,13 +38,15 @@ impl Step {
             Step::Open => "open",
             Step::Status | Step::CheckLink | Step::CheckOld | Step::CheckUndo => "look at",
             Step::Attributes => "read the extended attributes of",
+            Step::Access => "ask for access to",
             Step::Lease | Step::CheckLeases => "take a lease on",
             Step::Read => "read",
             Step::Sync => "have on the disk",
             Step::Link => "make another link to",
             Step::Exchange | Step::ExchangeBack => "exchange the names of",
             Step::Unlink | Step::UnlinkLink => "remove the other name of",
-            Step::Share => "share the blocks of",
+            Step::Blocks => "list the blocks of",
+            Step::Share | Step::Probe => "share the blocks of",
         }
     }
 

@@ -86,7 +86,7 @@ impl Near {
         }
         if search.earlier.is_some() {
             return refuse(
-                "an earlier report has no sketches: files that are nearly the same are searched for anew",
+                "--near cannot use --from: a report has digests and no sketches, so every file is read; leave out --from",
             );
         }
         Memory::check(self, &search.plan)

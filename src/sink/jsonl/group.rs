@@ -25,9 +25,11 @@ impl<W: Write> Jsonl<W> {
                 self.text(br#","share":"#);
                 self.json(&share)?;
             }
-            Alike::Near { threshold } => {
+            Alike::Near { threshold, is_estimated } => {
                 self.text(br#","threshold":"#);
                 self.json(&threshold)?;
+                self.text(br#","estimated":"#);
+                self.json(&is_estimated)?;
             }
         }
         self.text(br#","copies":"#);
@@ -71,6 +73,9 @@ impl<W: Write> Jsonl<W> {
             self.text(br#","similarity":"#);
             self.json(&similarity)?;
         }
+        if member.is_identical {
+            self.text(br#","identical":true"#);
+        }
         if member.is_below(alike) {
             self.text(br#","below":true"#);
         }
@@ -87,11 +92,17 @@ impl<W: Write> Jsonl<W> {
         self.path(|path| path.extend_from_slice(record.path))?;
         self.text(br#","size":"#);
         self.number(record.size);
+        self.text(br#","reclaimable_bytes":"#);
+        self.number(record.reclaimable_bytes);
         self.text(br#","outcome":"#);
         self.json(record.acted.name())?;
         if let Acted::Refused(reason) = &record.acted {
             self.text(br#","reason":"#);
             self.json(reason.as_ref())?;
+        }
+        if record.names_outside > 0 {
+            self.text(br#","names_outside":"#);
+            self.number(record.names_outside);
         }
         self.text(b"}");
         self.end_line()
@@ -152,6 +163,7 @@ mod tests {
             inode: None,
             is_reference: false,
             similarity: None,
+            is_identical: false,
         }
     }
 
@@ -201,16 +213,17 @@ mod tests {
             similarity: Some(similarity),
             ..member(b"d", name, copy)
         };
-        let members = [near(b"a", 0, 1.0), near(b"b", 1, 0.875), near(b"c", 2, 0.5)];
-        let alike = Alike::Near { threshold: 0.8 };
+        let first = Member { is_identical: true, ..near(b"a", 0, 1.0) };
+        let members = [first, near(b"b", 1, 0.875), near(b"c", 2, 0.5)];
+        let alike = Alike::Near { threshold: 0.8, is_estimated: true };
         let group = Group { alike, size: 7, digest: None, reclaimable_bytes: 0, members: &members };
         let expected = concat!(
-            r#"{"type":"group","kind":"near","size":7,"threshold":0.8,"copies":3,"reclaimable_bytes":0,"members":["#,
-            r#"{"path":"d/a","copy":0,"size":7,"mtime_ns":0,"inode":3,"similarity":1.0},"#,
+            r#"{"type":"group","kind":"near","size":7,"threshold":0.8,"estimated":true,"copies":3,"reclaimable_bytes":0,"members":["#,
+            r#"{"path":"d/a","copy":0,"size":7,"mtime_ns":0,"inode":3,"similarity":1.0,"identical":true},"#,
             r#"{"path":"d/b","copy":1,"size":7,"mtime_ns":0,"inode":3,"similarity":0.875},"#,
             r#"{"path":"d/c","copy":2,"size":7,"mtime_ns":0,"inode":3,"similarity":0.5,"below":true}]}"#
         );
-        check(|sink| sink.group(&group), expected, &["threshold"]);
+        check(|sink| sink.group(&group), expected, &["threshold", "estimated"]);
     }
 
     #[test]
@@ -223,12 +236,23 @@ mod tests {
         ];
         for action in [Action::Hardlink, Action::Reflink] {
             for (acted, outcome, needed) in outcomes.clone() {
-                let record = ActionRecord { action, keep: b"a", path: b"\xff", size: 7, acted };
-                let expected = format!(
-                    r#"{{"type":"action","action":"{}","keep":"a","path":{{"bytes":"/w=="}},"size":7,"outcome":{outcome}}}"#,
-                    action.name()
-                );
-                check(|sink| sink.action(&record), &expected, needed);
+                for (names_outside, outside) in [(0, ""), (3, r#","names_outside":3"#)] {
+                    let acted = acted.clone();
+                    let record = ActionRecord {
+                        action,
+                        keep: b"a",
+                        path: b"\xff",
+                        size: 7,
+                        reclaimable_bytes: 6,
+                        acted,
+                        names_outside,
+                    };
+                    let expected = format!(
+                        r#"{{"type":"action","action":"{}","keep":"a","path":{{"bytes":"/w=="}},"size":7,"reclaimable_bytes":6,"outcome":{outcome}{outside}}}"#,
+                        action.name()
+                    );
+                    check(|sink| sink.action(&record), &expected, needed);
+                }
             }
         }
     }
@@ -266,7 +290,7 @@ mod tests {
             Alike::Files,
             Alike::Directories { files: 0 },
             Alike::Similar { share: 0.0 },
-            Alike::Near { threshold: 0.0 },
+            Alike::Near { threshold: 0.0, is_estimated: true },
         ]
         .map(Alike::name);
         assert_eq!(schema["$defs"]["group"]["properties"]["kind"]["enum"], json!(names));
@@ -291,7 +315,7 @@ mod tests {
             assert!(!validator.is_valid(&wrong), "{wrong}");
         }
         let right = json!({
-            "type": "action", "action": "hardlink", "keep": "a", "path": "b", "size": 1, "outcome": "done"
+            "type": "action", "action": "hardlink", "keep": "a", "path": "b", "size": 1, "reclaimable_bytes": 1, "outcome": "done"
         });
         assert!(validator.is_valid(&right));
         for (key, value) in

@@ -46,7 +46,8 @@ impl Walker<'_, '_, '_> {
             return ControlFlow::Continue(None);
         }
         let (is_directory, ignores) = (file_type == FileType::Directory, context.ignores.as_deref());
-        if self.walk.filter.excludes(&directory.path, name.to_bytes(), is_directory, ignores) {
+        let (path, name_bytes) = (&directory.path, name.to_bytes());
+        if self.walk.filter.excludes(path, name_bytes, is_directory, ignores, context.spelling.as_deref()) {
             self.tally.filtered += 1;
             return ControlFlow::Continue(None);
         }
@@ -133,20 +134,23 @@ impl Walker<'_, '_, '_> {
     /// A root that is not there: only of a list there is no telling whether it was a directory.
     pub(super) fn fail_root(&mut self, root: &Root, errno: Errno) -> ControlFlow<()> {
         let nowhere = Directory::from_path(b"");
-        if !root.is_listed() {
-            return self.fail(&nowhere, shown_root(root), errno);
+        if root.is_listed() {
+            self.fail_listed(&nowhere, root.shown(), errno)
+        } else {
+            self.fail(&nowhere, shown_root(root), errno)
         }
+    }
+
+    /// An entry of a list that is not there.
+    pub(super) fn fail_listed(&mut self, nowhere: &Directory, path: &[u8], errno: Errno) -> ControlFlow<()> {
         let mut error = FileError::from_errno(Step::Walk, errno);
         let is_link = |stat: Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        if statat(CWD, root.path(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(is_link) {
+        if statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(is_link) {
             error.cause = Cause::BrokenLink;
+        } else if errno == Errno::NOTDIR {
+            error.cause = Cause::NotDirectory;
         }
-        (self.emit)(Met::Entry {
-            directory: &nowhere,
-            name: root.shown(),
-            found: Found::Failed(error),
-            bytes: 0,
-        })
+        (self.emit)(Met::Entry { directory: nowhere, name: path, found: Found::Failed(error), bytes: 0 })
     }
 
     /// A directory whose listing broke off.

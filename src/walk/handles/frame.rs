@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Stat, fstat};
 
 use crate::record::Directory;
+use crate::walk::globs::Spelling;
 use crate::walk::ignores::Ignores;
 
 /// An entry that is left for later, by name.
@@ -70,6 +71,8 @@ pub(super) struct Context {
     pub(super) ancestors: Option<Arc<Ancestor>>,
     /// What git would leave out of it, where that was asked for.
     pub(super) ignores: Option<Arc<Ignores>>,
+    /// How globs are to read the paths below its root.
+    pub(super) spelling: Option<Arc<Spelling>>,
     /// Its share of the tree, for the progress display.
     pub(super) share: u64,
 }
@@ -212,7 +215,8 @@ mod tests {
     #[test]
     fn entries_come_back_as_they_were_put_in() {
         let directory = Directory::from_path(b"");
-        let context = Context { depth: 0, device: None, ancestors: None, ignores: None, share: 0 };
+        let context =
+            Context { depth: 0, device: None, ancestors: None, ignores: None, spelling: None, share: 0 };
         let mut frame = Frame { place: Place::Open(directory), left: Vec::new(), context, has_failed: false };
         push_child(&mut frame.left, b"one", Is::Directory);
         assert!(!frame.has_several());
@@ -232,7 +236,8 @@ mod tests {
         let mut listing = Listing::default();
         let names: [&[u8]; 5] = [b"b", b"a-b", b"\xff", b"a", b"B"];
         names.iter().for_each(|name| listing.push(name, FileType::RegularFile));
-        let context = Context { depth: 0, device: None, ancestors: None, ignores: None, share: 0 };
+        let context =
+            Context { depth: 0, device: None, ancestors: None, ignores: None, spelling: None, share: 0 };
         let place = Place::Open(Directory::from_path(b""));
         let mut frame = Frame { place, left: listing.into_left(), context, has_failed: false };
         let sorted: Vec<_> = std::iter::from_fn(|| frame.pop()).map(|child| child.name().to_vec()).collect();

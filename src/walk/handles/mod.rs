@@ -1,7 +1,7 @@
 //! The walk over directory handles: parallel, depth first, never led out of a root.
 //!
 //! Each walker goes depth first through a part of the tree with a stack of directories that still have
-//! subdirectories to visit. A walker without work takes the next root; when there is none, it waits until another
+//! subdirectories to visit. A walker without work takes the next root or stretch of the list; when there is none, it waits until another
 //! hands over a subdirectory from the bottom of its stack, where the parts are largest.
 //!
 //! Names are only ever resolved beside an open directory, one component at a time and not through links, so a
@@ -12,6 +12,7 @@
 
 mod entries;
 mod frame;
+mod listed;
 mod parts;
 mod reach;
 
@@ -28,8 +29,9 @@ use self::parts::{AtHand, Part, Parts, Work};
 use self::reach::strike;
 use super::filter::NameFilter;
 use super::ignores;
+use super::units::{self, Unit};
 use super::{Met, Tally};
-use crate::control::{Control, WHOLE_TREE};
+use crate::control::Control;
 use crate::faults::Operation;
 use crate::plan::{Handles, Plan, Root, Sort};
 use crate::record::{Directory, Found, SkipReason};
@@ -42,12 +44,12 @@ pub(crate) struct HandleWalk<'p> {
     filter: NameFilter,
     control: &'p Control,
     stack_handles: usize,
-    parts: Parts<'p>,
+    parts: Parts,
 }
 
 impl<'p> HandleWalk<'p> {
     pub(super) fn new(plan: &'p Plan, filter: NameFilter, handles: &Handles, control: &'p Control) -> Self {
-        let parts = Parts::new(&plan.roots, handles.walkers);
+        let parts = Parts::new(units::units(plan), handles.walkers);
         HandleWalk { plan, filter, control, stack_handles: handles.walk_stack, parts }
     }
 
@@ -56,7 +58,7 @@ impl<'p> HandleWalk<'p> {
     }
 
     pub(super) fn run(&self, emit: Emit<'_>) -> Tally {
-        let _release = self.parts.release_others();
+        let (plan, _release) = (self.plan, self.parts.release_others());
         let mut walker = Walker {
             walk: self,
             emit,
@@ -67,7 +69,8 @@ impl<'p> HandleWalk<'p> {
         };
         while let Some(work) = walker.next_work() {
             let done = match work {
-                Work::Root(root) => walker.walk_root(root),
+                Work::Unit(Unit::Root(root)) => walker.walk_root(&plan.roots[root]),
+                Work::Unit(Unit::Entries(entries)) => walker.walk_entries(entries),
                 Work::Part(part) => walker.walk_part(part),
             };
             walker.last = None;
@@ -94,8 +97,8 @@ struct Walker<'w, 'p, 'e> {
     last: Option<(Directory, usize)>,
 }
 
-impl<'p> Walker<'_, 'p, '_> {
-    fn next_work(&mut self) -> Option<Work<'p>> {
+impl Walker<'_, '_, '_> {
+    fn next_work(&mut self) -> Option<Work> {
         let parts = &self.walk.parts;
         match parts.at_hand() {
             AtHand::Work(work) => return Some(work),
@@ -114,7 +117,7 @@ impl<'p> Walker<'_, 'p, '_> {
     /// A root: a file, or a directory that is resolved through links this once.
     fn walk_root(&mut self, root: &Root) -> ControlFlow<()> {
         let nowhere = Directory::from_path(b"");
-        let share = WHOLE_TREE / self.walk.plan.roots.len() as u64;
+        let share = units::share(self.walk.plan);
         let stat = match statat(CWD, root.path(), AtFlags::empty()) {
             Ok(stat) => stat,
             Err(errno) => return self.fail_root(root, errno),
@@ -143,9 +146,10 @@ impl<'p> Walker<'_, 'p, '_> {
             device: filter.one_file_system.then_some(stat.st_dev),
             ancestors: filter.follow.then(|| Arc::new(Ancestor { identity: identity(&stat), above: None })),
             ignores: self.walk.filter.ignores_above(root),
+            spelling: self.walk.filter.spelling(root),
             share,
         };
-        let directory = Directory { path: root.shown().into(), handle: Some(Arc::new(handle)) };
+        let directory = Directory { handle: Some(Arc::new(handle)), ..Directory::from_path(root.shown()) };
         self.walk_open(directory, context)
     }
 
@@ -254,7 +258,7 @@ impl<'p> Walker<'_, 'p, '_> {
         }
         let mut path = Vec::with_capacity(parent.path.len() + 1 + child.name().len());
         parent.join_to(child.name(), &mut path);
-        let directory = Directory { path: path.into(), handle: Some(Arc::new(handle)) };
+        let directory = Directory { path: path.into(), handle: Some(Arc::new(handle)), name_start: 0 };
         ControlFlow::Continue(Some((directory, context)))
     }
 

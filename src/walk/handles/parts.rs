@@ -1,18 +1,18 @@
-//! How walkers share the tree: roots first, then subtrees that one walker hands to another.
+//! How walkers share the tree: roots and stretches of the list first, then subtrees that one walker hands to another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::frame::{Child, Context};
-use crate::plan::Root;
 use crate::record::Directory;
+use crate::walk::units::Unit;
 
 /// What is left to walk, as far as it is not on some walker's own stack.
-pub(super) struct Parts<'p> {
-    roots: &'p [Root],
-    next_root: AtomicUsize,
-    /// Roots and handed-over parts that are not finished.
+pub(super) struct Parts {
+    units: Vec<Unit>,
+    next_unit: AtomicUsize,
+    /// Units and handed-over parts that are not finished.
     unfinished: AtomicUsize,
     /// Walkers that wait for a part.
     waiting: AtomicUsize,
@@ -29,27 +29,27 @@ pub(super) struct Part {
 }
 
 /// What a walker does next.
-pub(super) enum Work<'p> {
-    Root(&'p Root),
+pub(super) enum Work {
+    Unit(Unit),
     Part(Part),
 }
 
 /// What a walker finds when it looks for work.
-pub(super) enum AtHand<'p> {
-    Work(Work<'p>),
+pub(super) enum AtHand {
+    Work(Work),
     /// Others may still offer something.
     Nothing,
     /// Nothing more comes.
     End,
 }
 
-impl<'p> Parts<'p> {
-    pub(super) fn new(roots: &'p [Root], walkers: usize) -> Self {
+impl Parts {
+    pub(super) fn new(units: Vec<Unit>, walkers: usize) -> Self {
         let (offered_in, offered_out) = crossbeam_channel::bounded(walkers);
         Parts {
-            roots,
-            next_root: AtomicUsize::new(0),
-            unfinished: AtomicUsize::new(roots.len()),
+            unfinished: AtomicUsize::new(units.len()),
+            units,
+            next_unit: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             offered_in,
             offered_out,
@@ -57,9 +57,9 @@ impl<'p> Parts<'p> {
     }
 
     /// Work that can be had at once.
-    pub(super) fn at_hand(&self) -> AtHand<'p> {
-        if let Some(root) = self.roots.get(self.next_root.fetch_add(1, Ordering::Relaxed)) {
-            return AtHand::Work(Work::Root(root));
+    pub(super) fn at_hand(&self) -> AtHand {
+        if let Some(unit) = self.units.get(self.next_unit.fetch_add(1, Ordering::Relaxed)) {
+            return AtHand::Work(Work::Unit(unit.clone()));
         }
         match self.offered_out.try_recv() {
             Ok(Some(part)) => AtHand::Work(Work::Part(part)),
@@ -69,7 +69,7 @@ impl<'p> Parts<'p> {
     }
 
     /// Waits until a part is offered; `None` when no more can come.
-    pub(super) fn wait(&self) -> Option<Work<'p>> {
+    pub(super) fn wait(&self) -> Option<Work> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let part = self.offered_out.recv();
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -90,12 +90,12 @@ impl<'p> Parts<'p> {
         })
     }
 
-    /// A root or part is walked. Whether it was the last.
+    /// A unit or part is walked. Whether it was the last.
     pub(super) fn finish_one(&self) -> bool {
         self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Whether every root and part is walked.
+    /// Whether every unit and part is walked.
     pub(super) fn are_finished(&self) -> bool {
         self.unfinished.load(Ordering::Acquire) == 0
     }

@@ -56,7 +56,7 @@ impl Walker<'_, '_, '_> {
                 Err(errno) => return Err(FileError::from_errno(Step::Walk, errno)),
             },
         };
-        let directory = Directory { path: path.into(), handle: Some(Arc::new(handle)) };
+        let directory = Directory { path: path.into(), handle: Some(Arc::new(handle)), name_start: 0 };
         self.last = Some((directory.clone(), depth));
         Ok(directory)
     }

@@ -1,0 +1,339 @@
+//! Resolves the entries of a path list: each folder is reached once, entries are told apart beside it, and of equal ones
+//! the first stays. The entry point is [`Looked::new`].
+//!
+//! Two entries are equal if their folders have one real path and their names are the same. Links and directories become
+//! roots: [`super::roots`] says what lies in what.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+use crate::plan::{Met, PathList, Root};
+use crate::record::bytes_to_path;
+
+/// A list whose entries were looked at.
+pub(super) struct Looked<'l> {
+    list: &'l PathList,
+    current: Option<PathBuf>,
+    reals: Vec<Real>,
+    /// Folders by a hash of their real paths; the next number where that is taken.
+    by_real: HashMap<u64, u32>,
+    hasher: RandomState,
+    /// Entries by the real path of their folder and by name; equal ones in the order of the list.
+    order: Vec<u32>,
+    /// What each entry is, by its place in `order`.
+    kinds: Vec<Kind>,
+    /// The first folder of each real path, and where its entries are in `order`.
+    groups: Vec<(u32, Range<usize>)>,
+}
+
+/// Where a folder really is.
+enum Real {
+    /// Where its text says: no link leads there.
+    AsListed,
+    Elsewhere(Box<Path>),
+    /// It cannot be reached, and stands for itself.
+    Unknown,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    /// A directory or a link, or what is named by its end as a directory: a root.
+    Root,
+    /// Neither, or not there.
+    Other,
+    /// An equal one comes first, or another root leads to it.
+    LeftOut,
+}
+
+impl<'l> Looked<'l> {
+    pub(super) fn new(list: &'l PathList) -> Looked<'l> {
+        let mut looked = Looked {
+            list,
+            current: std::env::current_dir().ok(),
+            reals: Vec::with_capacity(list.folders() as usize),
+            by_real: HashMap::with_capacity(list.folders() as usize),
+            hasher: RandomState::new(),
+            order: Vec::new(),
+            kinds: Vec::new(),
+            groups: Vec::new(),
+        };
+        let first: Vec<u32> = (0..list.folders()).collect();
+        looked.group(&first);
+        looked.look();
+        let first = looked.first_of_each_real_path();
+        if (0..).zip(&first).any(|(folder, &first)| folder != first) {
+            looked.regroup(&first);
+        }
+        looked.sort_groups();
+        looked
+    }
+
+    /// Puts entries in the order of the folders that stand for theirs.
+    fn group(&mut self, first: &[u32]) {
+        let mut ends = vec![0_usize; first.len()];
+        let group_of = |entry: u32| first[self.list.folder_of(entry) as usize] as usize;
+        (0..self.list.listed()).for_each(|entry| ends[group_of(entry)] += 1);
+        let mut end = 0;
+        self.groups.clear();
+        for (folder, entries) in (0..).zip(&mut ends) {
+            let start = end;
+            end += *entries;
+            *entries = start;
+            if end > start {
+                self.groups.push((folder, start..end));
+            }
+        }
+        self.order = vec![0; end];
+        for entry in 0..self.list.listed() {
+            let next = &mut ends[group_of(entry)];
+            self.order[*next] = entry;
+            *next += 1;
+        }
+    }
+
+    /// The same, where it is known what entries are.
+    fn regroup(&mut self, first: &[u32]) {
+        let mut kinds = vec![Kind::Other; self.kinds.len()];
+        for (&entry, &kind) in self.order.iter().zip(&self.kinds) {
+            kinds[entry as usize] = kind;
+        }
+        self.group(first);
+        self.kinds = self.order.iter().map(|&entry| kinds[entry as usize]).collect();
+    }
+
+    /// Reaches each folder, and tells its entries apart.
+    fn look(&mut self) {
+        self.kinds = vec![Kind::Other; self.order.len()];
+        for (folder, range) in &self.groups {
+            let text = self.list.folder(*folder);
+            let (beside, real) = Beside::reach(text);
+            self.reals.push(real);
+            for (entry, kind) in self.order[range.clone()].iter().zip(&mut self.kinds[range.clone()]) {
+                *kind = beside.kind(self.list.path(*entry), self.list.name(*entry));
+            }
+        }
+    }
+
+    /// For each folder the first that has its real path.
+    fn first_of_each_real_path(&mut self) -> Vec<u32> {
+        (0..self.list.folders())
+            .map(|folder| {
+                let real = self.real_path(folder);
+                match self.place_of(&real) {
+                    Ok(known) => known,
+                    Err(place) => {
+                        self.by_real.insert(place, folder);
+                        folder
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// The folder of a real path, or the place for it in the table.
+    fn place_of(&self, real: &Path) -> Result<u32, u64> {
+        let mut place = self.hasher.hash_one(real);
+        while let Some(&folder) = self.by_real.get(&place) {
+            if self.real_path(folder) == real {
+                return Ok(folder);
+            }
+            place = place.wrapping_add(1);
+        }
+        Err(place)
+    }
+
+    /// Where a folder really is; where it was listed if that is unknown.
+    fn real_path(&self, folder: u32) -> PathBuf {
+        let text = bytes_to_path(self.list.folder(folder));
+        let text = Path::new(&text);
+        match (&self.reals[folder as usize], &self.current) {
+            (Real::AsListed, Some(current)) => without_dots(&current.join(text)),
+            (Real::Elsewhere(real), _) => real.to_path_buf(),
+            _ => text.to_path_buf(),
+        }
+    }
+
+    /// Sorts each group by name, and leaves out all but the first of equal ones.
+    fn sort_groups(&mut self) {
+        let list = self.list;
+        for (_, range) in &self.groups {
+            let (order, kinds) = (&mut self.order[range.clone()], &mut self.kinds[range.clone()]);
+            let is_sorted = order.windows(2).all(|pair| list.name(pair[0]) < list.name(pair[1]));
+            if is_sorted {
+                continue;
+            }
+            let mut sorted: Vec<_> = order.iter().copied().zip(kinds.iter().copied()).collect();
+            sorted.sort_unstable_by(|a, b| list.name(a.0).cmp(list.name(b.0)).then(a.0.cmp(&b.0)));
+            for (at, (entry, kind)) in sorted.into_iter().enumerate() {
+                (order[at], kinds[at]) = (entry, kind);
+            }
+        }
+    }
+
+    /// Calls for each entry that an equal one comes before, with the first of those; it is left out.
+    pub(super) fn leave_out_equal(&mut self, mut tell: impl FnMut(u32, u32)) {
+        for (_, range) in &self.groups {
+            let mut first = range.start;
+            for at in range.clone().skip(1) {
+                if self.list.name(self.order[at]) == self.list.name(self.order[first]) {
+                    self.kinds[at] = Kind::LeftOut;
+                    tell(self.order[at], self.order[first]);
+                } else {
+                    first = at;
+                }
+            }
+        }
+    }
+
+    /// The entries that are roots, in the order of the list.
+    pub(super) fn roots(&self) -> Vec<Root> {
+        let roots = self.order.iter().zip(&self.kinds).filter(|(_, kind)| **kind == Kind::Root);
+        let mut roots: Vec<u32> = roots.map(|(&entry, _)| entry).collect();
+        roots.sort_unstable();
+        roots.into_iter().map(|entry| Root::listed_at(bytes_to_path(self.list.path(entry)), entry)).collect()
+    }
+
+    /// The entry of this real path that is met by itself, and its place.
+    pub(super) fn find(&self, real: &Path) -> Option<(usize, u32)> {
+        let folder = self.place_of(real.parent()?).ok()?;
+        let name = real.file_name()?.as_encoded_bytes();
+        let group = self.groups.binary_search_by_key(&folder, |(first, _)| *first).ok()?;
+        let range = self.groups[group].1.clone();
+        let before = self.order[range.clone()].partition_point(|&entry| self.list.name(entry) < name);
+        let at = range.start + before;
+        let entry = *self.order[range].get(before)?;
+        let is_met = matches!(self.kinds[at], Kind::File | Kind::Other) && self.list.name(entry) == name;
+        is_met.then_some((at, entry))
+    }
+
+    /// Leaves out the entry at a place that was found.
+    pub(super) fn leave_out(&mut self, place: usize) {
+        self.kinds[place] = Kind::LeftOut;
+    }
+
+    /// Calls `ask` with the real path of each folder, then `leads_to` with what that returned and each entry there that is
+    /// met by itself, and leaves out those for which that is true.
+    pub(super) fn leave_out_where<A>(
+        &mut self,
+        mut ask: impl FnMut(&Path) -> Option<A>,
+        mut leads_to: impl FnMut(&A, u32, &[u8]) -> bool,
+    ) {
+        for group in 0..self.groups.len() {
+            let (folder, range) = self.groups[group].clone();
+            let Some(about) = ask(&self.real_path(folder)) else { continue };
+            for at in range {
+                let entry = self.order[at];
+                let is_met = matches!(self.kinds[at], Kind::File | Kind::Other);
+                if is_met && leads_to(&about, entry, self.list.name(entry)) {
+                    self.kinds[at] = Kind::LeftOut;
+                }
+            }
+        }
+    }
+
+    /// The entries that are met by themselves, folder by folder.
+    pub(super) fn into_met(self) -> Vec<Met> {
+        let met = self.order.iter().zip(&self.kinds);
+        met.filter_map(|(&entry, kind)| match kind {
+            Kind::File => Some(Met::new(entry, true)),
+            Kind::Other => Some(Met::new(entry, false)),
+            Kind::Root | Kind::LeftOut => None,
+        })
+        .collect()
+    }
+}
+
+/// A folder that its entries are told apart beside.
+struct Beside {
+    #[cfg(target_os = "linux")]
+    handle: Option<std::os::fd::OwnedFd>,
+}
+
+impl Beside {
+    /// Reaches a folder by its text, up to and with its last slash.
+    fn reach(text: &[u8]) -> (Beside, Real) {
+        let path: &[u8] = if text.is_empty() { b"." } else { text };
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+            // Names are resolved there, and nothing is listed: to search it must be allowed, to read it need not.
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            if let Ok(handle) = openat2(CWD, path, flags, Mode::empty(), resolve) {
+                return (Beside { handle: Some(handle) }, Real::AsListed);
+            }
+            let handle = openat(CWD, path, flags, Mode::empty()).ok();
+            let real = if handle.is_some() { real_path(path) } else { Real::Unknown };
+            (Beside { handle }, real)
+        }
+        #[cfg(not(target_os = "linux"))]
+        (Beside {}, real_path(path))
+    }
+
+    /// What the entry of this path and this name is.
+    fn kind(&self, path: &[u8], name: &[u8]) -> Kind {
+        if matches!(name, b"" | b"." | b"..") {
+            let path = bytes_to_path(path);
+            let path = Path::new(&path);
+            return if path.metadata().is_ok() { Kind::Root } else { Kind::Other };
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            use rustix::fs::{AtFlags, FileType, statat};
+            return match statat(handle, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_mode) {
+                Ok(mode) => match FileType::from_raw_mode(mode) {
+                    FileType::RegularFile => Kind::File,
+                    FileType::Directory | FileType::Symlink => Kind::Root,
+                    _ => Kind::Other,
+                },
+                Err(_) => Kind::Other,
+            };
+        }
+        let path = bytes_to_path(path);
+        let path = Path::new(&path);
+        match path.symlink_metadata().map(|found| found.file_type()) {
+            Ok(found) if found.is_file() => Kind::File,
+            Ok(found) if found.is_dir() || found.is_symlink() => Kind::Root,
+            _ => Kind::Other,
+        }
+    }
+}
+
+fn real_path(folder: &[u8]) -> Real {
+    std::fs::canonicalize(bytes_to_path(folder))
+        .map_or(Real::Unknown, |real| Real::Elsewhere(real.into_boxed_path()))
+}
+
+/// The path without `.` and `..`, where no link leads elsewhere.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::with_capacity(path.as_os_str().len());
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(clean.pop()),
+            _ => clean.push(component),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_are_taken_out_of_paths() {
+        #[track_caller]
+        fn check(path: &str, expected: &str) {
+            assert_eq!(without_dots(Path::new(path)), Path::new(expected));
+        }
+        check("/a/./b//c/", "/a/b/c");
+        check("/a/../b/c/..", "/b");
+        check("/../a", "/a");
+        check("/", "/");
+    }
+}
