@@ -136,6 +136,7 @@ pub use workers::gpu::detached::leave;
 #[cfg(all(feature = "gpu", feature = "bench"))]
 #[doc(hidden)]
 pub use workers::gpu::phases::Phases;
+pub use workers::gpu::{expect_device, list_adapters};
 
 /// The README's Rust blocks, as tests.
 #[cfg(doctest)]

@@ -1,5 +1,6 @@
 //! Starts every thread and channel of a run; the whole flow, top to bottom.
 
+mod ahead;
 mod gpus;
 mod work;
 
@@ -12,10 +13,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
+use self::ahead::Ahead;
 use self::gpus::{attend_all, join_gpus};
 use self::work::{Desk, Done, Work, worker};
 use crate::batch::Cutter;
-use crate::control::Control;
+use crate::control::{Control, Total};
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
 use crate::latencies::Latencies;
@@ -91,12 +93,18 @@ fn run_over(
     let gpu = Gpu::start(plan, &mut notes)?;
     let handles = plan.handles()?;
     note_fewer_workers(plan, &handles, &mut notes);
-    let walk = match over {
-        Over::Tree { apart } => Walk::new(plan, apart, &handles, control)?,
-        Over::Known(again) => Walk::again(plan, again, control),
+    control.take_up();
+    let (walk, ahead) = match over {
+        Over::Tree { apart } => {
+            let ahead = Ahead::of(plan, &apart, control);
+            (Walk::new(plan, apart, &handles, control)?, ahead)
+        }
+        Over::Known(again) => {
+            control.know_total(Total { files: again.files, bytes: again.bytes, is_all: true });
+            (Walk::again(plan, again, control), None)
+        }
     };
 
-    control.take_up();
     let started = SystemTime::now();
     let clock = Instant::now();
     sink.begin(plan, started).map_err(Error::Sink)?;
@@ -110,7 +118,9 @@ fn run_over(
         gpus,
         gpu_batches,
         ram_disk_bytes_peak,
-    } = flow(plan, &handles, gpu.as_ref(), &walk, sink, control, &mut notes)?;
+    } = ahead::beside(ahead, control, || {
+        flow(plan, &handles, gpu.as_ref(), &walk, sink, control, &mut notes)
+    })?;
     if control.is_cancelled() {
         ledger.unread = ledger.met - ledger.records();
     }
@@ -382,7 +392,7 @@ fn drain(
             }
         };
         let since = Instant::now();
-        let (records, bytes) = (ledger.records(), ledger.bytes);
+        let records = ledger.records();
         let mut next = reorder.push(results);
         while let Some(results) = next {
             for record in results.records() {
@@ -391,7 +401,7 @@ fn drain(
             }
             next = reorder.pop();
         }
-        control.add_done(ledger.records() - records, ledger.bytes - bytes);
+        control.add_records(ledger.records() - records);
         if shown.1 {
             shown = (since, false);
         }

@@ -7,7 +7,7 @@ mod memory;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::device::{Device, GpuVerify};
+pub use self::device::{Adapter, Device, GpuVerify};
 pub(crate) use self::list::Met;
 pub use self::list::PathList;
 use crate::analyses::{self, Analysis};

@@ -9,6 +9,7 @@ use filemill::control::Control;
 use filemill::plan::{Device, GpuVerify, Plan, Sort, Workers};
 use filemill::report::Report;
 
+use crate::binary::{filemill, text};
 use crate::support::{InOrder, Rows, Tree, analyses, scan};
 
 /// Bytes that repeat themselves here and there.
@@ -151,13 +152,72 @@ fn ends_of_files_that_are_shorter_than_a_shingle_come_last() {
 }
 
 #[test]
-fn what_has_no_kernel_needs_no_gpu() {
+fn what_has_no_kernel_uses_no_gpu() {
     let tree = Tree::new();
     tree.file("a", "x");
-    let report = check(&plan(&tree, "lines,minhash:shingle=words:3", Device::Gpu));
-    assert_eq!(report.notes, ["no GPU is used: none of the analyses runs on one"]);
+    if is_there() {
+        let report = check(&plan(&tree, "lines,minhash:shingle=words:3", Device::Gpu));
+        assert_eq!(report.notes, ["no GPU is used: none of the analyses runs on one"]);
+    }
     let report = check(&plan(&tree, "lines", Device::Auto));
     assert!(report.notes.is_empty() && report.gpus.is_empty());
+}
+
+#[test]
+fn a_required_device_is_checked_even_if_nothing_would_run_on_it() {
+    let tree = Tree::new();
+    tree.file("a", "x");
+    let named = plan(&tree, "lines", Device::Named("no such card".into()));
+    let refused = filemill::run(&named, &mut InOrder::default()).unwrap_err().to_string();
+    assert!(refused.starts_with("--device no such card: "), "{refused}");
+    for command in [&["scan", "-a", "none"][..], &["dupes"], &["dupes", "--near", "0.8"], &["bench", "sweep"]]
+    {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--device", "no such card"]);
+        let output = filemill(&arguments).arg(tree.path()).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");
+        assert!(stderr.starts_with("filemill: --device no such card: "), "{command:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{command:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_question_mark_lists_the_adapters() {
+    let tree = Tree::new();
+    tree.file("a", "x");
+    for command in [&["scan", "-a", "none"][..], &["scan", "-a", "minhash"], &["dupes"], &["bench", "sweep"]]
+    {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--device", "?"]);
+        let output = filemill(&arguments).arg(tree.path()).output().unwrap();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {stderr}");
+        assert_eq!(stderr, "", "{command:?}");
+        let is_listed = |line: &str| line.starts_with("none") || line.contains(": ");
+        assert!(!stdout.is_empty() && stdout.lines().all(is_listed), "{command:?}: {stdout}");
+        if is_there() {
+            assert!(!stdout.starts_with("none"), "{command:?}: {stdout}");
+        }
+    }
+}
+
+/// Drivers of Mesa complain if XDG_RUNTIME_DIR is missing, as in a container.
+#[test]
+fn a_driver_writes_nothing_to_standard_error() {
+    let tree = Tree::new();
+    tree.file("a", "x");
+    for directory in [None, Some(""), Some("relative")] {
+        for device in ["?", "gpu", "no such card"] {
+            let mut command = filemill(&["scan", "-a", "minhash", "--device", device]);
+            command.env_remove("XDG_RUNTIME_DIR");
+            if let Some(directory) = directory {
+                command.env("XDG_RUNTIME_DIR", directory);
+            }
+            let stderr = text(&command.arg(tree.path()).output().unwrap().stderr);
+            assert!(stderr.lines().all(|line| line.starts_with("filemill: ")), "{device}: {stderr}");
+        }
+    }
 }
 
 #[test]

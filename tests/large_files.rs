@@ -2,17 +2,85 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use filemill::plan::{Plan, Workers};
+use filemill::control::Control;
+use filemill::plan::{Plan, Staging, Workers};
 use filemill::record::Value;
 
 use crate::mid_run::slow_run;
 use crate::probe::probe;
 use crate::support::{InOrder, Keep, Tree, analyses, scan};
+
+/// The progress display adds up what is read, by one worker or several, mapped or not, and in whole parts or not.
+#[test]
+fn bytes_of_a_large_file_never_go_back() {
+    filemill::guard_mappings().unwrap();
+    let tree = Tree::new();
+    const BYTES: usize = 20 << 20;
+    let large = tree.file("large", vec![b'x'; BYTES]);
+    tree.file("small", "12345");
+    for (workers, staging, list) in [
+        (1, Staging::Read, "blake3"),
+        (1, Staging::Mmap, "blake3"),
+        (2, Staging::Mmap, "blake3"),
+        (2, Staging::Read, "blake3,xxh3"),
+    ] {
+        let control = Control::new();
+        let is_over = AtomicBool::new(false);
+        let plan = Plan {
+            workers: Workers::Number(workers),
+            staging,
+            map_bytes_min: 1 << 20,
+            map_window_bytes: 1 << 20,
+            share_bytes: 1 << 20,
+            analyses: analyses(list),
+            ..Plan::new([&large, &tree.at("small")])
+        };
+        let seen = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut seen = vec![control.bytes()];
+                while !is_over.load(Ordering::Relaxed) {
+                    let bytes = control.bytes();
+                    assert!(bytes >= seen[seen.len() - 1], "{bytes} after {seen:?}");
+                    if bytes > seen[seen.len() - 1] {
+                        seen.push(bytes);
+                    }
+                }
+                seen
+            });
+            filemill::run_with(&plan, &mut InOrder::default(), &control).unwrap();
+            is_over.store(true, Ordering::Relaxed);
+            watcher.join().unwrap()
+        });
+        assert_eq!(control.bytes(), BYTES as u64 + 5, "{workers} workers, {staging:?}, {list}: {seen:?}");
+        assert_eq!(control.progress().bytes_done, BYTES as u64 + 5);
+    }
+}
+
+/// What will never be read is not waited for.
+#[test]
+fn the_bytes_of_a_file_that_fails_are_done_with() {
+    let tree = Tree::new();
+    let large = tree.file("large", vec![b'x'; 4 << 20]);
+    for workers in [1, 2] {
+        let grow = large.clone();
+        let grows = probe(move |_, blocks| {
+            if blocks == 1 {
+                fs::OpenOptions::new().append(true).open(&grow).unwrap().set_len(6 << 20).unwrap();
+            }
+        });
+        fs::OpenOptions::new().write(true).open(&large).unwrap().set_len(4 << 20).unwrap();
+        let control = Control::new();
+        let plan = Plan { workers: Workers::Number(workers), analyses: vec![grows], ..Plan::new([&large]) };
+        let report = filemill::run_with(&plan, &mut InOrder::default(), &control).unwrap();
+        assert_eq!(report.ledger.failed_total(), 1);
+        assert!(control.progress().bytes_done >= 4 << 20, "{:?}", control.progress());
+    }
+}
 
 /// A large file that is the first of its batch, and takes until all that lies beside it is reported.
 #[test]

@@ -90,11 +90,21 @@ fn what_is_kept_in_one_place_stays_there() {
             "analyses/histogram/bit_planes.rs",
             "duplicates/action/kernel.rs",
             "groups/pairs.rs",
+            "main.rs",
             "stage/mmap.rs",
             "workers/gpu/detached.rs",
         ],
     );
-    check("thread::scope", &["pipeline.rs", "bench/limit/floor.rs", "cli/progress.rs"]);
+    check(
+        "thread::scope",
+        &[
+            "pipeline.rs",
+            "pipeline/ahead.rs",
+            "bench/limit/floor.rs",
+            "cli/progress.rs",
+            "cli/bench/watched.rs",
+        ],
+    );
     check("thread::spawn", &[]);
     check(
         "thread::Builder",

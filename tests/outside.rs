@@ -136,6 +136,49 @@ fn an_interrupted_summary_says_so() {
     assert!(summary.contains("201 paths met = 200 done + 0 skipped + 0 failed + 1 unread"), "{summary}");
 }
 
+/// What a terminal of this width would be sent, by util-linux' `script`; it is interrupted after a while.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(tree: &Tree, columns: usize, arguments: &str) -> Option<String> {
+    let run = format!("stty cols {columns} rows 24; timeout -s INT 2 {BINARY} {arguments}");
+    let output = Command::new("script")
+        .args(["-qec", &run, "/dev/null"])
+        .current_dir(tree.path())
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => {
+            println!("no `script` here, not tried: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_progress_line_fits_the_terminal_and_is_gone_before_a_message() {
+    let tree = endless();
+    let place = tree.directory("bench");
+    std::fs::write(place.join("f"), "x").unwrap();
+    for columns in [20, 40, 56, 80] {
+        for (arguments, said) in [
+            ("scan -a sha256 files --out paths=r", "interrupted: "),
+            ("bench sweep --repetitions 1000 bench", "filemill: interrupted"),
+        ] {
+            let Some(sent) = on_a_terminal(&tree, columns, arguments) else { return };
+            let drawn: Vec<&str> = sent.split("\r\u{1b}[J").skip(1).collect();
+            assert!(drawn.len() > 5, "{columns}: {sent:?}");
+            let (last, lines) = drawn.split_last().unwrap();
+            for line in lines.iter().filter(|line| !line.is_empty()) {
+                let line = line.strip_suffix('\r').unwrap_or_else(|| panic!("{columns}: {line:?}"));
+                assert!(line.chars().count() < columns && !line.contains('\n'), "{columns}: {line:?}");
+            }
+            // What follows begins where the line was.
+            assert!(last.contains(said), "{columns}: {last:?}");
+        }
+    }
+}
+
 #[test]
 fn a_signal_that_was_to_be_ignored_is_ignored() {
     let tree = endless();

@@ -84,7 +84,7 @@ pub struct PointResult {
 }
 
 /// What came of a sweep.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SweepResult {
     /// Every point, small ones first.
     pub points: Vec<PointResult>,
@@ -102,6 +102,8 @@ pub struct SweepResult {
     pub unread: u64,
     /// Whether it was cancelled before its end.
     pub cancelled: bool,
+    /// Whether the tree changed while it was measured: then no point is the best.
+    pub has_tree_changed: bool,
 }
 
 impl Sweep {
@@ -135,9 +137,10 @@ impl Sweep {
     /// Refuses what cannot be measured, before anything is; gives its points.
     ///
     /// # Errors
-    /// When the analyses are mistyped, there is no point, or the cache cannot be dropped where it should be.
+    /// When the analyses are mistyped, a device is required and not there, there is no point, or the cache cannot be dropped where it should be.
     pub fn check(&self) -> Result<Vec<Point>, BenchError> {
         analyses::parse(&self.analyses).map_err(|error| BenchError::Refused(error.to_string()))?;
+        self.devices.iter().try_for_each(crate::expect_device)?;
         if self.cache == CacheState::Cold {
             drop_caches()?;
         }
@@ -224,6 +227,7 @@ impl Sweep {
             rows: vec![Vec::new(); points.len()],
             done: 0,
             has_run: false,
+            has_failed: false,
             of: race.runs_max(self.search, self.repetitions) as u64,
             write,
             watch,
@@ -239,7 +243,9 @@ impl Sweep {
         if !cancelled {
             runs.expect_known(watch)?;
         }
-        runs.conclude(&race, ram_disk, cancelled)
+        let has_tree_changed = !cancelled && runs.has_tree_changed()?;
+        let outcome = SweepResult { ram_disk, cancelled, has_tree_changed, ..SweepResult::default() };
+        runs.conclude(&race, outcome)
     }
 
     /// Copies the tree to a RAM disk where a point asks for it, with a row of its own.
@@ -287,6 +293,7 @@ struct Runs<'s> {
     done: u64,
     /// Whether anything was run, or all is known.
     has_run: bool,
+    has_failed: bool,
     of: u64,
     write: &'s mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
     watch: &'s Watch<'s>,
@@ -378,6 +385,19 @@ impl Runs<'_> {
         Ok(())
     }
 
+    /// Whether the tree answers otherwise now than in the first run. Asked only if a point failed: either it answers wrongly, or
+    /// the tree is another one.
+    fn has_tree_changed(&self) -> Result<bool, BenchError> {
+        let Sweep { path, analyses, runner, .. } = self.sweep;
+        let Some(expected) = self.expected.as_ref().filter(|_| self.has_failed) else { return Ok(false) };
+        match runner.run(&Point::default(), path, analyses, self.watch) {
+            Ok(measured) => Ok(!differences(expected, &measured.answers).is_empty()),
+            // It is not there any more, or nothing in it can be read.
+            Err(BenchError::Refused(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     fn has_changed(&self) -> BenchError {
         let path = self.sweep.path.display();
         BenchError::Refused(format!("{path}: answers otherwise than when the record was begun"))
@@ -386,6 +406,7 @@ impl Runs<'_> {
     /// A run that gave nothing that counts.
     fn failed(&mut self, at: usize, row: RecordRow, why: String) -> Result<Taken, BenchError> {
         self.rows[at].clear();
+        self.has_failed = true;
         (self.write)(&RecordRow { row: RowKind::Error, note: why.replace('\n', " "), ..row })?;
         Ok(Taken::Failed(why))
     }
@@ -405,12 +426,9 @@ impl Runs<'_> {
     }
 
     /// The result, and a row a point.
-    fn conclude(
-        &mut self,
-        race: &Race,
-        ram_disk: Option<(f64, u64)>,
-        cancelled: bool,
-    ) -> Result<SweepResult, BenchError> {
+    fn conclude(&mut self, race: &Race, outcome: SweepResult) -> Result<SweepResult, BenchError> {
+        let SweepResult { cancelled, has_tree_changed, .. } = outcome;
+        let best = |counts: &dyn Fn(&Point) -> bool| race.best(counts).filter(|_| !has_tree_changed);
         let mut results = Vec::new();
         for (at, point) in self.points.iter().enumerate() {
             let rate = Spread::of(&race.rates[at]);
@@ -431,8 +449,8 @@ impl Runs<'_> {
             }
             results.sort_by_key(|result| self.points.iter().position(|point| *point == result.point));
         }
-        let best = race.best(|_| true);
-        if best.is_none() && !cancelled {
+        let (best, best_in_place) = (best(&|_| true), best(&|point| point.stage != Staging::RamDisk));
+        if best.is_none() && !cancelled && !has_tree_changed {
             let why = results.iter().find_map(|result| match &result.fate {
                 Fate::Failed(why) | Fate::Skipped(why) => Some(why.as_str()),
                 Fate::Ran | Fate::Behind => None,
@@ -443,12 +461,11 @@ impl Runs<'_> {
         Ok(SweepResult {
             points: results,
             best,
-            best_in_place: race.best(|point| point.stage != Staging::RamDisk),
+            best_in_place,
             answers: self.expected.clone(),
-            ram_disk,
             drift: race.drift(),
             unread: self.expected.as_ref().map_or(0, |answers| answers.unread),
-            cancelled,
+            ..outcome
         })
     }
 }

@@ -347,7 +347,7 @@ const SCAN: &[Section] = &[
             ),
             (
                 "--device",
-                "auto, the default, lets GPUs answer as well where one is faster than a worker, and takes none that is software. cpu is the processor alone. gpu, or a part of an adapter's name, asks for one; where it is not there the run does not begin (exit code 2). Only minhash with shingles of bytes, and the comparisons of duplicates --near-all, can be done on a GPU. --gpu-memory is the most that is taken of its memory, and --gpu-verify says how many of its answers the processor makes once more and compares. The record end tells what each GPU did (devices.gpus).",
+                "auto, the default, lets GPUs answer as well where one is faster than a worker, and takes none that is software. cpu is the processor alone. gpu, or a part of an adapter's name, requires one: if it is not there the run does not begin (exit code 2), even if no analysis would run on it. '?' lists the adapters. Only minhash with shingles of bytes, and the comparisons of duplicates --near-all, can be done on a GPU. --gpu-memory is the most that is taken of its memory, and --gpu-verify says how many of its answers the processor makes once more and compares. The record end tells what each GPU did (devices.gpus).",
             ),
             ("", "No setting changes a row of the report."),
         ],

@@ -2,6 +2,7 @@
 
 mod bench;
 mod duplicates;
+mod estimate;
 mod flags;
 mod gates;
 mod limits;
@@ -14,6 +15,7 @@ mod scan;
 mod settings;
 mod signals;
 mod size;
+mod status_line;
 mod summary;
 mod toml_settings;
 
@@ -162,7 +164,7 @@ fn parse(arguments: &[OsString]) -> Result<(Flags, Origins), Unparsed> {
 pub(crate) fn complain(what: &dyn std::fmt::Display) {
     // Where standard error is closed too, the exit code is all that is left to say it with.
     let line = printable(what.to_string().as_bytes());
-    drop(writeln!(io::stderr(), "filemill: {line}"));
+    status_line::above(|| drop(writeln!(io::stderr(), "filemill: {line}")));
 }
 
 /// The first paragraph of a usage error, with the nearest name where one was mistyped, or where to look.

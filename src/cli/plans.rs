@@ -11,7 +11,6 @@ use filemill::report::Report;
 use filemill::sink::{Sink, printable};
 
 use super::flags::{CacheUse, Input, Machine, Messages, Stage, Verify, When};
-use super::progress::Progress;
 use super::{Failure, complain, limits, lists};
 
 /// The plan of what is typed, with no analyses.
@@ -107,6 +106,24 @@ fn device(flags: &Machine, messages: &Messages, plan: &mut Plan) {
     }
 }
 
+/// Prints the adapters if one of the devices is `?`. Returns whether it did.
+pub(super) fn lists_adapters<'d>(devices: impl IntoIterator<Item = &'d Device>) -> Result<bool, Failure> {
+    let is_asked = |device: &Device| matches!(device, Device::Named(name) if **name == *"?");
+    if !devices.into_iter().any(is_asked) {
+        return Ok(false);
+    }
+    let text = match filemill::list_adapters() {
+        Ok(adapters) if adapters.is_empty() => "none\n".to_owned(),
+        Ok(adapters) => adapters
+            .iter()
+            .map(|adapter| format!("{}\n", printable(adapter.to_string().as_bytes())))
+            .collect(),
+        Err(why) => format!("none: {why}\n"),
+    };
+    super::bench::print(&text)?;
+    Ok(true)
+}
+
 /// The paths that were typed; the current directory where there are neither paths nor lists.
 fn roots(flags: &Input) -> Vec<Root> {
     let has_lists = !flags.files_from.is_empty() || !flags.files0_from.is_empty();
@@ -158,7 +175,6 @@ pub(super) fn tell(report: &Report, refused: u64, messages: &Messages) {
 /// The reports of a run, and each path that could not be read on standard error.
 pub(super) struct WithErrors<'s> {
     pub(super) sinks: Vec<Box<dyn Sink + 's>>,
-    pub(super) progress: &'s Progress,
     pub(super) errors_shown: bool,
 }
 
@@ -180,7 +196,7 @@ impl Sink for WithErrors<'_> {
             };
             let errno = error.errno_name().map_or(String::new(), |name| format!(" ({name})"));
             let line = format!("{}: cannot be {doing}: {}{errno}", printable(&path), error.cause.name());
-            self.progress.above(|| complain(&line));
+            complain(&line);
         }
         self.sinks.record(record)
     }

@@ -17,6 +17,9 @@ use super::{Exit, Failure, begin, complain};
 /// Runs the command; `origins` are where settings came from that were not typed.
 pub(crate) fn run(flags: &ScanFlags, origins: &Origins) -> Result<Exit, Failure> {
     begin(&flags.messages, origins);
+    if plans::lists_adapters([&flags.machine.device])? {
+        return Ok(Exit::Done);
+    }
     let mut outputs = Outputs::new(flags.format, &flags.out, Format::Summary, !flags.messages.quiet)?;
     if flags.null && !outputs.formats().any(|format| format == Format::Paths) {
         return Err(Failure::Usage("--null is for the format paths alone".to_owned()));
@@ -46,7 +49,7 @@ fn scan(
     let sinks = outputs.sinks(&plan.faults, printed == Format::Summary, |format, writer, is_printed| {
         sink(outputs, format, flags.null, writer, is_printed, &progress)
     })?;
-    let mut sink = WithErrors { sinks, progress: &progress, errors_shown };
+    let mut sink = WithErrors { sinks, errors_shown };
     let report = progress.during(control, || filemill::run_with(plan, &mut sink, control))?;
     drop(sink);
     // An interrupted report is not complete, and does not replace one that is.

@@ -70,6 +70,7 @@ use crate::plan::{Device, Filter, Plan, Reads, Root};
 use crate::record::{Action, bytes_to_path};
 use crate::report::{Duplicates, Report, Round, peak_memory_bytes};
 use crate::sink::Sink;
+use crate::workers::gpu::expect_device;
 
 /// What to search for. [`Search::new`] has the measured defaults.
 #[derive(Clone)]
@@ -178,8 +179,11 @@ pub struct Found {
 pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<Found, Error> {
     let clock = Instant::now();
     search.check()?;
+    // Even if no round has anything for it.
+    expect_device(&search.plan.device)?;
     let (wanted, memory) = (search.wanted()?, Memory::divide(search)?);
     let mut met = Met::new(sink, search, memory.files_bytes_max);
+    control.begin_round("look");
     let looked = pipeline::run_with(&search.plan_of_look(&memory), &mut met, control);
     let mut report = looked.map_err(|error| met.spill_error.take().map_or(error, Error::Spill))?;
     if search.plan.device.is_required() && search.near.is_none() {
@@ -209,6 +213,9 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     tell::found(&mut found, sink)?;
     if let Some(runs) = runs.filter(|_| !control.is_cancelled()) {
         tell::merged(&runs, &mut found.report, sink)?;
+    }
+    if search.action.is_some() {
+        control.begin_round("action");
     }
     acts::act(search, &plan, &mut found, sink, control)?;
 
@@ -244,6 +251,7 @@ impl Looked<'_> {
             Some(near) => near::search(near, &mut rounds, candidates)?,
         };
         let Rounds { report, failed, .. } = rounds;
+        self.control.begin_round("group");
         let mut found = Found { near, ..Found::new(catalog, report) };
         // Half a search says nothing about what is the same.
         if self.control.is_cancelled() {

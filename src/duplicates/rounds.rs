@@ -130,6 +130,7 @@ impl Rounds<'_> {
     /// Compares what has the same digest, and takes out what is not the same.
     pub(super) fn verify(&mut self, same: &mut Candidates) -> Result<(), Error> {
         let since = Instant::now();
+        self.control.begin_round("verify");
         let files = same.all().len() as u64;
         let (plan, catalog, control) = (self.plan, self.catalog, self.control);
         let verified = threads::with(self.pool, || verify::verify(plan, catalog, same, control));
@@ -188,8 +189,12 @@ impl Rounds<'_> {
             return Ok(());
         }
         threads::with(self.pool, || order.par_sort_unstable());
+        let to_read = |size: u64| reads.part_of(size).map_or(size, |(_, bytes)| bytes);
+        let bytes = order.iter().map(|(_, file, _)| to_read(self.catalog.size(*file))).sum();
+        self.control.begin_round(name);
         let again = Again {
             files: order.len() as u64,
+            bytes: Some(bytes),
             file: &|number, tell| {
                 let (_, file, _) = order[usize::try_from(number).expect("it counts files")];
                 let entry = self.catalog.entry(file);

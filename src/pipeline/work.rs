@@ -34,11 +34,11 @@ pub(super) enum Work {
 
 type Shared = Large<Counted>;
 
-/// An open file, with when that was, and how many of its bytes the progress display counts as under way.
+/// An open file, with when that was, and how many of its bytes the progress has counted.
 pub(super) struct Counted {
     file: OpenFile,
     since: Instant,
-    under_way: AtomicU64,
+    shown: AtomicU64,
 }
 
 /// What one worker did.
@@ -172,7 +172,7 @@ impl Hand<'_, '_> {
     fn batch(&mut self, mut batch: Batch, is_whole: bool) {
         let Desk { plan, control, queue, pool, .. } = self.desk;
         let (lane, mut read_bytes) = (self.lane, 0);
-        let since = Instant::now();
+        let (since, analysed) = (Instant::now(), self.worker.analysed);
         let loaded = self.stage.load(&batch);
         if let Some(ready) = loaded
             && ready < batch.len()
@@ -208,6 +208,8 @@ impl Hand<'_, '_> {
         );
         let took = plan.faults.drag(since.elapsed());
         self.busy += took;
+        self.stage.show_progress();
+        control.add_time(took, self.worker.analysed.saturating_sub(analysed));
         let Worked { results, mut rest, is_large_next } = worked;
         if let Some(results) = results {
             self.report(results, took);
@@ -251,7 +253,7 @@ impl Hand<'_, '_> {
         let opened = match batch.entries().next() {
             Some(_) if self.desk.control.should_stop() => Err(Outcome::Unread),
             Some(entry) => {
-                caught(|| self.stage.open(&entry)).unwrap_or_else(|error| Err(Outcome::Failed(error)))
+                caught(|| self.stage.open_counted(&entry)).unwrap_or_else(|error| Err(Outcome::Failed(error)))
             }
             None => return,
         };
@@ -265,7 +267,7 @@ impl Hand<'_, '_> {
             }
             Ok(file) => {
                 let (size, mtime_ns, identity) = (file.size(), file.mtime_ns(), file.identity());
-                let file = Counted { file, since, under_way: AtomicU64::new(0) };
+                let file = Counted { file, since, shown: AtomicU64::new(0) };
                 self.parts(&Arc::new(Large::new(divided, batch, file, size, mtime_ns, identity)), true);
             }
             Err(outcome) => {
@@ -290,7 +292,7 @@ impl Hand<'_, '_> {
                 // Where it is not taken any more, the file is read all the same.
                 drop(queue.offer(Work::Help(large.clone())));
             }
-            let since = Instant::now();
+            let (since, analysed) = (Instant::now(), self.worker.analysed);
             let stage = &mut self.stage;
             let before = std::mem::take(&mut whole);
             let mut came = self.worker.work_part(large, &part, before, |block| {
@@ -300,8 +302,9 @@ impl Hand<'_, '_> {
                 })
             });
             if part.is_for_divided {
-                control.add_under_way(part.bytes);
-                large.file.under_way.fetch_add(part.bytes, Ordering::Relaxed);
+                control.add_bytes(part.bytes);
+                control.add_time(since.elapsed(), self.worker.analysed.saturating_sub(analysed));
+                large.file.shown.fetch_add(part.bytes, Ordering::Relaxed);
             }
             let is_last = part.offset + part.bytes == large.file.file.size();
             if let Ok(came) = &mut came
@@ -320,7 +323,9 @@ impl Hand<'_, '_> {
             }
             if let Some(results) = results {
                 self.report(results, large.file.since.elapsed());
-                control.forget_under_way(large.file.under_way.load(Ordering::Relaxed));
+                // None, but of a file that failed.
+                let shown = large.file.shown.load(Ordering::Relaxed);
+                control.leave_out_bytes(large.file.file.size().saturating_sub(shown));
             }
         }
     }

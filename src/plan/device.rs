@@ -25,6 +25,27 @@ impl Device {
     }
 }
 
+/// An adapter of this machine: a GPU, or software that acts as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name; [`Device::Named`] takes a part of it.
+    pub name: String,
+    /// Its driver.
+    pub driver: String,
+    /// The interface to the driver, such as `vulkan`.
+    pub interface: String,
+    /// Whether the processor does the work: [`Device::Auto`] never takes such an adapter.
+    pub is_software: bool,
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Adapter { name, driver, interface, is_software } = self;
+        let driver = if driver.is_empty() { "unknown driver" } else { driver };
+        write!(out, "{name}: {driver}, {interface}{}", if *is_software { ", software" } else { "" })
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {

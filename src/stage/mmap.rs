@@ -19,7 +19,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 use super::open::changed;
 use super::system::Handle;
-use super::{OpenFile, Stage, Stop, Take, UnderWay};
+use super::{OpenFile, Stage, Stop, Take};
 use crate::error::{Cause, FileError, Step};
 use crate::faults::Operation;
 
@@ -35,7 +35,6 @@ impl Stage<'_> {
         let end = offset + bytes;
         let mut at = offset;
         let window_bytes = self.plan.map_window_bytes.next_multiple_of(rustix::param::page_size());
-        let mut under_way = UnderWay { control: self.control, bytes: 0 };
         while at < end {
             let length = window_bytes.min(usize::try_from(end - at).unwrap_or(usize::MAX));
             self.strike(Operation::Read)?;
@@ -67,7 +66,6 @@ impl Stage<'_> {
                 }
             }
             at += length as u64;
-            under_way.add(length as u64);
         }
         Ok(())
     }

@@ -76,6 +76,8 @@ pub(crate) struct Stage<'p> {
     tally: Staged,
     /// Files that were read though they are large enough to be mapped.
     unmapped: u64,
+    /// Bytes that were read and that the progress does not show yet.
+    unshown: u64,
 }
 
 impl<'p> Stage<'p> {
@@ -92,6 +94,7 @@ impl<'p> Stage<'p> {
             ram_disk_refused,
             tally: Staged::default(),
             unmapped: 0,
+            unshown: 0,
         }
     }
 
@@ -131,7 +134,7 @@ impl<'p> Stage<'p> {
         entry: &EntryRef<'_>,
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, Outcome> {
-        let mut file = self.open(entry)?;
+        let mut file = self.open_counted(entry)?;
         let size = file.size();
         let record = file.record(entry.directory, entry.name());
         let part = self.plan.reads.part_of(size);
@@ -140,23 +143,52 @@ impl<'p> Stage<'p> {
         if event(Event::Open { file: &record, can_wait }).is_break() {
             return Err(Outcome::Unread);
         }
-        let mut take = |bytes: &[u8]| event(Event::Block(bytes));
-        if let Some((offset, bytes)) = part {
-            let read = self.read_range(&file, offset, bytes, &mut take);
-            read.inspect_err(|_| self.forget(&file, 0, 0))?;
+        let wanted = part.map_or(size, |(_, bytes)| bytes);
+        let mut shown = Shown { control: self.control, left: wanted, unshown: self.unshown };
+        let mut take = |bytes: &[u8]| {
+            shown.add(bytes.len() as u64);
+            event(Event::Block(bytes))
+        };
+        let read = match part {
+            Some((offset, bytes)) => self.read_range(&file, offset, bytes, &mut take).map(|()| bytes),
+            None if maps(&file) => self.range(&file, 0, size, true, &mut take).map(|()| size),
+            None => self.read_blocks(&mut file, &mut take),
+        };
+        let Shown { left, unshown, .. } = shown;
+        self.unshown = unshown;
+        let read_bytes = read.inspect_err(|_| {
+            self.control.leave_out_bytes(left);
+            self.forget(&file, 0, 0);
+        })?;
+        if part.is_some() {
             let outcome = self.close_part(&file);
-            self.tally.read.add(bytes);
+            self.tally.read.add(read_bytes);
             return Ok(outcome);
         }
-        let read = if maps(&file) {
-            self.range(&file, 0, size, true, &mut take).map(|()| size)
-        } else {
-            self.read_blocks(&mut file, &mut take)
-        };
-        let read_bytes = read.inspect_err(|_| self.forget(&file, 0, 0))?;
         let outcome = self.close(&file, read_bytes);
         self.count(&file, &outcome);
         Ok(outcome)
+    }
+
+    /// Shows the progress of all that was read so far.
+    pub(crate) fn show_progress(&mut self) {
+        self.control.add_bytes(std::mem::take(&mut self.unshown));
+    }
+
+    /// Opens a file. The progress leaves out the bytes of one that cannot be opened.
+    ///
+    /// # Errors
+    /// As [`Stage::open`].
+    pub(crate) fn open_counted(&mut self, entry: &EntryRef<'_>) -> Result<OpenFile, Outcome> {
+        let opened = self.open(entry);
+        if matches!(opened, Err(Outcome::Failed(_)))
+            && self.control.progress().total.is_some()
+            && let Ok(status) = self.opener.look(entry)
+        {
+            let size = status.size();
+            self.control.leave_out_bytes(self.plan.reads.part_of(size).map_or(size, |(_, bytes)| bytes));
+        }
+        opened
     }
 
     /// Reads `bytes` bytes of an open file from `offset` on, where a part of a large file begins, and hands its blocks over.
@@ -283,23 +315,24 @@ fn plan_maps(plan: &Plan) -> bool {
     }
 }
 
-/// What is read of a file that takes more than one block, for the progress display, until the whole is counted.
-struct UnderWay<'c> {
+/// Counts the bytes of one file for the progress, as they are read.
+struct Shown<'c> {
     control: &'c Control,
-    bytes: u64,
+    /// Bytes of the file that are not read yet.
+    left: u64,
+    /// Bytes that the progress does not show yet: a counter that all workers share is slow for each small file.
+    unshown: u64,
 }
 
-impl UnderWay<'_> {
+impl Shown<'_> {
+    /// Bytes that are shown at a time.
+    const AT_ONCE: u64 = 64 << 10;
+
     fn add(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        self.control.add_under_way(bytes);
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.control.forget_under_way(self.bytes);
+        self.left = self.left.saturating_sub(bytes);
+        self.unshown += bytes;
+        if self.unshown >= Self::AT_ONCE {
+            self.control.add_bytes(std::mem::take(&mut self.unshown));
         }
     }
 }

@@ -293,6 +293,7 @@ impl Stage<'_> {
         Some(match read {
             Ok(()) => {
                 self.tally.ram_disk.add(bytes);
+                self.unshown += bytes;
                 Outcome::Done { size: bytes, mtime_ns, identity }
             }
             Err(errno) => Outcome::Failed(FileError::from_errno(Step::Stage, errno)),

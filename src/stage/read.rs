@@ -2,7 +2,7 @@
 
 use super::open::changed;
 use super::system::file_error;
-use super::{OpenFile, Stage, Stop, Take, UnderWay};
+use super::{OpenFile, Stage, Stop, Take};
 use crate::faults::Operation;
 
 impl Stage<'_> {
@@ -12,7 +12,6 @@ impl Stage<'_> {
         // One byte past the expected end shows whether there is more.
         let limit = if size == 0 { self.plan.unbounded_bytes_max } else { size };
         let (mut read_bytes, mut forgotten) = (0, 0);
-        let mut under_way = UnderWay { control: self.control, bytes: 0 };
         loop {
             let wanted = usize::try_from(limit - read_bytes)
                 .map_or(self.buffer.len(), |left| left.saturating_add(1).min(self.buffer.len()));
@@ -27,7 +26,6 @@ impl Stage<'_> {
             if read == 0 || (read < wanted && read_bytes == size) {
                 return Ok(read_bytes);
             }
-            under_way.add(read as u64);
             if self.control.should_stop() {
                 return Err(Stop::Unwanted);
             }
@@ -49,7 +47,6 @@ impl Stage<'_> {
         let end = offset + bytes;
         let limit = if end == file.size() { end.saturating_add(1) } else { end };
         let mut at = offset;
-        let mut under_way = UnderWay { control: self.control, bytes: 0 };
         while at < limit {
             let wanted =
                 usize::try_from(limit - at).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
@@ -65,7 +62,6 @@ impl Stage<'_> {
             if take(&self.buffer[..read]).is_break() || self.control.should_stop() {
                 return Err(Stop::Unwanted);
             }
-            under_way.add(read as u64);
         }
         if at == end { Ok(()) } else { Err(changed().into()) }
     }

@@ -19,6 +19,8 @@ use crate::record::{Directory, Found, bytes_to_path};
 pub(crate) struct Again<'a> {
     /// How many.
     pub(crate) files: u64,
+    /// The bytes to be read of them, if their sizes are known.
+    pub(crate) bytes: Option<u64>,
     /// Tells what is known of the one of this number.
     pub(crate) file: &'a Tell<'a>,
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Adapter, Device, Plan};
 use crate::record::{Batch, FileRecord, Outcome, Results, Row};
 use crate::report::GpuUse;
 
@@ -29,15 +29,28 @@ pub(crate) type Answered = (Results, Duration);
 
 pub(crate) fn prepare(_: &mut Plan) {}
 
+/// The adapters of this machine.
+///
+/// # Errors
+/// Always: none is looked for.
+pub fn list_adapters() -> Result<Vec<Adapter>, String> {
+    Err("this build has no GPU workers".to_owned())
+}
+
+/// Refuses a device that is required.
+///
+/// # Errors
+/// [`Error::Plan`], as there is none.
+pub fn expect_device(device: &Device) -> Result<(), Error> {
+    if device.is_required() {
+        return Err(Error::Plan(format!("--device {device}: this build has no GPU workers")));
+    }
+    Ok(())
+}
+
 impl Gpu {
-    pub(crate) fn start(plan: &Plan, notes: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
-        let has_kernel = plan.analyses.iter().any(|analysis| analysis.kernel().is_some());
-        if plan.device.is_required() && !has_kernel {
-            notes.push("no GPU is used: none of the analyses runs on one".to_owned());
-        } else if plan.device.is_required() {
-            return Err(Error::Plan(format!("--device {}: this build has no GPU workers", plan.device)));
-        }
-        Ok(None)
+    pub(crate) fn start(plan: &Plan, _: &mut Vec<String>) -> Result<Option<Gpu>, Error> {
+        expect_device(&plan.device).map(|()| None)
     }
 
     pub(crate) fn devices(&self, _: &Receiver<Infallible>) -> usize {
@@ -153,10 +166,7 @@ pub(crate) mod pairs {
             _: usize,
             _: &mut Vec<String>,
         ) -> Result<Option<Pairs>, Error> {
-            if plan.device.is_required() {
-                return Err(Error::Plan(format!("--device {}: this build has no GPU workers", plan.device)));
-            }
-            Ok(None)
+            super::expect_device(&plan.device).map(|()| None)
         }
 
         pub(crate) fn is_ready(&self) -> bool {

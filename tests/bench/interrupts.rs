@@ -65,3 +65,25 @@ fn an_interrupt_of_whatever_is_measured_leaves_nothing_and_gives_no_verdict() {
         assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
     }
 }
+
+/// A report with the name of a complete one is taken for one by a CI service.
+#[test]
+fn an_interrupted_comparison_leaves_no_report() {
+    let (tree, place) = (tree(), Tree::new());
+    let slow = super::check::build(&place, "sleep 0.3; exec \"$F\" \"$@\"");
+    place.file("m", "old");
+    let outs = [("bencher", "b"), ("markdown", "m"), ("bigger-is-better", "j")];
+    let outs = outs.map(|(form, name)| format!("--out={form}={}", place.at(name).display()));
+    let mut command = filemill(&["bench", "check", "--against", slow.to_str().unwrap()]);
+    command.args(&outs).arg(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let output = interrupt(child);
+    let stderr = text(&output.stderr);
+    for (name, content) in [("b", None), ("m", Some("old".to_owned())), ("j", None)] {
+        assert_eq!(std::fs::read_to_string(place.at(name)).ok(), content, "{name}: {stderr}");
+        assert!(!place.at(format!("{name}.partial")).exists());
+        let path = place.at(name);
+        assert!(stderr.contains(&format!("interrupted: {} is not written", path.display())), "{stderr}");
+    }
+}

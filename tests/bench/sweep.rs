@@ -276,3 +276,23 @@ fn a_point_that_answers_wrongly_or_fails_is_never_fast() {
         assert_eq!(["error", "sample", "warm-up"].map(|kind| count(&record, kind)), [3, 0, 0]);
     }
 }
+
+#[test]
+fn a_sweep_of_a_tree_that_changes_has_no_best() {
+    let (tree, place) = (tree(), Tree::new());
+    let record = place.at("r.csv");
+    let arguments =
+        [&["bench"], &SMALL[..7], &["--repetitions", "40", "--stage", "read", "--record"]].concat();
+    let mut command = filemill(&arguments);
+    command.arg(&record).arg(tree.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait_until("it records nothing", || std::fs::read(&record).is_ok_and(|text| text.len() > 8_000));
+    tree.file("d1/new", "more");
+    let output = child.wait_with_output().unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stdout.contains("failed: -j ") && stdout.contains(": wrong answers: "), "{stdout}");
+    assert!(stdout.contains("no best: the tree changed while it was measured"), "{stdout}");
+    assert!(!stdout.contains("best: 1") && !stdout.contains("filemill scan"), "{stdout}");
+    assert!(stderr.contains("points failed: the tree changed while it was measured"), "{stderr}");
+}

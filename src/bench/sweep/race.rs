@@ -224,9 +224,16 @@ impl Race {
         }
     }
 
+    /// The fastest of those that `counts`; the one that is kept, if it counts and the fastest is not surely faster.
+    pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
+        let fastest = self.fastest(&counts)?;
+        let is_faster = self.gain(fastest).is_none_or(|gain| gain.interval.low > 0.0);
+        Some(if is_faster || !counts(&self.points[self.kept]) { fastest } else { self.kept })
+    }
+
     /// The fastest, round by round, among those that `counts` and that were measured longest; of those within 1 % of it the one
     /// with the fewest workers and the smallest batches, and without a GPU where that is all the same.
-    pub(super) fn best(&self, counts: impl Fn(&Point) -> bool) -> Option<usize> {
+    fn fastest(&self, counts: &impl Fn(&Point) -> bool) -> Option<usize> {
         let of_fate = |fate: Fate| -> Vec<usize> {
             let is_one = |&at: &usize| {
                 self.fates[at] == fate && !self.rates[at].is_empty() && counts(&self.points[at])
@@ -300,7 +307,7 @@ mod tests {
         }
         let best = (0..points.len()).map(|at| machine(&points, at, 0, 0.0)).fold(0.0, f64::max);
         for race in [full, halved] {
-            let chosen = race.best(|_| true).expect("all were measured");
+            let chosen = race.fastest(&|_: &Point| true).expect("all were measured");
             assert!(machine(&points, chosen, 0, 0.0) >= 0.95 * best, "{:?}", points[chosen]);
         }
     }
@@ -361,10 +368,30 @@ mod tests {
     fn a_round_that_was_broken_off_does_not_choose() {
         let mut race = Race::new(grid(&[1, 2, 4], &[256]), 0, |_| None);
         let mut take = |at: usize, _: usize| Ok(Taken::Rate([1.0, 3.0, 2.0][at]));
-        race.run(Search::Full, 2, 7, &mut take).expect("it does not fail");
+        race.run(Search::Full, 8, 7, &mut take).expect("it does not fail");
         race.rates[0].push(1.0);
         assert_eq!(race.best(|_| true), Some(1));
         assert_eq!(race.best(|point| point.workers_number() != Some(2)), Some(2));
+    }
+
+    #[test]
+    fn the_defaults_are_the_best_if_nothing_is_surely_faster() {
+        // The second one is faster in most rounds, the third one in all.
+        let rates = |faster: f64| {
+            move |at: usize, repetition: usize| {
+                let noise = if repetition.is_multiple_of(3) { 0.97 } else { 1.03 };
+                Ok(Taken::Rate([1.0, noise, faster][at]))
+            }
+        };
+        let mut race = Race::new(grid(&[1, 2, 4], &[256]), 0, |_| None);
+        race.run(Search::Full, 9, 7, &mut rates(0.5)).expect("it does not fail");
+        assert_eq!(race.fastest(&|_| true), Some(1));
+        assert_eq!(race.best(|_| true), Some(0));
+        // What does not count is not the best either.
+        assert_eq!(race.best(|point| point.workers_number() != Some(1)), Some(1));
+        let mut race = Race::new(grid(&[1, 2, 4], &[256]), 0, |_| None);
+        race.run(Search::Full, 9, 7, &mut rates(1.5)).expect("it does not fail");
+        assert_eq!(race.best(|_| true), Some(2));
     }
 
     #[test]

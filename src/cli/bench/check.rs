@@ -46,7 +46,12 @@ pub(super) fn run(flags: &CheckFlags) -> Result<Exit, Failure> {
         };
         watched.clear();
         let text = if reports.has_stdout() { String::new() } else { format!("{}\n", line(&check, &checked)) };
-        reports.write(&check, &checked)?;
+        if watched.exit_code().is_some() {
+            // There is no verdict, and nothing says that the tree stayed as it was.
+            reports.leave_out();
+        } else {
+            reports.write(&check, &checked)?;
+        }
         print(&text)?;
         Ok(exit(&checked))
     })
@@ -69,7 +74,8 @@ fn update(flags: &CheckFlags, check: &Check, watched: &Watched) -> Result<Exit, 
     let mut file = ReportFile::create(path).map_err(|error| cannot_write(path, &error))?;
     let baseline = make_baseline(check, &watched.watch())?;
     watched.clear();
-    let broken_off = baseline.samples.len() < check.pairs_max;
+    // With all samples it may still be interrupted before the tree was looked at again.
+    let broken_off = baseline.samples.len() < check.pairs_max || watched.exit_code().is_some();
     baseline.write(path, &mut file, broken_off)?;
     if broken_off {
         let partial = file.partial().unwrap_or(path).display();

@@ -9,8 +9,8 @@ use filemill::sink::ReportFile;
 use indicatif::HumanCount;
 use serde_json::json;
 
-use super::super::Failure;
 use super::super::outputs::{cannot_write, split};
+use super::super::{Failure, complain};
 use super::{expect_outside, print};
 
 /// A form of the verdict.
@@ -68,6 +68,15 @@ impl Reports {
     /// Whether one goes to standard output.
     pub(super) fn has_stdout(&self) -> bool {
         self.reports.iter().any(|(_, _, place)| matches!(place, Place::Stdout))
+    }
+
+    /// Writes none of them, after an interrupt, and names the files that are not written.
+    pub(super) fn leave_out(self) {
+        for (_, path, place) in self.reports {
+            if matches!(place, Place::File(_)) {
+                complain(&format!("interrupted: {} is not written, as there is no verdict", path.display()));
+            }
+        }
     }
 
     /// Writes all of them.

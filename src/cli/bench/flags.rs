@@ -121,7 +121,7 @@ pub(crate) struct SweepFlags {
     )]
     pub(crate) stage: Vec<Stage>,
 
-    /// What answers, comma-separated: cpu, auto, gpu or parts of names, as for scan
+    /// What answers, comma-separated: cpu, auto, gpu or parts of names, as for scan; '?' lists the adapters
     #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "cpu", value_parser = parse_device, help_heading = "Points")]
     pub(crate) device: Vec<Device>,
 

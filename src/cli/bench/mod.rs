@@ -134,10 +134,12 @@ fn watched(
 ) -> Result<Exit, Failure> {
     plans::set_colors(messages.color);
     let is_shown = std::io::stderr().is_terminal() && !messages.no_progress && !messages.quiet;
-    let watched = Watched::new(is_shown)?;
-    let done = act(&watched);
-    watched.clear();
-    match (watched.exit_code(), done) {
+    let (code, done) = Watched::during(is_shown, |watched| {
+        let done = act(watched);
+        watched.clear();
+        (watched.exit_code(), done)
+    })?;
+    match (code, done) {
         (Some(code), Err(Failure::Bench(BenchError::Cancelled))) => {
             if !messages.quiet {
                 complain(&"interrupted before there was anything to tell");
@@ -159,7 +161,7 @@ fn expect_directory(path: &Path) -> Result<(), Failure> {
 }
 
 /// Prints on standard output. A reader that went away is no reason for another exit code.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     let write = || {
         let mut stdout = Stdout::new(&filemill::faults::Faults::default())?;
         stdout.write_all(text.as_bytes())?;

@@ -15,7 +15,7 @@ use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
 use super::super::gates::Rate;
 use super::super::outputs::Stdout;
 use super::super::summary::short;
-use super::super::{Exit, Failure, complain};
+use super::super::{Exit, Failure, complain, plans};
 use super::flags::{BenchFormat, SearchBy, SweepFlags};
 use super::table::table;
 use super::{expect_directory, expect_outside, incomplete, print, runner, staging, watched};
@@ -25,6 +25,9 @@ const ROWS_MAX: usize = 24;
 
 /// Runs the command.
 pub(super) fn run(flags: &SweepFlags) -> Result<Exit, Failure> {
+    if plans::lists_adapters(&flags.device)? {
+        return Ok(Exit::Done);
+    }
     expect_directory(&flags.path)?;
     if flags.record.as_deref().is_some_and(|path| path.as_os_str() == "-") {
         return Err(Failure::Usage(
@@ -143,7 +146,11 @@ fn shown(sweep: &Sweep, result: &SweepResult, conditions: &RecordRow) -> String 
         ));
     }
     let Some(best) = result.best else {
-        text.push_str("\nno point was measured yet\n");
+        text.push_str(if result.has_tree_changed {
+            "\nno best: the tree changed while it was measured\n"
+        } else {
+            "\nno point was measured yet\n"
+        });
         return text;
     };
     text.push_str(&format!("\nbest: {}", sentence(sweep, &result.points[best])));
@@ -285,9 +292,12 @@ fn sentence(sweep: &Sweep, result: &PointResult) -> String {
         HumanCount(whole(interval.high))
     );
     let gain = match result.gain {
-        _ if result.point.is_default() => ": the defaults of scan".to_owned(),
+        _ if result.point.is_default() => {
+            ": the defaults of scan; no other point is faster as far as can be measured".to_owned()
+        }
+        // One that the defaults cannot be compared with, as they are not among the points that count.
         Some(Shift { interval, .. }) if interval.low <= 0.0 => {
-            ", no more than the defaults of scan as far as can be told".to_owned()
+            ", not surely more than the defaults".to_owned()
         }
         Some(Shift { estimate, interval }) => {
             let (low, high) = (percent(interval.low), percent(interval.high));
@@ -338,7 +348,11 @@ fn verdict(flags: &SweepFlags, result: &SweepResult) -> Result<Exit, Failure> {
     let failed = result.points.iter().filter(|point| matches!(point.fate, Fate::Failed(_))).count();
     if failed > 0 {
         let points = if failed == 1 { "point" } else { "points" };
-        complain(&format!("{failed} {points} failed, or the tree changed while it was measured"));
+        let why = if result.has_tree_changed { ": the tree changed while it was measured" } else { "" };
+        complain(&format!("{failed} {points} failed{why}"));
+    }
+    if result.has_tree_changed {
+        return Ok(Exit::Incomplete);
     }
     let unread = result.unread;
     let Some(target) = flags.target else {

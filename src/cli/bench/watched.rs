@@ -1,17 +1,19 @@
 //! Progress of a benchmark, and its end by a signal.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use filemill::bench::Watch;
 use filemill::control::Control;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{FormattedDuration, HumanCount};
 
 use super::super::signals::{self, Received};
+use super::super::status_line;
 use super::Failure;
 
-/// The line is written so often at most.
+/// The line is drawn this often.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Is told what is being done, how much of it is done, and of how much.
@@ -22,32 +24,42 @@ pub(super) struct Watched {
     control: Arc<Control>,
     received: Received,
     tell: Box<Tell>,
-    bar: ProgressBar,
+    line: Arc<Line>,
+}
+
+/// What the line shows.
+struct Line {
+    since: Instant,
+    said: Mutex<Said>,
+    is_over: AtomicBool,
+}
+
+/// What is done, how much of it, and of how much; 0 where that is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Said {
+    what: String,
+    done: u64,
+    of: u64,
 }
 
 impl Watched {
-    /// Shows a line where `is_shown`.
-    pub(super) fn new(is_shown: bool) -> Result<Watched, Failure> {
+    /// Does `act`; shows a line meanwhile if `is_shown`.
+    pub(super) fn during<T>(is_shown: bool, act: impl FnOnce(&Watched) -> T) -> Result<T, Failure> {
         let control = Arc::new(Control::new());
         let received = signals::watch(control.clone(), Vec::new())
             .map_err(|error| Failure::Report(format!("cannot watch for signals: {error}")))?;
-        let bar = if is_shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        let template = ProgressStyle::with_template("{spinner} {msg}, {elapsed_precise}");
-        bar.set_style(template.expect("the template is right"));
-        if is_shown {
-            // By a thread of its own: a single run may take long, and says nothing meanwhile.
-            bar.enable_steady_tick(TICK);
-        }
-        let line = bar.clone();
-        let next = RefCell::new(Instant::now());
-        let tell = Box::new(move |what: &str, done: u64, of: u64| {
-            let now = Instant::now();
-            if is_shown && now >= *next.borrow() {
-                *next.borrow_mut() = now + TICK;
-                line.set_message(said(what, done, of));
-            }
-        });
-        Ok(Watched { control, received, tell, bar })
+        let (said, is_over) = (Mutex::default(), AtomicBool::new(!is_shown));
+        let line = Arc::new(Line { since: Instant::now(), said, is_over });
+        let tells = line.clone();
+        let tell = Box::new(move |what: &str, done: u64, of: u64| tells.say(what, done, of));
+        let watched = Watched { control, received, tell, line: line.clone() };
+        let control = watched.control.clone();
+        // By a thread of its own: a single run may take long, and says nothing meanwhile.
+        Ok(thread::scope(|scope| {
+            let drawing = is_shown.then(|| scope.spawn(move || line.draw_until_over(&control)));
+            let _stop = drawing.map(|drawing| Stop(&watched.line.is_over, drawing.thread().clone()));
+            act(&watched)
+        }))
     }
 
     /// What the benchmark is given.
@@ -57,14 +69,13 @@ impl Watched {
 
     /// Takes the line away, for good: what follows is the result.
     pub(super) fn clear(&self) {
-        if !self.bar.is_finished() {
-            self.bar.finish_and_clear();
-        }
+        self.line.is_over.store(true, Ordering::Relaxed);
+        status_line::end();
     }
 
     /// Prints while the line is away.
     pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.bar.suspend(print)
+        status_line::above(print)
     }
 
     /// The exit code of the signal that came, if any.
@@ -73,12 +84,58 @@ impl Watched {
     }
 }
 
-/// How far it is.
-fn said(what: &str, done: u64, of: u64) -> String {
-    match (done, of) {
-        (0, 0) => what.to_owned(),
-        (done, 0) => format!("{what}: {}", HumanCount(done)),
-        (done, of) => format!("{what}: {} of {}", HumanCount(done), HumanCount(of)),
+/// Ends the drawing, whichever way it is left.
+struct Stop<'a>(&'a AtomicBool, thread::Thread);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.unpark();
+    }
+}
+
+impl Line {
+    fn say(&self, what: &str, done: u64, of: u64) {
+        if !self.is_over.load(Ordering::Relaxed) {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.what != what {
+                what.clone_into(&mut said.what);
+            }
+            (said.done, said.of) = (done, of);
+        }
+    }
+
+    fn draw_until_over(&self, control: &Control) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            thread::park_timeout(TICK);
+            // What was asked to stop is about to say so.
+            if control.is_cancelled() {
+                status_line::clear();
+                continue;
+            }
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let elapsed = self.since.elapsed();
+            let wheel = status_line::wheel(elapsed);
+            status_line::draw(|width| format!("{wheel} {}", said.line(elapsed, width.saturating_sub(2))));
+        }
+        status_line::clear();
+    }
+}
+
+impl Said {
+    /// How far it is, as much as fits this many columns.
+    fn line(&self, elapsed: Duration, width: usize) -> String {
+        let Said { what, done, of } = self;
+        let elapsed = FormattedDuration(elapsed);
+        let progress = match (*done, *of) {
+            (0, 0) => String::new(),
+            (done, 0) => HumanCount(done).to_string(),
+            (done, of) => format!("{} of {}", HumanCount(done), HumanCount(of)),
+        };
+        let separator = if progress.is_empty() { "" } else { ": " };
+        let texts =
+            [format!("{what}{separator}{progress}, {elapsed}"), format!("{what}{separator}{progress}")];
+        status_line::fitting(texts.into_iter().chain((!progress.is_empty()).then_some(progress)), width)
     }
 }
 
@@ -87,9 +144,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_what_is_known() {
-        assert_eq!(said("making 10k", 2500, 10_000), "making 10k: 2,500 of 10,000");
-        assert_eq!(said("comparing pairs", 12, 0), "comparing pairs: 12");
-        assert_eq!(said("warming up", 0, 0), "warming up");
+    fn the_line_tells_what_is_known_and_fits() {
+        #[track_caller]
+        fn check(said: (&str, u64, u64), width: usize, expected: &str) {
+            let said = Said { what: said.0.to_owned(), done: said.1, of: said.2 };
+            assert_eq!(said.line(Duration::from_secs(61), width), expected);
+        }
+        let making = ("making 10k", 2500, 10_000);
+        check(making, 78, "making 10k: 2,500 of 10,000, 00:01:01");
+        check(making, 36, "making 10k: 2,500 of 10,000");
+        check(making, 20, "2,500 of 10,000");
+        check(("comparing pairs", 12, 0), 78, "comparing pairs: 12, 00:01:01");
+        check(("warming up", 0, 0), 78, "warming up, 00:01:01");
+        check(("warming up", 0, 0), 12, "warming up");
     }
 }

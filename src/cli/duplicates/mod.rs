@@ -20,11 +20,15 @@ use super::outputs::Outputs;
 use super::plans::{self, WithErrors};
 use super::progress::Progress;
 use super::settings::Origins;
+use super::status_line::EndsLine;
 use super::{Exit, Failure, begin, complain};
 
 /// Runs the command; `origins` are where settings came from that were not typed.
 pub(crate) fn run(flags: &DuplicatesFlags, origins: &Origins) -> Result<Exit, Failure> {
     begin(&flags.messages, origins);
+    if plans::lists_adapters([&flags.machine.device])? {
+        return Ok(Exit::Done);
+    }
     let mut outputs = Outputs::new(flags.format, &flags.out, GroupFormat::Summary, !flags.messages.quiet)?;
     let tells_actions =
         |format| matches!(format, GroupFormat::Summary | GroupFormat::Jsonl | GroupFormat::Table);
@@ -108,7 +112,7 @@ fn duplicates(
     let sinks = outputs.sinks(&search.plan.faults, at_end, |format, writer, is_printed| {
         sink(outputs, format, &options, writer, is_printed, &progress)
     })?;
-    let mut sink = WithErrors { sinks, progress: &progress, errors_shown };
+    let mut sink = WithErrors { sinks, errors_shown };
     let found = progress.during(control, || find(search, &mut sink, control))?;
     drop(sink);
     let report = &found.report;
@@ -159,6 +163,12 @@ fn sink<'o>(
     is_printed: bool,
     progress: &'o Progress,
 ) -> Box<dyn Sink + 'o> {
+    let is_on_terminal = is_printed && io::stdout().is_terminal();
+    let writer: Box<dyn Write + 'o> = match format {
+        GroupFormat::Summary => writer,
+        _ if is_on_terminal => Box::new(EndsLine(writer)),
+        _ => writer,
+    };
     match format {
         GroupFormat::Summary => Box::new(DuplicatesSummary::new(writer, is_printed, progress)),
         GroupFormat::Jsonl => Box::new(Jsonl::new(writer).with_duplicates(options.clone())),

@@ -99,7 +99,7 @@ pub(crate) struct Machine {
     pub(crate) ram_disk_bytes: Option<u64>,
 
     /// What answers: the processor alone (cpu), a GPU as well where one is faster (auto), a GPU that has to be there (gpu), or one by a
-    /// part of its name
+    /// part of its name; '?' lists them
     #[arg(long, value_name = "DEVICE", value_parser = parse_device, default_value = "auto", help_heading = "Machine")]
     pub(crate) device: Device,
 
@@ -127,7 +127,7 @@ pub(crate) struct Messages {
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Messages")]
     pub(crate) color: When,
 
-    /// Show no progress
+    /// Show no progress, and do not count files ahead for the time left
     #[arg(long, help_heading = "Messages")]
     pub(crate) no_progress: bool,
 

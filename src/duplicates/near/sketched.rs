@@ -77,6 +77,7 @@ impl Sketched<'_> {
         device: Option<Pairs>,
     ) -> Result<Components, Error> {
         let since = Instant::now();
+        rounds.control.begin_round("compare");
         let looked_at = self.near.similarity_looked_at();
         let matches_min = self.near.matches_min(looked_at);
         let (sketches, control, verify) = (&self.sketches, rounds.control, rounds.plan.gpu_verify);
@@ -133,6 +134,7 @@ impl Sketched<'_> {
         if self.near.is_exact {
             clusters.iter_mut().for_each(|cluster| cluster.retain(|(file, _)| !failed.contains(file)));
             let since = Instant::now();
+            rounds.control.begin_round("exact");
             let exact = exact::Exact::new(self.near, rounds, &self.sketches, &naming, memory.sets_bytes_max);
             groups = threads::with(rounds.pool, || exact.groups(clusters)).map_err(Error::Spill)?;
             let exact::Read { files, bytes, failed } = exact.into_read();

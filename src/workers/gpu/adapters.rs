@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::plan::Device;
+use crate::plan::{Adapter, Device};
 
 /// Whether there may be a GPU at all, as far as can be told without its driver: to load one takes longer than many a scan, and
 /// software that behaves like one is installed on most systems.
@@ -19,16 +19,21 @@ pub(crate) fn may_be_there() -> bool {
         || has_render_node()
 }
 
+/// Every adapter, in the order of their drivers.
+pub(crate) fn all() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // What is found by layers for debugging is found by wgpu's own checks, which are always on.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(descriptor);
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+}
+
 /// The adapters that `device` means, the best first; at least one.
 ///
 /// # Errors
 /// Why there is none, in a few words.
 pub(crate) fn find(device: &Device) -> Result<Vec<wgpu::Adapter>, String> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // What is found by layers for debugging is found by wgpu's own checks, which are always on.
-    descriptor.flags = wgpu::InstanceFlags::empty();
-    let instance = wgpu::Instance::new(descriptor);
-    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let all = all();
     let infos: Vec<_> = all.iter().map(wgpu::Adapter::get_info).collect();
     let names = || {
         let names: Vec<_> = infos.iter().map(|info| format!("{:?}", info.name)).collect();
@@ -62,6 +67,12 @@ pub(crate) fn find(device: &Device) -> Result<Vec<wgpu::Adapter>, String> {
         });
     }
     Ok(wanted.into_iter().map(|(adapter, _)| adapter.clone()).collect())
+}
+
+/// What lists of adapters show of one.
+pub(crate) fn shown(info: &wgpu::AdapterInfo) -> Adapter {
+    let (name, driver, interface) = describe(info);
+    Adapter { name, driver, interface, is_software: !is_hardware(info) }
 }
 
 fn is_hardware(info: &wgpu::AdapterInfo) -> bool {

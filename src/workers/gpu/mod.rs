@@ -39,6 +39,7 @@ use self::packing::{Packed, Sizes};
 use self::split::{Rates, Split};
 pub(crate) use self::start::prepare;
 use self::start::{Found, Start};
+pub use self::start::{expect_device, list_adapters};
 pub(crate) use self::waiting::Answered;
 use self::waiting::Owner;
 use crate::analyses::{Analysis, Kernel};

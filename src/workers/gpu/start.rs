@@ -11,7 +11,7 @@ use super::packing::Sizes;
 use super::split::Split;
 use super::{Gpu, Port, adapters, detached};
 use crate::error::Error;
-use crate::plan::{Device, Plan};
+use crate::plan::{Adapter, Device, Plan};
 
 /// A device that was found.
 pub(super) struct Found {
@@ -29,6 +29,7 @@ pub(super) struct Start {
 
 /// A driver that takes longer than this to tell what there is, or to start, is as good as none.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+const NO_ANSWER: &str = "its driver does not answer";
 
 /// Where there cannot be a GPU, a plan that would take one wants none.
 pub(crate) fn prepare(plan: &mut Plan) {
@@ -51,6 +52,7 @@ impl Gpu {
             plan.analyses.iter().enumerate().filter_map(|(at, analysis)| Some((at, analysis.kernel()?)));
         let Some((at, kernel)) = kernels.into_iter().next() else {
             if is_required {
+                expect_device(&plan.device)?;
                 notes.push("no GPU is used: none of the analyses runs on one".to_owned());
             }
             return Ok(None);
@@ -72,7 +74,7 @@ impl Gpu {
         let kernel = Arc::new(kernel);
         if is_required {
             let found = start.looking.recv_timeout(START_TIMEOUT);
-            let found = found.unwrap_or_else(|_| Err("its driver does not answer".to_owned()));
+            let found = found.unwrap_or_else(|_| Err(NO_ANSWER.to_owned()));
             let found = found.map_err(|why| refuse(&why))?;
             let order = |backend: &Backend| Order {
                 backend: backend.clone(),
@@ -109,12 +111,41 @@ impl Gpu {
     }
 }
 
+/// The adapters of this machine. Loads their drivers.
+///
+/// # Errors
+/// Why they cannot be listed, in a few words.
+pub fn list_adapters() -> Result<Vec<Adapter>, String> {
+    in_time(|| Ok(adapters::all().iter().map(|adapter| adapters::shown(&adapter.get_info())).collect()))
+}
+
+/// Refuses a device that is required and has no adapter, whether or not anything would run on it.
+///
+/// # Errors
+/// [`Error::Plan`] with the adapters that there are.
+pub fn expect_device(device: &Device) -> Result<(), Error> {
+    if !device.is_required() {
+        return Ok(());
+    }
+    let wanted = device.clone();
+    let found = in_time(move || find(&wanted, false));
+    found.map(drop).map_err(|why| Error::Plan(format!("--device {device}: {why}")))
+}
+
+/// Asks drivers something on a thread of its own, and waits no longer than a driver may take.
+fn in_time<T: Send + 'static>(ask: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    let (tell, told) = bounded(1);
+    // Where there can be no thread, that its end of the channel is gone says the same.
+    drop(detached::spawn("filemill-gpu-find", move || drop(tell.send(ask()))));
+    told.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
+}
+
 fn start_now(order: Order) -> Result<(Driver, Started), String> {
     let driver = driver::start(order).map_err(|failure| failure.to_string())?;
     match driver.started.recv_timeout(START_TIMEOUT) {
         Ok(Ok(started)) => Ok((driver, started)),
         Ok(Err(failure)) => Err(failure.to_string()),
-        Err(RecvTimeoutError::Timeout) => Err("its driver does not answer".to_owned()),
+        Err(RecvTimeoutError::Timeout) => Err(NO_ANSWER.to_owned()),
         Err(RecvTimeoutError::Disconnected) => Err("its driver panicked".to_owned()),
     }
 }
@@ -139,7 +170,7 @@ impl Start {
     pub(super) fn wait(&mut self, is_over: &Receiver<Infallible>) -> Vec<Found> {
         let looking = std::mem::replace(&mut self.looking, never());
         let found = select! {
-            recv(looking) -> found => found.unwrap_or_else(|_| Err("its driver does not answer".to_owned())),
+            recv(looking) -> found => found.unwrap_or_else(|_| Err(NO_ANSWER.to_owned())),
             recv(is_over) -> _ => return Vec::new(),
         };
         found.unwrap_or_else(|why| {
