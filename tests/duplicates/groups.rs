@@ -125,7 +125,7 @@ fn across_paths_what_is_within_one_does_not_count() {
     let (keep, _) = run(&across(&["a/1", "b/1", "c"]));
     assert_eq!(keep.copies(), [[vec!["a/1"], vec!["b/1"]]]);
     let error = across(&["a"]).check().unwrap_err().to_string();
-    assert_eq!(error, "what is found across paths needs two of them at least");
+    assert_eq!(error, "--across needs at least two paths");
 }
 
 /// A file with names below both paths is found across them, in whatever order they are given.
