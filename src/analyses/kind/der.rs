@@ -1,7 +1,6 @@
 //! Certificates, keys and their like in DER: by their first elements.
 
 const INTEGER: u8 = 0x02;
-const BITS: u8 = 0x03;
 const OCTETS: u8 = 0x04;
 const OBJECT: u8 = 0x06;
 const ENUMERATED: u8 = 0x0a;
@@ -104,7 +103,7 @@ fn is_algorithm(sequence: &[u8]) -> bool {
 struct Elements<'h>(&'h [u8]);
 
 impl<'h> Elements<'h> {
-    /// The tag of the next one, and its content. [`BITS`] and other tags are no different.
+    /// The tag of the next one, and its content.
     fn next(&mut self) -> Option<(u8, &'h [u8])> {
         let (&[tag, length], mut rest) = self.0.split_first_chunk()?;
         let mut length = usize::from(length);
