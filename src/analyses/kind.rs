@@ -21,6 +21,8 @@ mod numbers;
 mod ole;
 mod pgp;
 mod python;
+#[cfg(test)]
+mod samples;
 mod shebang;
 mod signatures;
 #[cfg(test)]

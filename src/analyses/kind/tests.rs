@@ -1,6 +1,9 @@
 //! The analysis as a whole, and laws of the table.
 
-use super::signatures::{INSIDE, Is, SIGNATURES};
+use proptest::prelude::*;
+
+use super::samples::{compound, member, samples};
+use super::signatures::{INSIDE, Is, SIGNATURES, Signature};
 use super::*;
 use crate::analyses::answer;
 
@@ -105,4 +108,153 @@ fn a_shebang_is_by_its_interpreter_with_or_without_a_mark() {
 fn utf_32_with_a_mark() {
     check(b"\xff\xfe\0\0h\0\0\0i\0\0\0", None, Some("UTF-32LE"));
     check(b"\0\0\xfe\xff\0\0\0h\0\0\0i", None, Some("UTF-32BE"));
+}
+
+fn kind_of(bytes: &[u8]) -> Option<&'static str> {
+    judge(Simd::best(), bytes, false).kind
+}
+
+#[test]
+fn each_sample_has_its_type_and_each_row_a_sample() {
+    let samples = samples();
+    for (kind, bytes) in &samples {
+        assert_eq!(kind_of(bytes), Some(*kind), "{}", bytes.escape_ascii());
+    }
+    for row in SIGNATURES.iter().chain(INSIDE) {
+        let has_sample = samples.iter().any(|(kind, bytes)| row.kind_of(bytes) == Some(kind));
+        assert!(has_sample, "no sample of {} at {}", row.magic.escape_ascii(), row.at);
+    }
+}
+
+/// The magic number of a row with the same byte everywhere else.
+fn among(row: &Signature, byte: u8) -> Vec<u8> {
+    let mut bytes = vec![byte; 1024];
+    bytes[row.at..row.at + row.magic.len()].copy_from_slice(row.magic);
+    bytes
+}
+
+#[test]
+fn a_magic_number_without_its_structure_is_no_type() {
+    for row in SIGNATURES.iter().chain(INSIDE).filter(|row| !matches!(row.is, Is::Kind(_))) {
+        let magic = row.magic.escape_ascii();
+        for byte in [b'A', 0xee] {
+            assert_eq!(row.kind_of(&among(row, byte)), None, "{magic} among {byte:#x}");
+        }
+        let alone = &among(row, 0)[..row.at + row.magic.len()];
+        let is_whole = [&b"!<arch>\n"[..], b"WEBVTT"].contains(&row.magic);
+        assert!(is_whole || row.kind_of(alone).is_none(), "{magic} alone");
+    }
+}
+
+#[test]
+fn a_magic_number_with_one_byte_changed_is_another() {
+    for row in SIGNATURES {
+        for at in 0..row.magic.len() {
+            let mut magic = row.magic.to_vec();
+            magic[at] ^= 0x40;
+            assert_eq!(row.kind_of(&magic), None, "{}", magic.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn office_files_by_their_members_in_any_order() {
+    let word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+    let parts =
+        ["[Content_Types].xml", "_rels/.rels", "docProps/core.xml", "docProps/app.xml", "word/document.xml"];
+    for states_size in [true, false] {
+        for turn in 0..parts.len() {
+            let mut archive = Vec::new();
+            for i in 0..parts.len() {
+                archive.extend(member(parts[(i + turn) % parts.len()], b"<xml/>", states_size));
+            }
+            assert_eq!(kind_of(&archive), Some(word), "{turn}");
+        }
+    }
+    let of = |names: &[&str]| {
+        let members = names.iter().map(|name| member(name, b"", true));
+        kind_of(&members.collect::<Vec<_>>().concat())
+    };
+    let sheet = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    let slides = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
+    assert_eq!(of(&["_rels/.rels", "xl/workbook.xml"]), Some(sheet));
+    assert_eq!(of(&["[Content_Types].xml", "ppt/presentation.xml"]), Some(slides));
+    assert_eq!(of(&["META-INF/", "META-INF/MANIFEST.MF"]), Some("application/java-archive"));
+    let android = "application/vnd.android.package-archive";
+    assert_eq!(of(&["META-INF/MANIFEST.MF", "AndroidManifest.xml"]), Some(android));
+    assert_eq!(of(&["word/notes.txt"]), Some("application/zip"));
+    let stated =
+        |kind: &str| kind_of(&[member("mimetype", kind.as_bytes(), true), member("a", b"", true)].concat());
+    for kind in ["application/epub+zip", "application/vnd.oasis.opendocument.text", "image/openraster"] {
+        assert_eq!(stated(kind), Some(kind));
+    }
+    assert_eq!(stated("application/unheard-of"), Some("application/zip"));
+}
+
+#[test]
+fn compound_files_by_their_directory() {
+    for (name, kind) in [
+        ("WordDocument", "application/msword"),
+        ("Workbook", "application/vnd.ms-excel"),
+        ("PowerPoint Document", "application/vnd.ms-powerpoint"),
+        ("WordDocuments", "application/x-ole-storage"),
+    ] {
+        assert_eq!(kind_of(&compound(name, b"")), Some(kind), "{name}");
+    }
+    let installer = b"\x84\x10\x0c\0\0\0\0\0\xc0\0\0\0\0\0\0\x46";
+    assert_eq!(kind_of(&compound("Anything", installer)), Some("application/x-msi"));
+    // A directory that lies behind the head.
+    let mut far = compound("WordDocument", b"");
+    far[49] = 1;
+    assert_eq!(kind_of(&far), Some("application/x-ole-storage"));
+}
+
+#[test]
+fn short_magic_numbers_that_were_taken_for_types() {
+    for bytes in [
+        // The cache of icons of GTK.
+        &b"\0\x01\0\0\0\0\0\x0c\0\x01\xdd\x64"[..],
+        b"\0\x02\0\x01\x02\x03",
+        b"\x4c\x01\0\x01\x02\x03",
+        b"\x64\x86\0\x01\x02\x03",
+        // DER that is none of the known ones: a key of RSA alone.
+        b"\x30\x82\x01\x0a\x02\x82\x01\x01\0\xaa\xbb",
+    ] {
+        assert_eq!(kind_of(bytes), None, "{}", bytes.escape_ascii());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_head_makes_it_panic_and_no_cut_matters(
+        sample in 0..samples().len(),
+        changes in proptest::collection::vec((0_usize..200, any::<u8>()), 0..8),
+        tail in proptest::collection::vec(any::<u8>(), 0..300),
+        cut in 0_usize..600,
+    ) {
+        let mut bytes = samples()[sample].1.clone();
+        for (at, byte) in changes {
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+        }
+        bytes.extend(tail);
+        let whole = answer(&mut *Kind::new().pass(), [bytes.as_slice()]);
+        let (left, right) = bytes.split_at(cut.min(bytes.len()));
+        prop_assert_eq!(answer(&mut *Kind::new().pass(), [left, right]), whole);
+        // Every shorter head.
+        for end in 0..bytes.len().min(80) {
+            judge(Simd::best(), &bytes[..end], end % 2 == 0);
+        }
+    }
+
+    #[test]
+    fn every_form_of_the_scan_agrees(bytes in proptest::collection::vec(0x07_u8..0x84, 0..3000)) {
+        let plain = bytes.iter().any(|byte| (*byte < 0x20 && !(0x07..=0x0d).contains(byte) && *byte != 0x1b) || *byte == 0x7f);
+        for simd in Simd::available() {
+            let found = text::scan(simd, &bytes);
+            prop_assert_eq!(found.control, plain);
+            prop_assert!(plain || found.high == !bytes.is_ascii());
+        }
+    }
 }
