@@ -66,7 +66,7 @@ pub(super) fn dos(head: &[u8]) -> Option<&'static str> {
         && header <= u32::from(pages) * PAGE_BYTES
         && (relocations == 0 || (table >= 28 && table + 4 * u32::from(relocations) <= header));
     // Text has no byte of zero in its first words, and a header is seldom without.
-    (adds_up && head[2..28].contains(&0)).then_some("application/x-dosexec")
+    (adds_up && head.get(2..28)?.contains(&0)).then_some("application/x-dosexec")
 }
 
 /// The same four bytes begin a class of Java, with its version, and a Mach-O file of several processors, with their number.
@@ -119,9 +119,12 @@ pub(super) fn is_coff(head: &[u8]) -> Option<bool> {
     )
 }
 
-/// Bitcode begins with a block: its first two bits are one.
+/// Bitcode begins with a block: the bits of its first word are the start of a block, which block, the width of its
+/// abbreviations, and zeros.
 pub(super) fn is_bitcode(head: &[u8]) -> Option<bool> {
-    Some(le32(head, 4)? & 3 == 1 && head.len() >= 12)
+    const BLOCK_MAX: u32 = 26;
+    let word = le32(head, 4)?;
+    Some(word & 3 == 1 && (word >> 2) & 0xff <= BLOCK_MAX && word < 1 << 14 && head.len() >= 12)
 }
 
 pub(super) fn is_wrapped_bitcode(head: &[u8]) -> Option<bool> {
@@ -141,9 +144,10 @@ pub(super) fn is_pack200(head: &[u8]) -> Option<bool> {
     Some(byte(head, 4)? <= 1 && matches!(byte(head, 5)?, 150 | 160 | 170 | 171))
 }
 
-/// A cartridge: units of program, and of pictures.
+/// A cartridge: units of program; the header ends with zeros, or says that it is of the second version.
 pub(super) fn is_nes(head: &[u8]) -> Option<bool> {
-    Some(byte(head, 4)? > 0 && head.len() >= 16)
+    let is_second = byte(head, 7)? & 0x0c == 0x08;
+    Some(byte(head, 4)? > 0 && (is_second || has(head, 12, &[0; 4])) && head.len() >= 16)
 }
 
 /// Flash by its version and length; what is compressed, by how that begins.

@@ -18,10 +18,17 @@ pub(super) fn is_bmp(head: &[u8]) -> Option<bool> {
     Some(le16(head, planes)? == 1 && matches!(le16(head, planes + 2)?, 0 | 1 | 2 | 4 | 8 | 16 | 24 | 32))
 }
 
-/// The first directory lies behind the header; Canon puts its own mark between.
+/// The first directory lies behind the header, at an even place, and has entries; Canon puts its own mark between.
 pub(super) fn tiff(head: &[u8]) -> Option<&'static str> {
-    let directory = if head[0] == b'I' { le32(head, 4)? } else { be32(head, 4)? };
-    if directory < 8 {
+    const ENTRIES_MAX: u16 = 1024;
+    let is_little = head[0] == b'I';
+    let directory = if is_little { le32(head, 4)? } else { be32(head, 4)? };
+    let at = usize::try_from(directory).ok()?;
+    let entries = if is_little { le16(head, at) } else { be16(head, at) };
+    if directory < 8
+        || directory % 2 != 0
+        || entries.is_some_and(|entries| !(1..=ENTRIES_MAX).contains(&entries))
+    {
         return None;
     }
     Some(if has(head, 8, b"CR\x02") { "image/x-canon-cr2" } else { "image/tiff" })
@@ -37,7 +44,7 @@ pub(super) fn is_big_tiff_be(head: &[u8]) -> Option<bool> {
 }
 
 pub(super) fn is_jxr(head: &[u8]) -> Option<bool> {
-    Some(le32(head, 4)? >= 8)
+    Some(le32(head, 4)? >= 8 && le32(head, 4)? % 2 == 0)
 }
 
 /// The first entry: a reserved byte, planes, bits, and data behind the entries.

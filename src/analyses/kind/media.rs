@@ -219,6 +219,6 @@ pub(super) fn is_quicktime(head: &[u8]) -> Option<bool> {
     let is_box = |at: usize| BOXES.iter().any(|name| has(head, at, name));
     let inside = if has(head, 4, b"moov") { 12 } else { size.checked_add(4)? };
     // Samples may be longer than the head, or have their size after the name.
-    let is_long = has(head, 4, b"mdat") && (size > head.len() || size == 1 || size == 0);
-    Some((size >= 8 && is_box(inside)) || is_long && !head[..4].iter().all(u8::is_ascii_graphic))
+    let is_long = (size > head.len() && size < 1 << 31) || (size == 1 && be32(head, 8)? == 0);
+    Some((size >= 8 && is_box(inside)) || (has(head, 4, b"mdat") && is_long))
 }
