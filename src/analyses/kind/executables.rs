@@ -146,7 +146,7 @@ pub(super) fn is_pack200(head: &[u8]) -> Option<bool> {
 
 /// A cartridge: units of program; the header ends with zeros, or says that it is of the second version.
 pub(super) fn is_nes(head: &[u8]) -> Option<bool> {
-    let is_second = byte(head, 7)? & 0x0c == 0x08;
+    let is_second = byte(head, 7)? & 0x0c == 0x08 && byte(head, 14)? <= 3 && byte(head, 15)? < 0x40;
     Some(byte(head, 4)? > 0 && (is_second || has(head, 12, &[0; 4])) && head.len() >= 16)
 }
 

@@ -7,6 +7,8 @@ use super::numbers::{be16, be32, byte, has, le16, le32};
 pub(super) fn riff(head: &[u8]) -> Option<&'static str> {
     match head.get(8..12)? {
         b"WAVE" => Some("audio/x-wav"),
+        // Only sound has sizes of eight bytes.
+        _ if !head.starts_with(b"RIFF") => None,
         b"AVI " => Some("video/x-msvideo"),
         b"WEBP" => Some("image/webp"),
         b"ACON" => Some("application/x-navi-animation"),
@@ -219,6 +221,6 @@ pub(super) fn is_quicktime(head: &[u8]) -> Option<bool> {
     let is_box = |at: usize| BOXES.iter().any(|name| has(head, at, name));
     let inside = if has(head, 4, b"moov") { 12 } else { size.checked_add(4)? };
     // Samples may be longer than the head, or have their size after the name.
-    let is_long = (size > head.len() && size < 1 << 31) || (size == 1 && be32(head, 8)? == 0);
+    let is_long = (size > head.len() && size < 1 << 30) || (size == 1 && be32(head, 8)? == 0);
     Some((size >= 8 && is_box(inside)) || (has(head, 4, b"mdat") && is_long))
 }

@@ -12,12 +12,21 @@ pub(super) fn armor(head: &[u8]) -> Option<&'static str> {
         b"PGP PUBLIC KEY BLOCK" | b"PGP PRIVATE KEY BLOCK" => Some("application/pgp-keys"),
         b"PGP SIGNATURE" => Some("application/pgp-signature"),
         b"PGP MESSAGE" => Some("application/pgp-encrypted"),
-        b"CERTIFICATE" | b"TRUSTED CERTIFICATE" | b"X509 CERTIFICATE" => Some("application/x-x509-ca-cert"),
-        b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Some("application/pkcs10"),
-        b"X509 CRL" => Some("application/pkix-crl"),
-        b"PRIVATE KEY" => Some("application/pkcs8"),
-        b"ENCRYPTED PRIVATE KEY" => Some("application/pkcs8-encrypted"),
-        label if label.ends_with(b" PRIVATE KEY") || label == b"PUBLIC KEY" => Some("application/x-pem-key"),
+        // Several may follow each other, and their registered types are for DER.
+        b"CERTIFICATE"
+        | b"TRUSTED CERTIFICATE"
+        | b"X509 CERTIFICATE"
+        | b"X509 CRL"
+        | b"CERTIFICATE REQUEST"
+        | b"NEW CERTIFICATE REQUEST"
+        | b"PUBLIC KEY"
+        | b"RSA PUBLIC KEY"
+        | b"PRIVATE KEY"
+        | b"PKCS7"
+        | b"CMS"
+        | b"DH PARAMETERS"
+        | b"EC PARAMETERS" => Some("application/x-pem-file"),
+        label if label.ends_with(b" PRIVATE KEY") => Some("application/x-pem-file"),
         _ => None,
     }
 }

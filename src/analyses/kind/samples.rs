@@ -112,7 +112,7 @@ fn text() -> Vec<Sample> {
         ("image/svg+xml", b" <svg>".into()),
         ("text/x-php", b"<?php echo 1;".into()),
         ("application/pgp-keys", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n".into()),
-        ("application/pkcs8", b"-----BEGIN PRIVATE KEY-----\n".into()),
+        ("application/x-pem-file", b"-----BEGIN PRIVATE KEY-----\n".into()),
         ("text/vcard", b"BEGIN:VCARD\r\nVERSION:3.0\r\n".into()),
         ("text/calendar", b"BEGIN:VCALENDAR\n".into()),
         ("text/vtt", b"WEBVTT\n\n".into()),
@@ -279,6 +279,7 @@ fn media() -> Vec<Sample> {
     let packets = [&b"G\x40\0\x10"[..], &[0; 184]].concat().repeat(5);
     let film = |first: &[u8]| [b"\0\0\0\x08", first, b"\0\0\x10\0mdat\0"].concat();
     vec![
+        ("audio/x-wav", b"RF64\xff\xff\xff\xffWAVEds64".into()),
         ("audio/x-wav", b"RIFF\x24\0\0\0WAVEfmt ".into()),
         ("video/x-msvideo", b"RIFF\x24\0\0\0AVI LIST".into()),
         ("image/webp", b"RIFF\x24\0\0\0WEBPVP8 ".into()),

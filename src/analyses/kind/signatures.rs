@@ -190,6 +190,7 @@ pub(super) const SIGNATURES: &[Signature] = &[
     of(b"P", images::raw_map),
     // Sound and pictures that move.
     of(b"RIFF", media::riff),
+    of(b"RF64", media::riff),
     of(b"FORM", media::iff),
     of(b"ID3", media::id3),
     of(b"OggS", media::ogg),
