@@ -15,7 +15,10 @@ pub(super) fn kind(head: &[u8]) -> Option<&'static str> {
         return None;
     }
     if rest.starts_with(b"<?xml") && byte(rest, 5).is_some_and(|byte| byte.is_ascii_whitespace()) {
-        return Some(by_root(&rest[5..]).unwrap_or("text/xml"));
+        // In XML the letters of names are what they are: HTML in capitals is not XHTML.
+        let root =
+            by_root(&rest[5..]).filter(|kind| *kind != "text/html" || memmem::find(rest, b"html").is_some());
+        return Some(root.unwrap_or("text/xml"));
     }
     if rest.starts_with(b"<?php") && byte(rest, 5).is_some_and(|byte| byte.is_ascii_whitespace()) {
         return Some("text/x-php");
@@ -55,8 +58,8 @@ fn by_name(rest: &[u8]) -> Option<&'static str> {
 
 /// HTML that begins with another element than its root.
 fn html_by_element(rest: &[u8]) -> Option<&'static str> {
-    const ELEMENTS: [&[u8]; 9] =
-        [b"head", b"body", b"title", b"script", b"style", b"table", b"iframe", b"div", b"meta"];
+    const ELEMENTS: [&[u8]; 8] =
+        [b"head", b"body", b"title", b"script", b"style", b"table", b"iframe", b"meta"];
     let mut rest = rest;
     while let Some(comment) = rest.strip_prefix(b"<!--") {
         rest = &comment[memmem::find(comment, b"-->")? + 3..];

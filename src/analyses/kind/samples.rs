@@ -108,6 +108,8 @@ fn text() -> Vec<Sample> {
         ("text/html", b"\x0c<body>".into()),
         ("text/html", b"\r\n<!-- a note -->\n<title>".into()),
         ("text/xml", b"<?xml version='1.0'?>\n<note/>".into()),
+        ("text/xml", b"<?xml version='1.0'?>\n<HTML>".into()),
+        ("text/html", b"<?xml version='1.0'?>\n<html xmlns=''>".into()),
         ("image/svg+xml", b"<?xml version='1.0'?><!-- drawn --><svg width='1'>".into()),
         ("image/svg+xml", b" <svg>".into()),
         ("text/x-php", b"<?php echo 1;".into()),
