@@ -80,7 +80,7 @@ impl Analysis for Kind {
     }
 
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Look { simd: self.simd, head: Vec::new(), verdict: None, is_head: true })
+        Box::new(Look { simd: self.simd, head: Vec::new(), size: 0, verdict: None, is_head: true })
     }
 }
 
@@ -88,14 +88,17 @@ struct Look {
     simd: Simd,
     /// The start of the file, where it came in more than one block.
     head: Vec<u8>,
+    /// What the file or this part of it has, in bytes, as far as its size is known.
+    size: u64,
     verdict: Option<Verdict>,
     /// Whether it sees the start of the file. No part is so short that it would not see all of the head.
     is_head: bool,
 }
 
 impl Pass for Look {
-    fn begin(&mut self, _: &FileRecord<'_>, offset: u64) {
+    fn begin(&mut self, file: &FileRecord<'_>, offset: u64) {
         self.head.clear();
+        self.size = file.size;
         self.verdict = None;
         self.is_head = offset == 0;
     }
@@ -106,6 +109,11 @@ impl Pass for Look {
         }
         if self.head.is_empty() && bytes.len() >= HEAD_BYTES {
             self.verdict = Some(judge(self.simd, &bytes[..HEAD_BYTES], true));
+            return;
+        }
+        // The whole file in one block: no copy.
+        if self.head.is_empty() && bytes.len() as u64 == self.size {
+            self.verdict = Some(judge(self.simd, bytes, false));
             return;
         }
         let wanted = HEAD_BYTES - self.head.len();

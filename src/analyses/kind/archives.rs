@@ -13,10 +13,10 @@ pub(super) fn is_compress(head: &[u8]) -> Option<bool> {
     Some(flags & 0x60 == 0 && (9..=16).contains(&(flags & 0x1f)))
 }
 
-/// The size of its blocks, then a block or the end.
+/// The size of its blocks, then a block or the end. A small file may have no control character, but is not ASCII.
 pub(super) fn is_bzip2(head: &[u8]) -> Option<bool> {
     let is_block = has(head, 4, b"\x31\x41\x59\x26\x53\x59") || has(head, 4, b"\x17\x72\x45\x38\x50\x90");
-    Some((b'1'..=b'9').contains(&byte(head, 3)?) && is_block)
+    Some((b'1'..=b'9').contains(&byte(head, 3)?) && is_block && !head.is_ascii())
 }
 
 /// A size of dictionary that encoders use, and a length that is unknown or less than 256 GiB.

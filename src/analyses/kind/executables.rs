@@ -12,8 +12,12 @@ pub(super) fn elf(head: &[u8]) -> Option<&'static str> {
     match kind? {
         1 => Some("application/x-object"),
         2 => Some("application/x-executable"),
-        3 if has_interpreter(head, is_wide, is_little) == Some(true) => Some("application/x-pie-executable"),
-        3 => Some("application/x-sharedlib"),
+        3 => match has_interpreter(head, is_wide, is_little) {
+            Some(true) => Some("application/x-pie-executable"),
+            Some(false) => Some("application/x-sharedlib"),
+            // Program headers behind the head: a library has no entry.
+            None => entry_is_zero(head, is_wide)?.then_some("application/x-sharedlib"),
+        },
         4 => Some("application/x-coredump"),
         _ => None,
     }
@@ -28,20 +32,39 @@ fn elf_choice(head: &[u8], at: usize) -> Option<bool> {
     }
 }
 
-/// Whether a program header names an interpreter. The flag DF_1_PIE would be more exact, but lies near the end of the file.
+/// Whether it is a program: a program header names an interpreter, and linkers put that on the first page. Libraries that can be
+/// started have it elsewhere, in their data. `None` if the head ends before all headers. The flag DF_1_PIE would be more exact,
+/// but lies near the end of the file.
 fn has_interpreter(head: &[u8], is_wide: bool, is_little: bool) -> Option<bool> {
     const PT_INTERP: u32 = 3;
+    const PAGE_BYTES: u64 = 4096;
     let n16 = |at| if is_little { le16(head, at) } else { be16(head, at) };
     let n32 = |at| if is_little { le32(head, at) } else { be32(head, at) };
-    let (start, size_at) = if is_wide {
-        // The upper half of the offset is zero: what lies in the head has a small one.
-        (n32(if is_little { 32 } else { 36 })?, 54)
-    } else {
-        (n32(28)?, 42)
+    let offset = |at| match (is_wide, is_little) {
+        (false, _) => n32(at).map(u64::from),
+        (true, true) => le64(head, at),
+        (true, false) => {
+            be32(head, at).zip(be32(head, at + 4)).map(|(high, low)| u64::from(high) << 32 | u64::from(low))
+        }
     };
+    let (place_at, size_at, in_header) = if is_wide { (32, 54, 8) } else { (28, 42, 4) };
     let (size, number) = (usize::from(n16(size_at)?), usize::from(n16(size_at + 2)?));
-    let start = usize::try_from(start).ok()?;
-    Some((0..number).map_while(|i| n32(start.checked_add(i * size)?)).any(|kind| kind == PT_INTERP))
+    let start = usize::try_from(offset(place_at)?).ok()?;
+    let end = start.checked_add(number * size)?;
+    for header in (start..end).step_by(size.max(1)) {
+        if n32(header)? == PT_INTERP {
+            // A program that was given another interpreter later has it elsewhere, and the old one crossed out.
+            let is_patched = matches!(byte(head, end), Some(b'/' | b'X'));
+            return Some(offset(header + in_header)? < PAGE_BYTES || is_patched);
+        }
+    }
+    Some(false)
+}
+
+/// Whether ELF has no address at which it starts.
+fn entry_is_zero(head: &[u8], is_wide: bool) -> Option<bool> {
+    const ENTRY: usize = 24;
+    Some(head.get(ENTRY..ENTRY + if is_wide { 8 } else { 4 })?.iter().all(|byte| *byte == 0))
 }
 
 /// PE where its header lies in the head; else MZ with a header that adds up.

@@ -1,6 +1,6 @@
 //! Images.
 
-use super::numbers::{be16, be32, byte, has, le16, le32};
+use super::numbers::{be16, be32, byte, has, le16, le32, le64};
 
 /// A marker that may be the first after the start.
 pub(super) fn is_jpeg(head: &[u8]) -> Option<bool> {
@@ -72,11 +72,35 @@ pub(super) fn jpeg_2000(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Two bytes are little: an image of one frame has at least some twenty, and no text is in them.
+/// A height, then a width or a ratio: each in the shortest form that holds it, as encoders write it.
 pub(super) fn is_bare_jxl(head: &[u8]) -> Option<bool> {
-    // A header of sizes: small ones in fives of bits, else a selector and numbers; then metadata. All zeros or ones are neither.
-    let start = head.get(2..14)?;
-    Some(start.iter().any(|byte| *byte != start[0]) && !start.is_ascii())
+    // Of a number: the bits after its selector, and the least that needs this selector.
+    const FORMS: [(u32, u64); 3] = [(9, 1), (13, 513), (18, 8193)];
+    let all = le64(head, 2)?;
+    let (mut bits, mut eighths) = (all >> 1, 0);
+    let mut take = |count: u32| {
+        let number = bits & ((1 << count) - 1);
+        bits >>= count;
+        number
+    };
+    // Both in eighths of at most 256, of which each value is right. Compressed data is neither text nor one byte over and over.
+    if all & 1 == 1 {
+        let start = &head[2..10];
+        return Some(!start.is_ascii() && start.iter().any(|byte| *byte != start[0]));
+    }
+    for is_width in [false, true] {
+        if is_width && take(3) != 0 {
+            break;
+        }
+        let Ok(selector) = usize::try_from(take(2)) else { return None };
+        let Some(&(count, least)) = FORMS.get(selector) else { return Some(false) };
+        let size = take(count) + 1;
+        if size < least {
+            return Some(false);
+        }
+        eighths += u32::from(size % 8 == 0 && size <= 256);
+    }
+    Some(eighths < 2)
 }
 
 /// Version 2, and no flag that is reserved; the first attribute is a name.

@@ -85,6 +85,16 @@ fn elf(kind: u8) -> Vec<u8> {
     padded(64, &[(0, b"\x7fELF\x02\x01\x01"), (16, &[kind, 0, 62, 0, 1])])
 }
 
+/// ELF with a start and one program header: the interpreter's, which lies at `place`.
+pub(super) fn with_interpreter(place: u16) -> Vec<u8> {
+    let mut program = elf(3);
+    program[24] = 1;
+    program[32] = 64;
+    program[54..58].copy_from_slice(&[56, 0, 1, 0]);
+    program.extend(bytes(&[(0, &[3, 0, 0, 0]), (8, &place.to_le_bytes()), (55, &[0])]));
+    program
+}
+
 fn frames(header: &[u8], length: usize) -> Vec<u8> {
     let frame = padded(length, &[(0, header)]);
     [frame.as_slice(), &frame].concat()
@@ -129,10 +139,7 @@ fn text() -> Vec<Sample> {
 }
 
 fn programs() -> Vec<Sample> {
-    let mut started = elf(3);
-    started.extend(bytes(&[(0, &[3, 0, 0, 0]), (55, &[0])]));
-    started[32] = 64;
-    started[54..58].copy_from_slice(&[56, 0, 1, 0]);
+    let started = with_interpreter(120);
     let coff = |machine: &[u8]| {
         padded(60, &[(0, machine), (2, &[1, 0]), (20, b".text\0\0\0"), (40, &[60, 0, 0, 0])])
     };
@@ -186,7 +193,7 @@ fn archives() -> Vec<Sample> {
         ("application/zip", padded(22, &[(0, b"PK\x05\x06")])),
         ("application/gzip", b"\x1f\x8b\x08\0\0".into()),
         ("application/x-compress", b"\x1f\x9d\x90a".into()),
-        ("application/x-bzip2", b"BZh9\x31\x41\x59\x26\x53\x59\0\x01".into()),
+        ("application/x-bzip2", b"BZh9\x31\x41\x59\x26\x53\x59\x9e\x21".into()),
         ("application/vnd.bzip3", b"BZ3v1\0\0\x10\0".into()),
         ("application/x-xz", b"\xfd7zXZ\0".into()),
         ("application/x-lzma", lzma),
@@ -281,7 +288,7 @@ fn media() -> Vec<Sample> {
     let packets = [&b"G\x40\0\x10"[..], &[0; 184]].concat().repeat(5);
     let film = |first: &[u8]| [b"\0\0\0\x08", first, b"\0\0\x10\0mdat\0"].concat();
     vec![
-        ("audio/x-wav", b"RF64\xff\xff\xff\xffWAVEds64".into()),
+        ("audio/x-wav", b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".into()),
         ("audio/x-wav", b"RIFF\x24\0\0\0WAVEfmt ".into()),
         ("video/x-msvideo", b"RIFF\x24\0\0\0AVI LIST".into()),
         ("image/webp", b"RIFF\x24\0\0\0WEBPVP8 ".into()),

@@ -24,45 +24,50 @@ fn base_name(path: &[u8]) -> &[u8] {
 /// The program that `env` runs: the first word that is neither an option nor a variable.
 fn interpreter_of_env<'h>(mut words: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
     while let Some(word) = words.next() {
-        let word = unquoted(word);
+        let mut word = unquoted(word);
+        // What `-S` splits begins in the same word, or is the next.
         if let Some(rest) = word.strip_prefix(b"--split-string=") {
-            return Some(unquoted(rest));
-        }
-        if word.starts_with(b"--") {
-            continue;
-        }
-        let Some(options) = word.strip_prefix(b"-") else {
-            if word.contains(&b'=') {
-                continue;
+            word = unquoted(rest);
+        } else if let Some(options) = word.strip_prefix(b"-").filter(|options| !options.starts_with(b"-"))
+            && let Some(at) = options.iter().position(|letter| TAKES_ARGUMENT.contains(letter))
+        {
+            if options[at] == b'S' {
+                word = unquoted(&options[at + 1..]);
+            } else if at + 1 == options.len() {
+                words.next();
             }
+        }
+        if matches!(word, b"--unset" | b"--chdir" | b"--argv0") {
+            words.next();
+        }
+        if !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'=') {
             return Some(word);
-        };
-        match options.iter().position(|letter| matches!(letter, b'S' | b'u' | b'C')) {
-            // What is to be split follows in the same word, or is the next.
-            Some(at) if options[at] == b'S' => match unquoted(&options[at + 1..]) {
-                b"" => {}
-                rest if rest.contains(&b'=') => {}
-                rest => return Some(rest),
-            },
-            // A name, in the same word or the next.
-            Some(at) if at + 1 == options.len() => drop(words.next()),
-            _ => {}
         }
     }
     None
 }
+
+/// Options of `env` whose argument is the rest of the word, or the next: a string to split, a variable to unset, a directory, a
+/// name, and a list of directories.
+const TAKES_ARGUMENT: &[u8] = b"SuCaP";
 
 fn unquoted(word: &[u8]) -> &[u8] {
     let word = word.strip_prefix(b"\"").or(word.strip_prefix(b"'")).unwrap_or(word);
     word.strip_suffix(b"\"").or(word.strip_suffix(b"'")).unwrap_or(word)
 }
 
-/// The type by the name of the interpreter, whose version may follow: `python3.12`, `bash-5.2`.
+/// The type by the name of the interpreter, which a version may follow: `python3.12`, `bash-5.2`, `perl5.36-x86_64-linux-gnu`.
 fn by_name(name: &[u8]) -> Option<&'static str> {
-    let end = name.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-'))?;
-    match &name[..=end] {
-        b"sh" | b"bash" | b"dash" | b"ash" | b"zsh" | b"ksh" | b"ksh93u+m" | b"mksh" | b"pdksh"
-        | b"rbash" | b"csh" | b"tcsh" | b"fish" | b"yash" | b"posh" | b"rc" => Some("text/x-shellscript"),
+    let name = name.strip_suffix(b".exe").unwrap_or(name);
+    let end = name.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(name.len());
+    let (name, version) = name.split_at(end);
+    let digits = version.strip_prefix(b"-").unwrap_or(version);
+    if !version.is_empty() && !digits.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    match name {
+        b"sh" | b"bash" | b"dash" | b"ash" | b"zsh" | b"ksh" | b"mksh" | b"pdksh" | b"rbash" | b"csh"
+        | b"tcsh" | b"fish" | b"yash" | b"posh" | b"rc" => Some("text/x-shellscript"),
         b"python" | b"pypy" | b"pythonw" | b"micropython" => Some("text/x-script.python"),
         b"perl" => Some("text/x-perl"),
         b"ruby" | b"jruby" => Some("text/x-ruby"),
@@ -108,6 +113,18 @@ mod tests {
         check("#!/usr/bin/env -u PYTHONPATH /opt/bin/python3", python);
         check("#!/usr/bin/env -uPYTHONPATH -C /tmp python3", python);
         check("#!/usr/bin/env -S \"python3\"", python);
+        check("#!/usr/bin/env -S-i A=b python3 -u", python);
+        check("#!/usr/bin/env --split-string=-i python3", python);
+        check("#!/usr/bin/env --split-string python3", python);
+        check("#!/usr/bin/env --unset PYTHONPATH --chdir /tmp -a sh python3", python);
+        check("#!/usr/bin/env -- python3", python);
+        check("#!/usr/bin/env -i - python3", python);
+        check("#!/usr/bin/env\tpython3\r", python);
+        check("#!\t /usr/local/bin/python3.13t -I", python);
+        check("#!/usr/bin/python2.7-dbg", python);
+        check("#!/c/Python312/python.exe", python);
+        check("#!/bin/ksh93u+m", Some("text/x-shellscript"));
+        check("#!/usr/bin/perl5.36-x86_64-linux-gnu", Some("text/x-perl"));
         check("#!/usr/bin/env node", Some("application/javascript"));
         check("#!/usr/bin/awk -f", Some("text/x-awk"));
         check("#!/usr/bin/php8.2", Some("text/x-php"));
@@ -134,6 +151,9 @@ mod tests {
             "#!/3.12",
             "#!/usr/bin/unheard-of",
             "#!/usr/bin/pythonic",
+            "#!/usr/bin/python-config",
+            "#!/usr/bin/sh.txt",
+            "#!/usr/bin/env -S -u python3",
             "#!/bin/busybox",
             " #!/bin/sh",
             "#/bin/sh",

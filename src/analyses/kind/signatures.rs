@@ -19,7 +19,7 @@ pub(super) enum Is {
 /// How a format goes together with text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
-    /// Bytes that are ASCII or UTF-8 text are never of this format.
+    /// Its files have control characters that text does not use: text in any encoding is never of this format.
     Binary,
     /// A program may write it as text, and people read it with a program.
     Document,
@@ -127,7 +127,7 @@ pub(super) const SIGNATURES: &[Signature] = &[
     of(b"PK", zip::kind),
     kind_if(b"\x1f\x8b\x08", "application/gzip", archives::is_gzip),
     kind_if(b"\x1f\x9d", "application/x-compress", archives::is_compress),
-    kind_if(b"BZh", "application/x-bzip2", archives::is_bzip2),
+    kind_if(b"BZh", "application/x-bzip2", archives::is_bzip2).document(),
     kind(b"BZ3v1", "application/vnd.bzip3"),
     kind(b"\xfd7zXZ\0", "application/x-xz"),
     kind_if(b"\x5d\0\0", "application/x-lzma", archives::is_lzma),

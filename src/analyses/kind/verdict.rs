@@ -23,9 +23,9 @@ pub(super) fn judge(simd: Simd, head: &[u8], cut: bool) -> Verdict {
     let scan = text::scan(simd, head);
     let encoding = text::encoding(head, scan, cut);
     let body = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    // Two letters may be a magic number ("BM", "MZ"), and text may begin with them.
-    let is_certain = matches!(encoding, Some("US-ASCII" | "UTF-8"));
-    let found = find(body, |form| !is_certain || form != Form::Binary);
+    // Text may begin with a magic number ("BM", "MZ"). A binary format has control characters soon after it.
+    let is_text = encoding.is_some();
+    let found = find(body, |form| !is_text || form != Form::Binary);
     match (found, encoding) {
         (Some((kind, Form::Text)), _) => Verdict { kind: Some(kind), encoding },
         (Some((kind, Form::Binary | Form::Document)), _) => Verdict { kind: Some(kind), encoding: None },
