@@ -33,32 +33,35 @@ fn elf_choice(head: &[u8], at: usize) -> Option<bool> {
 }
 
 /// Whether it is a program: a program header names an interpreter, and linkers put that on the first page. Libraries that can be
-/// started have it elsewhere, in their data. `None` if the head ends before all headers. The flag DF_1_PIE would be more exact,
-/// but lies near the end of the file.
+/// started have it elsewhere, in their data that is only read. `None` if the head ends before all headers. The flag DF_1_PIE
+/// would be more exact, but lies near the end of the file.
 fn has_interpreter(head: &[u8], is_wide: bool, is_little: bool) -> Option<bool> {
+    const PT_LOAD: u32 = 1;
     const PT_INTERP: u32 = 3;
+    const PF_W: u32 = 2;
     const PAGE_BYTES: u64 = 4096;
     let n16 = |at| if is_little { le16(head, at) } else { be16(head, at) };
     let n32 = |at| if is_little { le32(head, at) } else { be32(head, at) };
-    let offset = |at| match (is_wide, is_little) {
+    let word = |at| match (is_wide, is_little) {
         (false, _) => n32(at).map(u64::from),
         (true, true) => le64(head, at),
-        (true, false) => {
-            be32(head, at).zip(be32(head, at + 4)).map(|(high, low)| u64::from(high) << 32 | u64::from(low))
-        }
+        (true, false) => le64(head, at).map(u64::swap_bytes),
     };
-    let (place_at, size_at, in_header) = if is_wide { (32, 54, 8) } else { (28, 42, 4) };
+    let (headers_at, size_at) = if is_wide { (32, 54) } else { (28, 42) };
+    let (flags_at, place_at, length_at) = if is_wide { (4, 8, 32) } else { (24, 4, 16) };
     let (size, number) = (usize::from(n16(size_at)?), usize::from(n16(size_at + 2)?));
-    let start = usize::try_from(offset(place_at)?).ok()?;
+    let start = usize::try_from(word(headers_at)?).ok()?;
     let end = start.checked_add(number * size)?;
-    for header in (start..end).step_by(size.max(1)) {
-        if n32(header)? == PT_INTERP {
-            // A program that was given another interpreter later has it elsewhere, and the old one crossed out.
-            let is_patched = matches!(byte(head, end), Some(b'/' | b'X'));
-            return Some(offset(header + in_header)? < PAGE_BYTES || is_patched);
-        }
-    }
-    Some(false)
+    head.get(start..end)?;
+    let headers = || (start..end).step_by(size.max(1));
+    let Some(interpreter) = headers().find(|at| n32(*at) == Some(PT_INTERP)) else { return Some(false) };
+    let place = word(interpreter + place_at)?;
+    // A program that was given another interpreter later has it in a segment of its own, which is writable.
+    let is_writable = |at: usize| {
+        let after = place.checked_sub(word(at + place_at)?)?;
+        Some(n32(at)? == PT_LOAD && n32(at + flags_at)? & PF_W != 0 && after < word(at + length_at)?)
+    };
+    Some(place < PAGE_BYTES || headers().any(|at| is_writable(at) == Some(true)))
 }
 
 /// Whether ELF has no address at which it starts.
