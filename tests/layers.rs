@@ -84,6 +84,7 @@ fn what_is_kept_in_one_place_stays_there() {
     check(
         "unsafe {",
         &[
+            "analyses/kind/text.rs",
             "analyses/words.rs",
             "analyses/minhash/permutations.rs",
             "analyses/minhash/shingles.rs",

@@ -34,7 +34,7 @@ pub const REGISTRY: &[Registered] = &[
         in_full: true,
         in_light: true,
         parameters: "",
-        make: Make::Plain(|| Arc::new(Kind)),
+        make: Make::Plain(|| Arc::new(Kind::new())),
     },
     Registered {
         name: "lines",

@@ -393,7 +393,7 @@ mod tests {
         let smoke = named("smoke");
         let (mut ascii, mut unicode, mut binaries) = (0, 0, 0);
         for (path, bytes) in all(&Files::new(&smoke)) {
-            let kind = answer(&mut *Kind.pass(), [bytes.as_slice()]);
+            let kind = answer(&mut *Kind::new().pass(), [bytes.as_slice()]);
             match path.rsplit('.').next().expect("each has an extension") {
                 "png" | "jpg" | "gz" | "so" | "sqlite" | "dat" | "bin" if bytes.len() > 64 => {
                     binaries += 1;
@@ -430,7 +430,7 @@ mod tests {
         let shares =
             counts.iter().filter(|&&count| count > 0).map(|&count| count as f64 / bytes.len() as f64);
         let entropy = -shares.map(|share| share * share.log2()).sum::<f64>();
-        let mut values = answer(&mut *Kind.pass(), [bytes]);
+        let mut values = answer(&mut *Kind::new().pass(), [bytes]);
         values.extend([
             Value::U64(lines),
             Value::U64(words),

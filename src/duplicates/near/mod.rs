@@ -137,7 +137,7 @@ impl Near {
     fn analyses(&self) -> Vec<Arc<dyn Analysis>> {
         let mut analyses: Vec<Arc<dyn Analysis>> = vec![Arc::new(Blake3), Arc::new(self.sketches.clone())];
         if self.text_only {
-            analyses.push(Arc::new(Kind));
+            analyses.push(Arc::new(Kind::new()));
         }
         analyses
     }
