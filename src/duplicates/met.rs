@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::analyses::Blake3;
 use crate::groups::{Catalog, Other};
+use crate::keep::FileSystems;
 use crate::plan::{Filter, Plan, Reads, Root};
 use crate::record::{Outcome, Record, SkipReason};
 use crate::sink::Sink;
@@ -19,12 +20,21 @@ pub(super) struct Met<'s> {
     filter: Filter,
     /// Those of the plan less those that another leads to.
     pub(super) roots: Vec<Root>,
+    /// Those of the run, which what is read later shares.
+    pub(super) file_systems: FileSystems,
 }
 
 impl<'s> Met<'s> {
     /// Keeps what is no file too where it `keeps_all`: directories are compared by it.
     pub(super) fn new(sink: &'s mut dyn Sink, keeps_all: bool, filter: Filter) -> Met<'s> {
-        Met { sink, catalog: Catalog::default(), keeps_all, filter, roots: Vec::new() }
+        Met {
+            sink,
+            catalog: Catalog::default(),
+            keeps_all,
+            filter,
+            roots: Vec::new(),
+            file_systems: FileSystems::default(),
+        }
     }
 
     fn keep(&mut self, record: &Record<'_>) {
@@ -49,6 +59,7 @@ impl Sink for Met<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
         self.catalog = Catalog::new(plan.roots.iter().map(Root::shown));
         self.roots.clone_from(&plan.roots);
+        self.file_systems = plan.file_systems.clone();
         // What is told of files later is the digest of all of them.
         let filter = self.filter.clone();
         let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, filter, ..plan.clone() };
@@ -57,7 +68,7 @@ impl Sink for Met<'_> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match record.outcome {
-            Outcome::Done { size, mtime_ns, identity } => {
+            Outcome::Done { size, mtime_ns, identity, .. } => {
                 self.catalog.add_file(record.directory, record.name, size, mtime_ns, identity);
                 Ok(())
             }

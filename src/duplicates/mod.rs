@@ -43,6 +43,7 @@ mod near;
 mod references;
 mod rounds;
 mod source;
+mod taken;
 mod tell;
 mod threads;
 mod trees;
@@ -172,14 +173,14 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     if search.plan.device.is_required() && search.near.is_none() {
         report.notes.push("no GPU is used: files of the same content are found by the processor".to_owned());
     }
-    let Met { catalog, roots, .. } = met;
+    let Met { catalog, roots, file_systems, .. } = met;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
     let searched_bytes = report.ledger.bytes;
     report.duplicates = Some(Duplicates { searched_bytes, rounds: vec![look], ..Duplicates::default() });
 
     // What was met is read under the names that it was met by.
     let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
-    let plan = Plan { roots, filter, ..search.plan.clone() };
+    let plan = Plan { roots, filter, file_systems, ..search.plan.clone() };
     let compared = search.compared(&wanted);
     let pool = threads::pool(&plan, &mut report.notes);
     let candidates = if search.near.is_some() { Candidates::of_all } else { Candidates::by_size };
