@@ -92,7 +92,7 @@ fn control(file: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) ->
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+#[allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot set its scene has failed")]
 mod tests {
     use super::*;
     use std::fs::File;
