@@ -115,6 +115,7 @@ pub mod duplicates;
 pub mod error;
 pub mod faults;
 pub mod groups;
+pub mod keep;
 pub mod latencies;
 mod pipeline;
 pub mod plan;

@@ -20,6 +20,7 @@ use crate::batch::Cutter;
 use crate::control::{Control, Total};
 use crate::error::Error;
 use crate::faults::{Faults, Operation};
+use crate::keep::FileSystems;
 use crate::latencies::Latencies;
 use crate::plan::{self, Handles, Plan, Reads, Staging};
 use crate::queue::Queue;
@@ -52,7 +53,7 @@ pub fn run_with(plan: &Plan, sink: &mut dyn Sink, control: &Control) -> Result<R
     plan.check()?;
     let mut notes = Vec::new();
     let Resolved { roots, listed, apart } = roots::resolve(plan, &mut notes)?;
-    let plan = Plan { roots, listed, ..plan.clone() };
+    let plan = Plan { roots, listed, file_systems: FileSystems::of_run(), ..plan.clone() };
     run_over(Over::Tree { apart }, plan, notes, sink, control)
 }
 
@@ -281,6 +282,13 @@ fn note_staging(plan: &Plan, staged: &Staged, done: Vec<Done>, notes: &mut Vec<S
     let files =
         |number: u64| if number == 1 { "1 file was".to_owned() } else { format!("{number} files were") };
     let unmapped = done.iter().map(|done| done.tally.unmapped).sum();
+    let ended_early: u64 = done.iter().map(|done| done.tally.ended_early).sum();
+    if ended_early > 0 {
+        notes.push(format!(
+            "{} read to an end before the size that the file system states",
+            files(ended_early)
+        ));
+    }
     if plan.staging == Staging::Mmap && unmapped > 0 {
         notes.push(format!(
             "{} read, not mapped: with holes, or where files cannot be mapped safely",

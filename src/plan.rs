@@ -13,6 +13,7 @@ pub use self::list::PathList;
 use crate::analyses::{self, Analysis};
 use crate::error::Error;
 use crate::faults::Faults;
+use crate::keep::FileSystems;
 use crate::record::Column;
 
 /// What to do, decided once before the run begins. [`Plan::new`] has the measured defaults; change fields at will:
@@ -88,6 +89,8 @@ pub struct Plan {
     pub unbounded_bytes_max: u64,
     /// Files not to read because this run writes them, by device and inode.
     pub own_outputs: Vec<(u64, u64)>,
+    /// File systems that the run has met. Each run begins with none.
+    pub file_systems: FileSystems,
     /// What is to go wrong, in tests.
     pub faults: Faults,
 }
@@ -136,6 +139,7 @@ impl Plan {
             sort_window_files_max: 1 << 16,
             unbounded_bytes_max: 1024 * 1024,
             own_outputs: Vec::new(),
+            file_systems: FileSystems::default(),
             faults: Faults::default(),
         }
     }
@@ -161,6 +165,11 @@ impl Plan {
             Workers::Number(workers) => workers,
         };
         most.min(self.workers_max)
+    }
+
+    /// Whether the answers of the run may be used later, without reading the files again: its digests are.
+    pub(crate) fn keeps_answers(&self) -> bool {
+        self.reads == Reads::Whole && self.analyses.iter().any(|analysis| analysis.name() == "blake3")
     }
 
     /// Files at which a batch is cut: with an order, so that several batches fit the window.
@@ -256,7 +265,8 @@ impl Plan {
 }
 
 /// Keys that every record has, so that no column may be named so.
-const RECORD_KEYS: [&str; 5] = ["type", "path", "size", "mtime_ns", "inode"];
+const RECORD_KEYS: [&str; 9] =
+    ["type", "path", "size", "mtime_ns", "inode", "ctime_ns", "mode", "settled", "file_system"];
 
 const WALKER_HANDLES: usize = 5;
 const WALK_STACK_MIN: usize = 2;

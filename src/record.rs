@@ -13,6 +13,7 @@ pub use self::batch::{Batch, EntryRef};
 pub use self::group::{Acted, Action, ActionRecord, Alike, Group, Member};
 
 use crate::error::FileError;
+use crate::keep::Keep;
 
 /// A directory of the tree, or the place from which a root's path is resolved.
 #[derive(Clone, Debug)]
@@ -336,6 +337,10 @@ pub enum Outcome {
         mtime_ns: i128,
         /// As [`FileRecord::identity`].
         identity: Identity,
+        /// Its permission bits; 0 if the system has none.
+        mode: u16,
+        /// Whether the answers may be used later, without reading the file again.
+        keep: Keep,
     },
     /// A directory, listed to its end: no path of the ledger, and told only where the plan wants it.
     Listed,
@@ -345,6 +350,15 @@ pub enum Outcome {
     Failed(FileError),
     /// Not read to its end because the run was cancelled: no record is made of it.
     Unread,
+}
+
+#[cfg(test)]
+impl Outcome {
+    /// That of a file of which nothing but this is known.
+    pub(crate) const fn done(size: u64, mtime_ns: i128) -> Outcome {
+        let identity = Identity { device: 0, inode: 0, links: 0, ctime_seconds: 0, ctime_nanoseconds: 0 };
+        Outcome::Done { size, mtime_ns, identity, mode: 0, keep: Keep::Unasked }
+    }
 }
 
 /// A batch with what became of each of its entries.

@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn the_ledger_counts_each_outcome_once() {
         let mut ledger = Ledger { met: 4, unread: 1, ..Ledger::default() };
-        ledger.count(&Outcome::Done { size: 7, mtime_ns: 0, identity: Default::default() });
+        ledger.count(&Outcome::done(7, 0));
         ledger.count(&Outcome::Skipped(SkipReason::Fifo));
         assert!(!ledger.adds_up());
         ledger.count(&Outcome::Failed(FileError::new(Step::Stage, Cause::Changed)));

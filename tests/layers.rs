@@ -13,7 +13,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["walk", "batch", "queue", "reorder", "stage", "workers", "groups", "sink"], false),
     (&["plan"], false),
     (&["analyses"], false),
-    (&["record", "error", "report", "control", "faults", "latencies", "simd"], true),
+    (&["record", "error", "report", "control", "faults", "latencies", "simd", "keep"], true),
 ];
 
 fn layer(module: &str) -> Option<usize> {
@@ -91,6 +91,7 @@ fn what_is_kept_in_one_place_stays_there() {
             "analyses/histogram/bit_planes.rs",
             "duplicates/action/kernel.rs",
             "groups/pairs.rs",
+            "keep/kernel.rs",
             "main.rs",
             "stage/mmap.rs",
             "workers/gpu/detached.rs",

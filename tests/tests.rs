@@ -24,6 +24,7 @@
 //! - `rows`: a run as an iterator.
 //! - `same_answers`: any number of workers, any batch, any cut of the bytes: the same rows.
 //! - `settings`: variables, filemill.toml, completions and manual pages.
+//! - `short_files`: files of a server that states sizes beyond their content.
 //! - `sizes`: hostile sizes, in full with FILEMILL_TEST_FULL.
 //! - `staging`: mappings and what happens to them, RAM disks, the cache, limits of memory, the pool that sizes itself.
 //! - `support`: trees to test on, and a sink that keeps what it is given.
@@ -76,6 +77,8 @@ mod rows;
 mod same_answers;
 #[cfg(feature = "cli")]
 mod settings;
+#[cfg(target_os = "linux")]
+mod short_files;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod sizes;
 #[cfg(target_os = "linux")]

@@ -263,13 +263,11 @@ mod tests {
         sink.into_answers()
     }
 
-    const NOWHERE: crate::record::Identity =
-        crate::record::Identity { device: 0, inode: 0, links: 0, ctime_seconds: 0, ctime_nanoseconds: 0 };
-    const DONE: Outcome = Outcome::Done { size: 3, mtime_ns: 0, identity: NOWHERE };
+    const DONE: Outcome = Outcome::done(3, 0);
 
     #[test]
     fn neither_the_order_nor_the_place_nor_the_times_matter() {
-        let later = Outcome::Done { size: 3, mtime_ns: 77, identity: NOWHERE };
+        let later = Outcome::done(3, 77);
         let here = answers("here", &[("a", DONE, 1), ("b", DONE, 2)]);
         assert_eq!(here, answers("there/x", &[("b", later, 2), ("a", DONE, 1)]));
         assert_eq!((here.files, here.bytes, here.others), (2, 6, 0));

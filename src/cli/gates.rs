@@ -256,9 +256,14 @@ mod tests {
     fn report(files: u64, batches: &[Duration]) -> Report {
         let mut ledger = Ledger::default();
         ledger.met = files;
-        (0..files).for_each(|_| {
-            ledger.count(&Outcome::Done { size: 1_000_000, mtime_ns: 0, identity: Default::default() })
-        });
+        let done = Outcome::Done {
+            size: 1_000_000,
+            mtime_ns: 0,
+            identity: Default::default(),
+            mode: 0,
+            keep: Default::default(),
+        };
+        (0..files).for_each(|_| ledger.count(&done));
         let mut times = Latencies::new();
         batches.iter().for_each(|time| times.record(*time));
         Report {

@@ -239,7 +239,7 @@ const DUPLICATES: &[Section] = &[
         "EARLIER REPORTS",
         &[(
             "",
-            "--from takes the digest of a file from a report in JSON lines where its size and time of last modification are those of the report, and it was not changed (ctime) since two seconds before the report was begun. Everything else is read. A report that was cut short is used as far as it goes: a search that was killed goes on where it was.",
+            "--from takes the digest of a file from a report in JSON lines if path, inode, size, mtime, ctime and file system are those of the report, and the report says that nothing could change the file without a new ctime (settled). A file has settled if its ctime is 60 seconds old, or if the kernel grants a read lease on it. Files on tmpfs, overlays, FUSE, SMB and FAT never settle. Everything else is read. A report of an older version, or one begun in the future, is not used. A report that was cut short is used as far as it goes: a search that was killed goes on where it was.",
         )],
     ),
     (

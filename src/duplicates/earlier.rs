@@ -2,12 +2,14 @@
 //!
 //! A report is JSON lines of a scan with the analysis `blake3`, or of a search for duplicates. It may have been cut
 //! short: what it says until there is used. Nothing here asks the file system what a file is now: the caller says.
+//! Whether a file could change unseen after it was read, the report says itself ([`crate::keep`]).
 
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::error::Error;
+use crate::keep::{TICK_NS, nanoseconds};
 use crate::record::Digest;
 use crate::sink::printable;
 
@@ -23,8 +26,14 @@ use crate::sink::printable;
 pub struct Earlier {
     roots: Vec<Vec<u8>>,
     has_lists: bool,
-    started_ns: i128,
+    /// Why none of its digests is used.
+    distrust: Option<&'static str>,
+    /// The identity of the file system of records that name none.
+    file_system: Option<String>,
     is_complete: bool,
+    /// Files with a digest that may not be kept.
+    unsettled: u64,
+    now_ns: i128,
     /// By key.
     known: Vec<Known>,
 }
@@ -33,11 +42,9 @@ pub struct Earlier {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     key: Key,
+    state: State,
     digest: [u8; 32],
-    size: u64,
-    /// Time of last modification.
-    seconds: i64,
-    nanoseconds: u32,
+    mode: u16,
     /// Which record it was: of two of one path the last is right.
     order: u32,
 }
@@ -47,17 +54,32 @@ struct Known {
 /// find, and one that shares it with a given name 2^128.
 type Key = [u8; 16];
 
-/// Time in seconds since 1970 and nanoseconds after that: any time that a file can have, in 12 bytes.
-type Time = (i64, u32);
+/// Size, times and file system, by the same hash.
+type State = [u8; 16];
+
+/// What a file is now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now<'a> {
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    pub(super) mtime_ns: i128,
+    pub(super) ctime_ns: i128,
+    /// The identity of its file system.
+    pub(super) file_system: &'a str,
+}
+
+/// What the report says of a file that is as it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub(super) digest: Digest,
+    pub(super) mode: u16,
+}
 
 /// The only schema there is to read.
 const SCHEMA: &str = "filemill.scan/1";
 
 /// A group of some 2 million paths fits; what never ends a line is no report and must not fill the memory.
 const LINE_BYTES_MAX: usize = 256 << 20;
-
-/// The clock that stamps files may be this coarse: FAT counts to 2 seconds, and the kernel's own runs some ms behind.
-const CLOCK_NS: i128 = 2_000_000_000;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -67,7 +89,8 @@ impl Earlier {
     /// # Errors
     /// [`Error::Plan`] when it cannot be read, is no report, or says nothing about content.
     pub fn read(path: &Path) -> Result<Earlier, Error> {
-        let report = open(path).and_then(|report| Earlier::from_lines(report, LINE_BYTES_MAX));
+        let report = open(path)
+            .and_then(|report| Earlier::from_lines(report, LINE_BYTES_MAX, nanoseconds(SystemTime::now())));
         let shown = || printable(path.as_os_str().as_encoded_bytes());
         report.map_err(|why| Error::Plan(format!("{}: {why}", shown())))
     }
@@ -92,36 +115,57 @@ impl Earlier {
         self.known.len()
     }
 
-    /// The BLAKE3 of the file of this path and inode, if the report has one and the file is what it was: it has the size and
-    /// the time of last modification that it had, and its time of last change, which nobody can set, lies before the report
-    /// was begun. A file system whose clock runs behind ours, as over a network, can hide a change whose author also
-    /// set back the time of last modification.
-    pub fn digest(
-        &self,
-        path: &[u8],
-        inode: u64,
-        size: u64,
-        mtime_ns: i128,
-        ctime_ns: i128,
-    ) -> Option<Digest> {
-        let key = key(path, inode);
+    /// The BLAKE3 of the file of this path, if the report has one and the file is what it was: inode, size, mtime, ctime and
+    /// file system are the same, and by the report it could not change without a new ctime. An image of a disk has all of
+    /// these as well, and differs from its original only where it was changed since, with a new ctime. The mode is not
+    /// compared: to change it changes ctime.
+    pub(super) fn digest(&self, path: &[u8], now: &Now<'_>) -> Option<Kept> {
+        let key = key(path, now.inode);
         let at = self.known.binary_search_by_key(&key, |known| known.key).ok()?;
         let known = &self.known[at];
-        let is_what_it_was = known.size == size
-            && Some((known.seconds, known.nanoseconds)) == time(mtime_ns)
-            && ctime_ns < self.started_ns - CLOCK_NS;
-        is_what_it_was.then(|| Digest::new(&known.digest))
+        // By a clock that was set since, the file changed in the future: it may come to this time again.
+        let is_what_it_was = known.state == state(now) && now.ctime_ns <= self.now_ns;
+        is_what_it_was.then(|| Kept { digest: Digest::new(&known.digest), mode: known.mode })
+    }
+
+    /// What there is to say when `taken` of its digests were of use.
+    pub(super) fn notes(&self, taken: u64) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.is_complete {
+            notes.push("the earlier report was cut short: it is used as far as it goes".to_owned());
+        }
+        let files = self.known.len();
+        if let Some(why) = self.distrust {
+            notes.push(format!("the earlier report is not used, all files are read: {why}"));
+        } else if self.unsettled > 0 {
+            notes.push(format!(
+                "{} of {} digests of the earlier report are not used: the file could change unseen after it was read",
+                self.unsettled,
+                self.unsettled + files as u64
+            ));
+        }
+        if self.distrust.is_none() && taken == 0 && files > 0 {
+            notes.push(format!(
+                "of {files} files that the earlier report knows none is of use: are the paths the same?"
+            ));
+        }
+        notes
     }
 
     /// Reads lines of at most `line_bytes_max`. The error is why not, without the name of the report.
-    fn from_lines(report: impl BufRead, line_bytes_max: usize) -> Result<Earlier, String> {
+    fn from_lines(report: impl BufRead, line_bytes_max: usize, now_ns: i128) -> Result<Earlier, String> {
         let mut lines = Lines { report, line: Vec::new(), is_cut: false, number: 0, line_bytes_max };
         let first = if lines.next()? { lines.line.as_slice() } else { &[] };
-        let (mut earlier, has_column) = begin(first)?;
+        let (mut earlier, has_column) = begin(first, now_ns)?;
         let mut met = Met::default();
         while lines.next()? {
             match earlier.take(&lines.line, &mut met) {
                 Ok(()) => {}
+                // After a power failure a file may end in zeros, or have a block of them. No JSON has any.
+                Err(_) if lines.line.contains(&0) => {
+                    earlier.is_complete = false;
+                    break;
+                }
                 // It was cut short within this line. What follows an `end` is no part of a report either.
                 Err(_) if lines.is_cut => earlier.is_complete = false,
                 Err(error) => return Err(format!("line {}: {}", lines.number, without_line(&error))),
@@ -144,22 +188,12 @@ impl Earlier {
         };
         match r#type.as_ref() {
             "file" => {
-                let FileLine { path, size, mtime_ns, inode, blake3 } = serde_json::from_slice(line)?;
+                let file: FileLine<'_> = serde_json::from_slice(line)?;
                 met.files = true;
-                if let Some(digest) = blake3 {
-                    self.know(&path, inode, size, mtime_ns, digest);
-                }
+                self.know(&file);
             }
-            "group" => {
-                let GroupLine { kind, size, blake3, members } = serde_json::from_slice(line)?;
-                met.groups = true;
-                if let ("files", Some(digest)) = (kind.as_ref(), blake3) {
-                    for Member { path, mtime_ns, inode } in members {
-                        let mtime_ns = mtime_ns.ok_or_else(|| missing("mtime_ns"))?;
-                        self.know(&path, inode, size, mtime_ns, digest);
-                    }
-                }
-            }
+            // Every member that was read has a record of its own.
+            "group" => met.groups = true,
             "end" => self.is_complete = !serde_json::from_slice::<EndLine>(line)?.cancelled,
             // The second of two reports in one file would be believed for the time of the first.
             "begin" => return Err(serde_json::Error::custom("a second \"begin\" record")),
@@ -168,19 +202,24 @@ impl Earlier {
         Ok(())
     }
 
-    fn know(
-        &mut self,
-        path: &PathBytes<'_>,
-        inode: Option<u64>,
-        size: u64,
-        mtime_ns: i128,
-        Hex(digest): Hex,
-    ) {
-        // No file has a time that does not fit, so none could be the one of this record.
-        let (Some((seconds, nanoseconds)), Some(inode)) = (time(mtime_ns), inode) else { return };
+    fn know(&mut self, file: &FileLine<'_>) {
+        let &FileLine { size, mtime_ns, inode, ctime_ns, mode, settled, blake3, .. } = file;
+        let Some(Hex(digest)) = blake3 else { return };
+        let elsewhere = file.file_system.as_ref().map(|named| named.0.as_deref());
+        let file_system = elsewhere.unwrap_or(self.file_system.as_deref());
+        let facts = (inode, ctime_ns, mode, file_system);
+        let (Some(inode), Some(ctime_ns), Some(mode), Some(file_system)) = facts else {
+            self.unsettled += u64::from(self.distrust.is_none());
+            return;
+        };
+        if settled != Some(true) || self.distrust.is_some() {
+            self.unsettled += u64::from(self.distrust.is_none());
+            return;
+        }
         // Past four billion records it is left to chance which of two of one path is believed.
         let order = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        self.known.push(Known { key: key(&path.0, inode), digest, size, seconds, nanoseconds, order });
+        let state = state(&Now { inode, size, mtime_ns, ctime_ns, file_system });
+        self.known.push(Known { key: key(&file.path.0, inode), state, digest, mode, order });
     }
 
     /// Sorts in place, as a stable sort would take half as much memory again, and leaves the last record of each path.
@@ -213,7 +252,7 @@ fn open(path: &Path) -> Result<BufReader<File>, String> {
 }
 
 /// What the first line says, without any file; and whether there is a column of digests.
-fn begin(line: &[u8]) -> Result<(Earlier, bool), String> {
+fn begin(line: &[u8], now_ns: i128) -> Result<(Earlier, bool), String> {
     let head = serde_json::from_slice::<BeginHead>(line).ok().filter(|head| head.r#type == "begin");
     let Some(BeginHead { schema, .. }) = head else {
         return Err("no filemill report: its first line is no \"begin\" record".to_owned());
@@ -223,16 +262,35 @@ fn begin(line: &[u8]) -> Result<(Earlier, bool), String> {
     }
     let wrong = |why: String| format!("line 1: {why}");
     let begin: BeginLine = serde_json::from_slice(line).map_err(|error| wrong(without_line(&error)))?;
-    let started: jiff::Timestamp =
-        begin.started.parse().map_err(|error: jiff::Error| wrong(error.to_string()))?;
+    let has_column = begin.columns.iter().any(|column| column == "blake3");
+    let file_systems = begin.file_systems;
+    let distrust = distrust(&begin.started, file_systems.is_some(), now_ns).map_err(wrong)?;
     let earlier = Earlier {
         roots: begin.roots.into_iter().map(|root| root.0.into_owned()).collect(),
         has_lists: begin.roots_listed > 0,
-        started_ns: started.as_nanosecond(),
+        distrust,
+        file_system: file_systems.and_then(|all| all.into_iter().next()).flatten(),
         is_complete: false,
+        unsettled: 0,
+        now_ns,
         known: Vec::new(),
     };
-    Ok((earlier, begin.columns.iter().any(|column| column == "blake3")))
+    Ok((earlier, has_column))
+}
+
+/// Why a report that was begun then is not to be trusted.
+fn distrust(started: &str, has_file_systems: bool, now_ns: i128) -> Result<Option<&'static str>, String> {
+    if !has_file_systems {
+        return Ok(Some("it was made by an older version, which kept too little to notice every change"));
+    }
+    // Years beyond 9999 have a sign: no clock is that far ahead by right.
+    let started_ns = match started.parse::<jiff::Timestamp>() {
+        Ok(started) => started.as_nanosecond(),
+        Err(_) if started.starts_with('+') => i128::MAX,
+        Err(error) => return Err(error.to_string()),
+    };
+    let is_ahead = started_ns > now_ns.saturating_add(TICK_NS);
+    Ok(is_ahead.then_some("it was begun in the future, so a clock was or is wrong"))
 }
 
 /// A leading `./` is how the current directory was typed, not part of a path. The inode stands for the file: a directory that
@@ -246,11 +304,13 @@ fn key(path: &[u8], inode: u64) -> Key {
     key
 }
 
-/// None where it lies further from 1970 than a file system can say.
-fn time(ns: i128) -> Option<Time> {
-    const SECOND_NS: i128 = 1_000_000_000;
-    let seconds = i64::try_from(ns.div_euclid(SECOND_NS)).ok()?;
-    Some((seconds, u32::try_from(ns.rem_euclid(SECOND_NS)).expect("less than a second")))
+fn state(now: &Now<'_>) -> State {
+    let mut state = State::default();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&now.size.to_le_bytes()).update(&now.mtime_ns.to_le_bytes());
+    hasher.update(&now.ctime_ns.to_le_bytes()).update(now.file_system.as_bytes());
+    state.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    state
 }
 
 /// What is wrong with a line, less its number: for the parser each is the first.
@@ -261,10 +321,6 @@ fn without_line(error: &serde_json::Error) -> String {
         Some(what) => format!("{what} at column {}", error.column()),
         None => error_text,
     }
-}
-
-fn missing(key: &'static str) -> serde_json::Error {
-    serde_json::Error::missing_field(key)
 }
 
 /// The lines of a report, one at a time.
@@ -287,7 +343,8 @@ impl<R: BufRead> Lines<R> {
         let limit = u64::try_from(self.line_bytes_max).map_or(u64::MAX, |limit| limit.saturating_add(1));
         let read = self.report.by_ref().take(limit).read_until(b'\n', &mut self.line);
         read.map_err(|error| error.to_string())?;
-        if self.line.len() > self.line_bytes_max {
+        // A line that begins with zeros is a tear, however long it is.
+        if self.line.len() > self.line_bytes_max && !self.line.contains(&0) {
             return Err(format!("line {}: longer than {} bytes", self.number, self.line_bytes_max));
         }
         let is_there = !self.line.is_empty();
@@ -320,6 +377,7 @@ struct BeginLine<'a> {
     #[serde(borrow)]
     roots: Vec<PathBytes<'a>>,
     roots_listed: u64,
+    file_systems: Option<Vec<Option<String>>>,
     columns: Vec<String>,
 }
 
@@ -330,27 +388,19 @@ struct FileLine<'a> {
     size: u64,
     mtime_ns: i128,
     inode: Option<u64>,
+    ctime_ns: Option<i128>,
+    mode: Option<u16>,
+    settled: Option<bool>,
+    #[serde(default, borrow, deserialize_with = "named")]
+    file_system: Option<Named<'a>>,
     blake3: Option<Hex>,
 }
 
-#[derive(Deserialize)]
-struct GroupLine<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    size: u64,
-    blake3: Option<Hex>,
-    #[serde(borrow)]
-    members: Vec<Member<'a>>,
-}
+/// The file system that a record names: null is none, where a record without the key lies on that of the first root.
+struct Named<'a>(Option<Cow<'a, str>>);
 
-/// A name in a group. Directories have no time.
-#[derive(Deserialize)]
-#[serde(expecting = "a member")]
-struct Member<'a> {
-    #[serde(borrow)]
-    path: PathBytes<'a>,
-    mtime_ns: Option<i128>,
-    inode: Option<u64>,
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Named<'de>>, D::Error> {
+    Ok(Some(Named(Option::deserialize(deserializer)?)))
 }
 
 #[derive(Deserialize)]
@@ -426,10 +476,12 @@ mod tests {
 
     const BEGIN: &str = concat!(
         r#"{"type":"begin","schema":"filemill.scan/1","version":"9","started":"2001-09-09T01:46:40.000Z","#,
-        r#""roots":["/r",{"bytes":"/w=="}],"roots_listed":0,"columns":["lines","blake3"],"options":{}}"#
+        r#""roots":["/r",{"bytes":"/w=="}],"roots_listed":0,"file_systems":["fsid:1"],"#,
+        r#""columns":["lines","blake3"],"options":{}}"#
     );
     const STARTED_NS: i128 = 1_000_000_000_000_000_000;
-    const LONG_AGO: i128 = 0;
+    const NOW_NS: i128 = STARTED_NS + 1_000_000_000;
+    const CTIME_NS: i128 = 77;
     const END: &str = r#"{"type":"end","met":1,"cancelled":false}"#;
 
     fn hex(digit: char) -> String {
@@ -439,7 +491,14 @@ mod tests {
     fn file(path: &str, size: u64, mtime_ns: i128, digit: char) -> String {
         let digest = hex(digit);
         format!(
-            r#"{{"type":"file","path":{path},"size":{size},"mtime_ns":{mtime_ns},"inode":7,"lines":1,"blake3":"{digest}"}}"#
+            concat!(
+                r#"{{"type":"file","path":{path},"size":{size},"mtime_ns":{mtime_ns},"inode":7,"#,
+                r#""ctime_ns":77,"mode":420,"settled":true,"lines":1,"blake3":"{digest}"}}"#
+            ),
+            path = path,
+            size = size,
+            mtime_ns = mtime_ns,
+            digest = digest
         )
     }
 
@@ -450,30 +509,34 @@ mod tests {
 
     #[track_caller]
     fn read(report: &str) -> Earlier {
-        Earlier::from_lines(report.as_bytes(), 1000).expect("it is a report")
+        Earlier::from_lines(report.as_bytes(), 1000, NOW_NS).expect("it is a report")
     }
 
-    /// The first digit of the digest that is known.
-    fn known(earlier: &Earlier, path: &[u8], size: u64, mtime_ns: i128, ctime_ns: i128) -> Option<char> {
-        let digest = earlier.digest(path, 7, size, mtime_ns, ctime_ns)?;
+    fn now(size: u64, mtime_ns: i128) -> Now<'static> {
+        Now { inode: 7, size, mtime_ns, ctime_ns: CTIME_NS, file_system: "fsid:1" }
+    }
+
+    /// The first digit of the digest that is known of a file.
+    fn known_now(earlier: &Earlier, path: &[u8], now: &Now<'_>) -> Option<char> {
+        let kept = earlier.digest(path, now)?;
         let mut buffer = [0; 64];
-        let shown = digest.hex(&mut buffer);
-        assert_eq!(shown, shown[..1].repeat(64));
+        let shown = kept.digest.hex(&mut buffer);
+        assert_eq!((shown, kept.mode), (shown[..1].repeat(64).as_str(), 0o644));
         shown.chars().next()
     }
 
+    fn known(earlier: &Earlier, path: &[u8], size: u64, mtime_ns: i128) -> Option<char> {
+        known_now(earlier, path, &now(size, mtime_ns))
+    }
+
     #[test]
-    fn files_and_groups_are_known_by_path() {
+    fn files_are_known_by_path() {
         let group = format!(
             concat!(
                 r#"{{"type":"group","kind":"files","size":7,"blake3":"{}","copies":2,"new":[1],"members":["#,
-                r#"{{"path":"g/1","copy":0,"mtime_ns":1,"inode":7}},{{"path":{{"bytes":"Zy//"}},"copy":1,"mtime_ns":2,"inode":7}}]}}"#
+                r#"{{"path":"g/1","copy":0,"mtime_ns":1,"inode":7}},{{"path":"a","copy":1,"mtime_ns":2,"inode":7}}]}}"#
             ),
             hex('c')
-        );
-        let directories = concat!(
-            r#"{"type":"group","kind":"directories","size":7,"files_in_each":2,"copies":2,"#,
-            r#""members":[{"path":"x","copy":0},{"path":"y","copy":1}]}"#
         );
         let earlier = read(&report(&[
             BEGIN,
@@ -484,50 +547,136 @@ mod tests {
             &file(r#""quo\"te""#, 6, 20, 'd'),
             r#"{"type":"file","path":"none","size":1,"mtime_ns":1,"blake3":null}"#,
             &group,
-            directories,
             END,
         ]));
         assert!(earlier.is_complete());
         assert_eq!(earlier.roots(), [b"/r".to_vec(), b"\xff".to_vec()]);
-        assert_eq!(earlier.files(), 5);
-        assert_eq!(known(&earlier, b"a", 5, 10, LONG_AGO), Some('a'));
-        assert_eq!(known(&earlier, b"\xff", 6, -1, LONG_AGO), Some('b'));
-        assert_eq!(known(&earlier, b"quo\"te", 6, 20, LONG_AGO), Some('d'));
-        assert_eq!(known(&earlier, b"g/1", 7, 1, LONG_AGO), Some('c'));
-        assert_eq!(known(&earlier, b"g/\xff", 7, 2, LONG_AGO), Some('c'));
-        for unknown in [&b"none"[..], b"s", b"x", b"b", b""] {
-            assert_eq!(known(&earlier, unknown, 1, 1, LONG_AGO), None);
+        assert_eq!((earlier.files(), earlier.notes(3)), (3, vec![]));
+        assert_eq!(known(&earlier, b"a", 5, 10), Some('a'));
+        assert_eq!(known(&earlier, b"\xff", 6, -1), Some('b'));
+        assert_eq!(known(&earlier, b"quo\"te", 6, 20), Some('d'));
+        for unknown in [&b"none"[..], b"s", b"x", b"b", b"", b"g/1"] {
+            assert_eq!(known(&earlier, unknown, 1, 1), None);
         }
     }
 
     #[test]
-    fn a_file_that_may_have_changed_is_not_known() {
+    fn a_file_is_known_only_if_all_is_equal() {
         let earlier = read(&report(&[BEGIN, &file(r#""a""#, 5, -1_500_000_001, 'a'), END]));
-        let known = |size, mtime_ns, ctime_ns| known(&earlier, b"a", size, mtime_ns, ctime_ns).is_some();
-        assert!(known(5, -1_500_000_001, LONG_AGO));
-        assert!(known(5, -1_500_000_001, i128::MIN));
-        assert!(!known(6, -1_500_000_001, LONG_AGO));
-        assert!(!known(5, -1_500_000_000, LONG_AGO));
-        assert!(!known(5, 1_500_000_001, LONG_AGO));
-        assert!(!known(5, i128::MAX, LONG_AGO));
-        assert!(known(5, -1_500_000_001, STARTED_NS - CLOCK_NS - 1));
-        assert!(!known(5, -1_500_000_001, STARTED_NS - CLOCK_NS));
-        assert!(!known(5, -1_500_000_001, STARTED_NS + 1));
+        let same = now(5, -1_500_000_001);
+        let is_known = |now: Now<'_>| known_now(&earlier, b"a", &now).is_some();
+        assert!(is_known(same));
+        assert!(!is_known(Now { size: 6, ..same }));
+        assert!(!is_known(Now { inode: 8, ..same }));
+        for mtime_ns in [-1_500_000_000, 1_500_000_001, i128::MAX] {
+            assert!(!is_known(Now { mtime_ns, ..same }));
+        }
+        for ctime_ns in [CTIME_NS - 1, CTIME_NS + 1, -CTIME_NS, 0, i128::MAX] {
+            assert!(!is_known(Now { ctime_ns, ..same }));
+        }
+        for file_system in ["fsid:2", "fsid:", "fsid:11", ""] {
+            assert!(!is_known(Now { file_system, ..same }));
+        }
     }
 
     #[test]
-    fn times_are_told_apart_to_the_nanosecond_however_far_away() {
+    fn a_record_that_lacks_a_key_or_has_not_settled_is_not_used() {
+        let whole = file(r#""a""#, 5, 10, 'a');
+        let lacking = |key: &str| whole.replace(key, "");
+        let records = [
+            lacking(r#","inode":7"#),
+            lacking(r#","ctime_ns":77"#),
+            lacking(r#","mode":420"#),
+            lacking(r#","settled":true"#),
+            whole.replace("true", "false"),
+            whole.replace(r#""lines""#, r#""file_system":null,"lines""#),
+        ];
+        for record in &records {
+            assert_ne!(*record, whole);
+            let earlier = read(&report(&[BEGIN, record, &file(r#""b""#, 5, 10, 'b'), END]));
+            assert_eq!((known(&earlier, b"a", 5, 10), known(&earlier, b"b", 5, 10)), (None, Some('b')));
+            let note = "1 of 2 digests of the earlier report are not used: the file could change unseen after it was read";
+            assert_eq!(earlier.notes(1), [note], "{record}");
+        }
+    }
+
+    #[test]
+    fn a_record_may_lie_on_another_file_system_than_the_first_root() {
+        let elsewhere = file(r#""a""#, 5, 10, 'a').replace(r#""lines""#, r#""file_system":"fsid:2","lines""#);
+        let earlier = read(&report(&[BEGIN, &elsewhere, END]));
+        assert_eq!(known(&earlier, b"a", 5, 10), None);
+        assert_eq!(known_now(&earlier, b"a", &Now { file_system: "fsid:2", ..now(5, 10) }), Some('a'));
+        // The first root has no identity, or there is no root.
+        for none in [r#"[null,"fsid:2"]"#, "[]"] {
+            let begin = BEGIN.replace(r#"["fsid:1"]"#, none);
+            let earlier = read(&report(&[&begin, &elsewhere, &file(r#""b""#, 5, 10, 'b'), END]));
+            assert_eq!(earlier.files(), 1, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_report_of_an_older_version_or_of_the_future_is_not_used() {
+        #[track_caller]
+        fn check(begin: &str, why: &str) {
+            let earlier = read(&report(&[begin, &file(r#""a""#, 5, 10, 'a'), END]));
+            assert_eq!((earlier.files(), known(&earlier, b"a", 5, 10)), (0, None));
+            let expected = if why.is_empty() {
+                vec![]
+            } else {
+                vec![format!("the earlier report is not used, all files are read: {why}")]
+            };
+            assert_eq!(earlier.notes(0), expected);
+        }
+        let old = "it was made by an older version, which kept too little to notice every change";
+        check(&BEGIN.replace(r#""file_systems":["fsid:1"],"#, ""), old);
+        let future = "it was begun in the future, so a clock was or is wrong";
+        for year in ["2002", "2999", "9999", "+010000", "+123456789"] {
+            check(&BEGIN.replace("\"2001", &format!("\"{year}")), future);
+        }
+        // The clock is adjusted by less than this, and files of a file system may be stamped by a coarse one.
+        let soon = BEGIN.replace("01:46:40", "01:46:43");
+        assert_eq!(read(&report(&[&soon, &file(r#""a""#, 5, 10, 'a'), END])).files(), 1);
+        check(&BEGIN.replace("01:46:40", "01:46:44"), future);
+    }
+
+    #[test]
+    fn a_file_that_changed_in_the_future_is_not_known() {
+        let at = |ctime_ns: i128| {
+            let record = file(r#""a""#, 5, 10, 'a').replace(":77,", &format!(":{ctime_ns},"));
+            known_now(&read(&report(&[BEGIN, &record, END])), b"a", &Now { ctime_ns, ..now(5, 10) })
+        };
+        assert_eq!((at(NOW_NS), at(NOW_NS + 1)), (Some('a'), None));
+    }
+
+    #[test]
+    fn times_are_compared_to_the_nanosecond_however_far_away() {
         let last = i128::from(i64::MAX) * 1_000_000_000 + 999_999_999;
         let first = i128::from(i64::MIN) * 1_000_000_000;
         for at in [0, -1, 1, first, last] {
             let earlier = read(&report(&[BEGIN, &file(r#""a""#, 0, at, 'a')]));
             for other in [at - 1, at, at + 1] {
                 let expected = (other == at).then_some('a');
-                assert_eq!(known(&earlier, b"a", 0, other, LONG_AGO), expected, "{at} {other}");
+                assert_eq!(known(&earlier, b"a", 0, other), expected, "{at} {other}");
             }
         }
-        // What no file can have is no reason to refuse the rest.
-        assert_eq!(read(&report(&[BEGIN, &file(r#""a""#, 0, last + 1, 'a')])).files(), 0);
+    }
+
+    /// A file system that lost power may leave zeros at the end of a file, or a block of them.
+    #[test]
+    fn a_report_is_used_up_to_the_first_zero_byte() {
+        let (a, b) = (file(r#""a""#, 5, 10, 'a'), file(r#""b""#, 5, 10, 'b'));
+        for zeros in [1, 10, 999, 1000, 1001, 5000] {
+            let zeros = "\0".repeat(zeros);
+            let torn = |start: &str, rest: &str| read(&(report(&[BEGIN, &a]) + start + &zeros + rest));
+            for earlier in
+                [torn("", ""), torn(&b[..20], ""), torn("", "\n"), torn("", &report(&["", &b, END]))]
+            {
+                assert_eq!((earlier.files(), earlier.is_complete()), (1, false));
+                assert_eq!(known(&earlier, b"a", 5, 10), Some('a'));
+            }
+            // The line is there, its line feed is not.
+            assert_eq!(torn(&b, "").files(), 1);
+        }
     }
 
     #[test]
@@ -536,7 +685,7 @@ mod tests {
         let mut lines = vec![BEGIN];
         lines.extend(files.iter().map(String::as_str));
         let earlier = read(&report(&lines));
-        assert_eq!((earlier.files(), known(&earlier, b"a", 5, 10, LONG_AGO)), (1, Some('9')));
+        assert_eq!((earlier.files(), known(&earlier, b"a", 5, 10)), (1, Some('9')));
     }
 
     #[test]
@@ -558,7 +707,7 @@ mod tests {
     fn what_is_no_report_of_digests_is_refused() {
         #[track_caller]
         fn check(report: &str, expected: &str) {
-            let result = Earlier::from_lines(report.as_bytes(), 1000);
+            let result = Earlier::from_lines(report.as_bytes(), 1000, NOW_NS);
             assert_eq!(result.map(|earlier| earlier.files()), Err(expected.to_owned()));
         }
         const NO_REPORT: &str = "no filemill report: its first line is no \"begin\" record";
@@ -572,7 +721,7 @@ mod tests {
             &BEGIN.replace("scan/1", "scan/2\\u001b"),
             "its schema is \"filemill.scan/2\\u{1b}\", not \"filemill.scan/1\"",
         );
-        check(&BEGIN.replace("roots\"", "boots\""), "line 1: missing field `roots` at column 185");
+        check(&BEGIN.replace("roots\"", "boots\""), "line 1: missing field `roots` at column 211");
         let why = "2001-33".parse::<jiff::Timestamp>().expect_err("no month has this number");
         check(&BEGIN.replace("2001-09-09T01:46:40.000Z", "2001-33"), &format!("line 1: {why}"));
 
@@ -595,7 +744,7 @@ mod tests {
         #[track_caller]
         fn check(line: &str, expected: &str) {
             let whole = report(&[BEGIN, END, line, END]);
-            let result = Earlier::from_lines(whole.as_bytes(), 1000);
+            let result = Earlier::from_lines(whole.as_bytes(), 1000, NOW_NS);
             assert_eq!(result.map(|earlier| earlier.files()), Err(format!("line 3: {expected}")));
         }
         check("", "EOF while parsing a value at column 0");
@@ -614,15 +763,10 @@ mod tests {
         check(
             &file("\"a\"", 5, 10, 'a').replace("aaa", "x"),
             &format!(
-                "invalid value: string \"{}a\", expected 64 hexadecimal digits at column 102",
+                "invalid value: string \"{}a\", expected 64 hexadecimal digits at column 142",
                 "x".repeat(21)
             ),
         );
-        let group = format!(
-            r#"{{"type":"group","kind":"files","size":1,"blake3":"{}","members":[{{"path":"a"}}]}}"#,
-            hex('a')
-        );
-        check(&group, "missing field `mtime_ns`");
         check(BEGIN, "a second \"begin\" record");
         check(&"x".repeat(1000), "longer than 1000 bytes");
         check(&" ".repeat(999), "EOF while parsing a value at column 999");

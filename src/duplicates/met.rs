@@ -9,6 +9,7 @@ use super::memory::Memory;
 use crate::analyses::Blake3;
 use crate::error::Error;
 use crate::groups::{Catalog, Other, Spill, Wanted};
+use crate::keep::FileSystems;
 use crate::plan::{Filter, PathList, Plan, Reads, Root};
 use crate::record::{Identity, Outcome, Record, SkipReason};
 use crate::sink::Sink;
@@ -27,6 +28,8 @@ pub(super) struct Met<'s> {
     roots: Vec<Root>,
     /// The same of its list.
     listed: PathList,
+    /// Those of the run, which what is read later shares.
+    pub(super) file_systems: FileSystems,
     /// How much the catalog may take.
     bytes_max: u64,
     files: u64,
@@ -56,6 +59,7 @@ impl<'s> Met<'s> {
             filter: search.plan.filter.clone(),
             roots: Vec::new(),
             listed: PathList::default(),
+            file_systems: FileSystems::default(),
             bytes_max,
             files: 0,
             spill: can_spill.then(spill),
@@ -140,6 +144,7 @@ impl Sink for Met<'_> {
         self.catalog = Catalog::new(plan.roots.iter().map(Root::shown)).with_list(&plan.listed);
         self.roots.clone_from(&plan.roots);
         self.listed = plan.listed.clone();
+        self.file_systems = plan.file_systems.clone();
         // What is told of files later is the digest of all of them.
         let filter = self.filter.clone();
         let told = Plan { analyses: vec![Arc::new(Blake3)], reads: Reads::Whole, filter, ..plan.clone() };
@@ -148,7 +153,7 @@ impl Sink for Met<'_> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match record.outcome {
-            Outcome::Done { size, mtime_ns, identity } => self.add(record, size, mtime_ns, identity),
+            Outcome::Done { size, mtime_ns, identity, .. } => self.add(record, size, mtime_ns, identity),
             Outcome::Listed => {
                 let mut path = Vec::new();
                 record.path_to(&mut path);

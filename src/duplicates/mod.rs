@@ -46,6 +46,7 @@ mod near;
 mod references;
 mod rounds;
 mod source;
+mod taken;
 mod tell;
 mod threads;
 mod trees;
@@ -189,6 +190,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     if search.plan.device.is_required() && search.near.is_none() {
         report.notes.push("no GPU is used: files of the same content are found by the processor".to_owned());
     }
+    let file_systems = met.file_systems.clone();
     let (files, roots, listed) = met.into_files(search, &wanted, &memory)?;
     let look = Round { name: "look", files: report.ledger.done, bytes: 0, elapsed: report.elapsed };
     let searched_bytes = report.ledger.bytes;
@@ -197,7 +199,7 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
     // What was met is read under the names that it was met by.
     let filter = Filter { follow: search.plan.filter.follow, ..Filter::default() };
     let memory_bytes_max = memory.reading_bytes_max;
-    let plan = Plan { roots, listed, filter, memory_bytes_max, ..search.plan.clone() };
+    let plan = Plan { roots, listed, filter, memory_bytes_max, file_systems, ..search.plan.clone() };
     let compared = search.compared(&wanted);
     let pool = threads::pool(&plan, &mut report.notes);
     let looked =

@@ -11,7 +11,7 @@ use rayon::slice::ParallelSliceMut;
 use crate::analyses::{Analysis, Blake3, Xxh3};
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
-use crate::groups::{Candidate, Candidates, Catalog, DirectoryId, Entry, FileId, Links, Wanted};
+use crate::groups::{Candidate, Candidates, Catalog, DirectoryId, FileId, Links, Wanted};
 use crate::pipeline;
 use crate::plan::{Device, Plan, Reads};
 use crate::record::{Digest, Outcome, Record, Value};
@@ -82,51 +82,6 @@ impl Rounds<'_> {
         Ok(same)
     }
 
-    /// Takes out the classes of which an earlier report knows something, and divides them by content: there is nothing to
-    /// be pruned where a digest is known.
-    fn known(&mut self, candidates: &mut Candidates) -> Result<Candidates, Error> {
-        let Some(earlier) = &self.search.earlier else { return Ok(Candidates::default()) };
-        let mut path = Vec::new();
-        candidates.know(|candidate| {
-            // Any name will do: which one was read is not for this run to say.
-            let others = self.links.names(candidate.file).filter(|&name| name != candidate.file);
-            std::iter::once(candidate.file).chain(others).find_map(|name| {
-                path.clear();
-                self.catalog.path_to(name, &mut path);
-                let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(name);
-                earlier.digest(&path, identity.inode, size, mtime_ns, identity.ctime_ns())
-            })
-        });
-        let mut partly = candidates.take(|class| class.iter().any(|candidate| candidate.digest.is_some()));
-        let mut count = 0;
-        for candidate in partly.all() {
-            // For whoever takes it from this report, should it be cut short as well.
-            if let Some(digest) = candidate.digest {
-                self.tell_of(candidate.file, digest).map_err(Error::Sink)?;
-                count += 1;
-            }
-        }
-        self.report.duplicates.get_or_insert_default().known_files += count;
-        if !earlier.is_complete() {
-            self.note("the earlier report was cut short: it is used as far as it goes".to_owned());
-        }
-        if count == 0 {
-            let files = earlier.files();
-            self.note(format!(
-                "of {files} files that the earlier report knows none is of use: are the paths the same?"
-            ));
-        }
-        self.read("content", Reads::Whole, Arc::new(Blake3), &mut partly)?;
-        self.divide_by_digest(&mut partly);
-        Ok(partly)
-    }
-
-    fn tell_of(&mut self, file: FileId, digest: Digest) -> io::Result<()> {
-        let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(file);
-        let outcome = Outcome::Done { size, mtime_ns, identity };
-        self.sink.record(&record(self.catalog, file, outcome, &[Value::Digest(digest)]))
-    }
-
     /// Compares what has the same digest, and takes out what is not the same.
     pub(super) fn verify(&mut self, same: &mut Candidates) -> Result<(), Error> {
         let since = Instant::now();
@@ -159,7 +114,7 @@ impl Rounds<'_> {
     }
 
     /// Reads something of every candidate of which nothing is known, and puts its digest into it; unless that fails.
-    fn read(
+    pub(super) fn read(
         &mut self,
         name: &'static str,
         reads: Reads,
@@ -283,7 +238,12 @@ impl Failures<'_> {
 }
 
 /// A record of a file of the catalog.
-fn record<'c>(catalog: &'c Catalog, file: FileId, outcome: Outcome, values: &'c [Value]) -> Record<'c> {
+pub(super) fn record<'c>(
+    catalog: &'c Catalog,
+    file: FileId,
+    outcome: Outcome,
+    values: &'c [Value],
+) -> Record<'c> {
     let entry = catalog.entry(file);
     let directory = catalog.directory_path(entry.directory);
     Record { number: u64::from(file.0), directory, name: entry.name, outcome, values }
@@ -304,7 +264,7 @@ impl Reading<'_> {
     fn failure(&self, file: FileId, outcome: &Outcome) -> Option<FileError> {
         let entry = self.catalog.entry(file);
         match *outcome {
-            Outcome::Done { size, mtime_ns, identity } => {
+            Outcome::Done { size, mtime_ns, identity, .. } => {
                 // What says its size is 0 may have more, as files of /proc do.
                 let is_same = (size == entry.size || entry.size == 0)
                     && (mtime_ns, identity) == (entry.mtime_ns, entry.identity);

@@ -261,7 +261,11 @@ impl Hand<'_, '_> {
         self.busy += took;
         match opened {
             // It was larger when it was put off; or a GPU has it sooner than all of them.
-            Ok(file) if file.size() < self.desk.plan.share_bytes || self.is_for_gpu(file.size()) => {
+            Ok(file)
+                if file.size() < self.desk.plan.share_bytes
+                    || file.is_short()
+                    || self.is_for_gpu(file.size()) =>
+            {
                 drop(file);
                 self.batch(batch, true);
             }

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_row_has_a_field_a_column() {
-        let done = Outcome::Done { size: 3, mtime_ns: -1, identity: Default::default() };
+        let done = Outcome::done(3, -1);
         check(b"d/f", done, &[Value::U64(7), Value::F64(4.5)], b"d/f,3,-1,ok,7,4.5\r\n");
         check(b"f", done, &[Value::Null, Value::Bool(true)], b"f,3,-1,ok,,true\r\n");
         let digest = Value::Digest(Digest::new(&[0xab]));

@@ -140,7 +140,7 @@ mod tests {
         let mut report = Vec::new();
         let mut sink = GroupTable::new(&mut report);
         let failed = Outcome::Failed(FileError::new(Step::Stage, Cause::Denied));
-        let done = Outcome::Done { size: 7, mtime_ns: 0, identity: Default::default() };
+        let done = Outcome::done(7, 0);
         for outcome in [failed, Outcome::Skipped(SkipReason::Fifo), Outcome::Listed, done] {
             let record = Record { number: 0, directory: b"d", name: b"\x1b", outcome, values: &[] };
             sink.record(&record).expect("memory takes all");

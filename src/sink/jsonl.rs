@@ -4,6 +4,7 @@
 
 mod devices;
 mod group;
+mod places;
 mod search;
 
 use std::borrow::Cow;
@@ -16,9 +17,11 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use self::devices::{Device, Devices};
+use self::places::Places;
 use super::Sink;
 use super::sketch::base64_to;
 use crate::error::FileError;
+use crate::keep::{Keep, nanoseconds};
 use crate::latencies::Latencies;
 use crate::plan::Plan;
 use crate::record::{ActionRecord, Column, Digest, Group, Outcome, Record, Value};
@@ -40,6 +43,7 @@ pub struct Jsonl<W> {
     keys: Vec<Vec<u8>>,
     /// What a search for duplicates was asked for.
     duplicates: Option<serde_json::Value>,
+    places: Places,
 }
 
 /// Written once this much has come together: one system call for about a thousand records.
@@ -54,6 +58,7 @@ impl<W: Write> Jsonl<W> {
             path: Vec::new(),
             keys: Vec::new(),
             duplicates: None,
+            places: Places::default(),
         }
     }
 
@@ -88,6 +93,14 @@ impl<W: Write> Jsonl<W> {
 
     fn number(&mut self, number: impl itoa::Integer) {
         self.text(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// A time in nanoseconds. Division by ten takes far longer in 128 bits, which few times need.
+    fn time(&mut self, time_ns: i128) {
+        match i64::try_from(time_ns) {
+            Ok(time_ns) => self.number(time_ns),
+            Err(_) => self.number(time_ns),
+        }
     }
 
     /// The path that `path_to` appends.
@@ -138,23 +151,34 @@ impl<W: Write> Sink for Jsonl<W> {
         let columns = plan.columns();
         self.keys = columns.iter().map(|column| key(column.name)).collect::<Result<_, _>>()?;
         let duplicates = self.duplicates.take();
-        let begin = Begin::new(plan, started, &columns, duplicates.as_ref())?;
-        self.json(&begin)?;
+        self.places = Places::new(plan);
+        let file_systems = self.places.of_roots();
+        let begin = Begin::new(plan, started, &columns, file_systems, duplicates.as_ref())?;
+        serde_json::to_writer(&mut self.buffer, &begin)?;
         self.end_line()
     }
 
     /// Written piece by piece, as this is the one thing done per file on a single thread.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match &record.outcome {
-            Outcome::Done { size, mtime_ns, identity } => {
+            Outcome::Done { size, mtime_ns, identity, mode, keep } => {
                 self.text(br#"{"type":"file","path":"#);
                 self.path(|path| record.path_to(path))?;
                 self.text(br#","size":"#);
                 self.number(*size);
                 self.text(br#","mtime_ns":"#);
-                self.number(*mtime_ns);
+                self.time(*mtime_ns);
                 self.text(br#","inode":"#);
                 self.number(identity.inode);
+                self.text(br#","ctime_ns":"#);
+                self.time(identity.ctime_ns());
+                self.text(br#","mode":"#);
+                self.number(*mode);
+                self.text(settled(*keep));
+                if !self.places.is_home(identity.device) {
+                    self.text(br#","file_system":"#);
+                    self.buffer.extend_from_slice(self.places.json(record, identity.device));
+                }
                 let keys = std::mem::take(&mut self.keys);
                 for (key, value) in keys.iter().zip(record.values) {
                     self.text(key);
@@ -208,6 +232,7 @@ struct Begin<'a> {
     started: String,
     roots: Vec<Path<'a>>,
     roots_listed: usize,
+    file_systems: &'a [Option<String>],
     columns: Vec<&'static str>,
     options: Options<'a>,
     options_hash: String,
@@ -234,6 +259,7 @@ impl<'a> Begin<'a> {
         plan: &'a Plan,
         started: SystemTime,
         columns: &[Column],
+        file_systems: &'a [Option<String>],
         duplicates: Option<&'a serde_json::Value>,
     ) -> io::Result<Begin<'a>> {
         let filter = &plan.filter;
@@ -258,6 +284,7 @@ impl<'a> Begin<'a> {
             started: rfc3339(started),
             roots: given.map(|root| Path(root.path().as_os_str().as_encoded_bytes())).collect(),
             roots_listed: plan.roots.iter().filter(|root| root.is_listed()).count() + plan.listed.len(),
+            file_systems,
             columns: columns.iter().map(|column| column.name).collect(),
             options_hash: blake3::hash(&serde_json::to_vec(&options)?).to_hex()[..16].to_owned(),
             options,
@@ -410,11 +437,31 @@ impl<'a> End<'a> {
     }
 }
 
-/// A time in UTC, to the millisecond.
+/// The key that says whether the answers may be used later, if the run has any of that kind.
+fn settled(keep: Keep) -> &'static [u8] {
+    match keep {
+        Keep::Unasked => b"",
+        Keep::Yes => br#","settled":true"#,
+        Keep::No => br#","settled":false"#,
+    }
+}
+
+/// A time in UTC, to the millisecond. Beyond the years of four digits, as ISO 8601 has them: with a sign and six or more.
 fn rfc3339(time: SystemTime) -> String {
-    // A clock that no calendar has is as good as none.
-    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{timestamp:.3}")
+    /// The calendar repeats after 400 years.
+    const CYCLE_YEARS: i128 = 400;
+    const CYCLE_NS: i128 = 146_097 * 86_400 * 1_000_000_000;
+    let time_ns = nanoseconds(time);
+    // From 1970 on for 400 years, where every calendar has it.
+    let (cycles, rest_ns) = (time_ns.div_euclid(CYCLE_NS), time_ns.rem_euclid(CYCLE_NS));
+    let timestamp = jiff::Timestamp::from_nanosecond(rest_ns).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let text = format!("{timestamp:.3}");
+    let (year, rest) = text.split_at(4);
+    let year = year.parse::<i128>().unwrap_or(1970) + cycles * CYCLE_YEARS;
+    match year {
+        0..=9999 => format!("{year:04}{rest}"),
+        _ => format!("{year:+07}{rest}"),
+    }
 }
 
 /// `,"name":`
@@ -445,13 +492,14 @@ impl Serialize for Path<'_> {
 mod tests {
     use super::*;
     use crate::error::{Cause, Step};
-    use crate::record::SkipReason;
+    use crate::record::{Identity, SkipReason};
 
     #[track_caller]
     fn check(directory: &[u8], name: &[u8], outcome: Outcome, values: &[Value], expected: &str) {
         const NAMES: [&str; 3] = ["a", "b", "c"];
         let mut sink = Jsonl::new(Vec::new());
         sink.keys = NAMES.map(|name| format!(",\"{name}\":").into_bytes()).to_vec();
+        sink.places = Places::at(0);
         sink.record(&Record { number: 0, directory, name, outcome, values }).expect("memory takes all");
         sink.flush().expect("memory takes all");
         assert_eq!(String::from_utf8(sink.into_inner()).expect("JSON is UTF-8"), format!("{expected}\n"));
@@ -459,22 +507,69 @@ mod tests {
 
     #[test]
     fn a_file_has_a_key_a_column() {
-        let done = Outcome::Done { size: 3, mtime_ns: -1, identity: Default::default() };
-        check(b"d", b"f", done, &[], r#"{"type":"file","path":"d/f","size":3,"mtime_ns":-1,"inode":0}"#);
+        let done = Outcome::done(3, -1);
+        check(
+            b"d",
+            b"f",
+            done,
+            &[],
+            r#"{"type":"file","path":"d/f","size":3,"mtime_ns":-1,"inode":0,"ctime_ns":0,"mode":0}"#,
+        );
         check(
             b"",
             b"f",
             done,
             &[Value::U64(u64::MAX), Value::F64(4.5), Value::Null],
-            r#"{"type":"file","path":"f","size":3,"mtime_ns":-1,"inode":0,"a":18446744073709551615,"b":4.5,"c":null}"#,
+            r#"{"type":"file","path":"f","size":3,"mtime_ns":-1,"inode":0,"ctime_ns":0,"mode":0,"a":18446744073709551615,"b":4.5,"c":null}"#,
         );
         check(
             b"/",
             b"f",
             done,
             &[Value::Bool(true), Value::Text("x\"y".into()), Value::Digest(Digest::new(&[0xab]))],
-            r#"{"type":"file","path":"/f","size":3,"mtime_ns":-1,"inode":0,"a":true,"b":"x\"y","c":"ab"}"#,
+            r#"{"type":"file","path":"/f","size":3,"mtime_ns":-1,"inode":0,"ctime_ns":0,"mode":0,"a":true,"b":"x\"y","c":"ab"}"#,
         );
+    }
+
+    #[test]
+    fn a_file_says_what_it_was_and_whether_its_answers_may_be_kept() {
+        let identity = Identity { device: 0, inode: 7, links: 1, ctime_seconds: -2, ctime_nanoseconds: 1 };
+        let mut outcome = Outcome::Done { size: 3, mtime_ns: 4, identity, mode: 0o4755, keep: Keep::Yes };
+        let start =
+            r#"{"type":"file","path":"f","size":3,"mtime_ns":4,"inode":7,"ctime_ns":-1999999999,"mode":2541"#;
+        check(b"", b"f", outcome, &[], &format!(r#"{start},"settled":true}}"#));
+        let Outcome::Done { keep, .. } = &mut outcome else { unreachable!() };
+        *keep = Keep::No;
+        check(b"", b"f", outcome, &[], &format!(r#"{start},"settled":false}}"#));
+        let Outcome::Done { keep, identity, .. } = &mut outcome else { unreachable!() };
+        (*keep, identity.device) = (Keep::Unasked, u64::MAX);
+        check(b"", b"f", outcome, &[Value::Null], &format!(r#"{start},"file_system":null,"a":null}}"#));
+    }
+
+    #[test]
+    fn times_beyond_the_calendar_have_a_year() {
+        #[track_caller]
+        fn check(seconds: i64, expected: &str) {
+            let after = std::time::Duration::from_secs(seconds.unsigned_abs());
+            let time = if seconds < 0 {
+                SystemTime::UNIX_EPOCH.checked_sub(after)
+            } else {
+                SystemTime::UNIX_EPOCH.checked_add(after)
+            };
+            // Not every system has times this far away.
+            if let Some(time) = time {
+                assert_eq!(rfc3339(time), expected);
+            }
+        }
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(951_782_400, "2000-02-29T00:00:00.000Z");
+        check(-1, "1969-12-31T23:59:59.000Z");
+        check(-62_167_219_200, "0000-01-01T00:00:00.000Z");
+        check(-62_167_219_201, "-000001-12-31T23:59:59.000Z");
+        check(253_402_300_799, "9999-12-31T23:59:59.000Z");
+        check(253_402_300_800, "+010000-01-01T00:00:00.000Z");
+        check(32_503_680_000_000, "+1031970-08-14T00:00:00.000Z");
+        check(i64::MAX, "+292277026596-12-04T15:30:07.000Z");
     }
 
     #[test]

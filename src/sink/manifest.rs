@@ -123,7 +123,7 @@ mod tests {
         let (mut report, mut refused) = (Vec::new(), false);
         let mut sink = Manifest::new(&mut report, tool, Box::new(|_, _| refused = true));
         let values = [Value::Digest(Digest::new(&[0xab]))];
-        let outcome = Outcome::Done { size: 0, mtime_ns: 0, identity: Default::default() };
+        let outcome = Outcome::done(0, 0);
         sink.record(&Record { number: 0, directory: b"", name, outcome, values: &values })
             .expect("memory takes all");
         sink.idle().expect("memory takes all");

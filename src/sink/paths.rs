@@ -60,7 +60,7 @@ mod tests {
 
     fn write(sink: &mut dyn Sink) {
         for name in [&b"a"[..], b"b\nc", b"\xff"] {
-            let done = Outcome::Done { size: 0, mtime_ns: 0, identity: Default::default() };
+            let done = Outcome::done(0, 0);
             for outcome in [done, Outcome::Skipped(SkipReason::Fifo)] {
                 let record = Record { number: 0, directory: b"d", name, outcome, values: &[] };
                 sink.record(&record).expect("memory takes all");

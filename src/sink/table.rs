@@ -165,7 +165,7 @@ mod tests {
         let sketch = column("minhash", ValueKind::Sketch);
         sink.show(vec![column("kind", ValueKind::Text), sketch, column("lines", ValueKind::U64)]);
         let some = || Value::Sketch([7].into());
-        let done = |size, mtime_ns| Outcome::Done { size, mtime_ns, identity: Default::default() };
+        let done = |size, mtime_ns| Outcome::done(size, mtime_ns);
         let rows = [
             (&b"a"[..], done(5, 0), vec![Value::Text("text/html".into()), some(), Value::U64(1)]),
             (b"b\x1b[31m", done(1_234_567, -1), vec![Value::Null, Value::Null, Value::U64(99)]),

@@ -197,7 +197,7 @@ mod tests {
     fn totals(files: &[(&str, u64)]) -> Totals {
         let mut totals = Totals::default();
         for &(name, size) in files {
-            let outcome = Outcome::Done { size, mtime_ns: 0, identity: Default::default() };
+            let outcome = Outcome::done(size, 0);
             let record = Record { number: 0, directory: b"d.d", name: name.as_bytes(), outcome, values: &[] };
             totals.record(&record).expect("it only counts");
         }

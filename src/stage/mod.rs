@@ -25,6 +25,8 @@ use self::system::Opener;
 use crate::control::Control;
 use crate::error::{Cause, Error, FileError, Step};
 use crate::faults::Operation;
+#[cfg(target_os = "linux")]
+use crate::keep::Keeper;
 use crate::plan::{Cache, Plan, Reads, Staging};
 use crate::record::{EntryRef, Event, Found, Outcome};
 use crate::report::Staged;
@@ -59,6 +61,8 @@ pub(crate) struct Tally {
     pub(crate) staged: Staged,
     /// Files that were read though they are large enough to be mapped.
     pub(crate) unmapped: u64,
+    /// Files that ended before the size that they state.
+    pub(crate) ended_early: u64,
     /// Why the RAM disk took no more.
     pub(crate) ram_disk_refused: Option<std::io::Error>,
 }
@@ -78,6 +82,12 @@ pub(crate) struct Stage<'p> {
     unmapped: u64,
     /// Bytes that were read and that the progress does not show yet.
     unshown: u64,
+    /// Files that ended before the size that they state.
+    ended_early: u64,
+    /// Whether the answers of the run may be kept.
+    keeps: bool,
+    #[cfg(target_os = "linux")]
+    keeper: Option<Keeper<'p>>,
 }
 
 impl<'p> Stage<'p> {
@@ -95,17 +105,21 @@ impl<'p> Stage<'p> {
             tally: Staged::default(),
             unmapped: 0,
             unshown: 0,
+            ended_early: 0,
+            keeps: plan.keeps_answers(),
+            #[cfg(target_os = "linux")]
+            keeper: (plan.reads != Reads::Nothing).then(|| Keeper::new(&plan.file_systems)),
         }
     }
 
     /// How the files came to be read.
     pub(crate) fn into_tally(self) -> Tally {
-        let Stage { tally: staged, unmapped, .. } = self;
+        let Stage { tally: staged, unmapped, ended_early, .. } = self;
         let Some(disk) = self.ram_disk else {
-            return Tally { staged, unmapped, ram_disk_refused: self.ram_disk_refused };
+            return Tally { staged, unmapped, ended_early, ram_disk_refused: self.ram_disk_refused };
         };
         let (load, ram_disk_refused) = disk.into_tally();
-        Tally { staged: Staged { load, ..staged }, unmapped, ram_disk_refused }
+        Tally { staged: Staged { load, ..staged }, unmapped, ended_early, ram_disk_refused }
     }
 
     /// Reads one entry: `Open`, then its blocks, until `event` breaks. Says what became of it; only after `Done` do the
@@ -139,7 +153,8 @@ impl<'p> Stage<'p> {
         let record = file.record(entry.directory, entry.name());
         let part = self.plan.reads.part_of(size);
         // A size that means nothing is no reason to treat it as a large one.
-        let can_wait = part.is_none() && (size < self.plan.share_bytes || !file.handle.is_made_up());
+        let is_divisible = !file.is_short && (size < self.plan.share_bytes || !file.handle.is_made_up());
+        let can_wait = part.is_none() && is_divisible;
         if event(Event::Open { file: &record, can_wait }).is_break() {
             return Err(Outcome::Unread);
         }

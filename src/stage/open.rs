@@ -1,18 +1,28 @@
 //! The first and the last look at a file.
 
 use std::ops::ControlFlow;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
 use std::sync::atomic::AtomicBool;
 
 use super::Stage;
 use super::system::{Handle, Status, file_error};
 use crate::error::{Cause, FileError, Step};
 use crate::faults::Operation;
+use crate::keep::Keep;
+#[cfg(target_os = "linux")]
+use crate::keep::Kind;
 use crate::record::{Directory, EntryRef, Event, FileRecord, Found, Identity, Outcome, SkipReason};
 
 /// A file that is open to be read, with what it was when it was opened.
 pub(crate) struct OpenFile {
     pub(super) handle: Handle,
     before: Status,
+    keep: Keep,
+    /// Whether a server stamps it, which is asked for its times then.
+    is_remote: bool,
+    /// Whether it is large and states a size beyond its content.
+    pub(super) is_short: bool,
     /// Whether it is mapped, until a mapping of it is refused.
     pub(super) is_mapped: AtomicBool,
 }
@@ -33,6 +43,19 @@ impl OpenFile {
         self.before.identity()
     }
 
+    /// Whether it still is as it was when it was opened, by its server if it has one.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub(crate) fn is_fresh(&self) -> Result<bool, FileError> {
+        self.handle.is_fresh(&self.before).map_err(file_error)
+    }
+
+    /// Whether it states a size beyond its content, so that one worker has to find its end. Small files are not looked at.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Fills a buffer from `offset` on, but for the end of the file. Returns how many bytes there were.
     ///
     /// # Errors
@@ -47,6 +70,12 @@ impl OpenFile {
             }
         }
         Ok(filled)
+    }
+
+    /// The outcome if all of it was read, which were `size` bytes.
+    fn done(&self, size: u64) -> Outcome {
+        let (mtime_ns, identity, mode) = (self.mtime_ns(), self.identity(), self.before.mode());
+        Outcome::Done { size, mtime_ns, identity, mode, keep: self.keep }
     }
 
     /// What passes are told of it.
@@ -64,10 +93,12 @@ impl Stage<'_> {
     pub(crate) fn open(&mut self, entry: &EntryRef<'_>) -> Result<OpenFile, Outcome> {
         self.strike(Operation::Open).map_err(Outcome::Failed)?;
         let opened = self.opener.open(entry).map_err(|error| Outcome::Failed(file_error(error)));
-        let (handle, before) = opened?;
+        let (handle, mut before) = opened?;
         self.admit(entry, &before)?;
-        let is_mapped = AtomicBool::new(self.is_to_be_mapped(&handle, &before));
-        Ok(OpenFile { handle, before, is_mapped })
+        let (keep, is_remote) = self.judge(&handle, &mut before).map_err(Outcome::Failed)?;
+        let is_short = self.is_short(&handle, before.size()).map_err(Outcome::Failed)?;
+        let is_mapped = AtomicBool::new(!is_short && self.is_to_be_mapped(&handle, &before));
+        Ok(OpenFile { handle, before, keep, is_remote, is_short, is_mapped })
     }
 
     /// Looks at a file without opening it.
@@ -84,7 +115,35 @@ impl Stage<'_> {
         if event(Event::Open { file: &record, can_wait: false }).is_break() {
             return Err(Outcome::Unread);
         }
-        Ok(Outcome::Done { size, mtime_ns, identity })
+        Ok(Outcome::Done { size, mtime_ns, identity, mode: status.mode(), keep: Keep::Unasked })
+    }
+
+    /// Whether the answers about a file may be kept, and whether a server stamps it. Then its status is asked for once more,
+    /// of the server.
+    fn judge(&mut self, handle: &Handle, before: &mut Status) -> Result<(Keep, bool), FileError> {
+        #[cfg(target_os = "linux")]
+        if let Some(keeper) = &mut self.keeper {
+            let kind = keeper.enter(handle.as_fd(), before.identity().device);
+            if self.keeps {
+                let is_remote = kind == Some(Kind::Network);
+                if is_remote && !handle.is_fresh(before).map_err(file_error)? {
+                    *before = handle.status().map_err(file_error)?;
+                }
+                return Ok((keeper.judge(handle.as_fd(), before.identity().ctime_ns()), is_remote));
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (handle, before);
+        Ok((if self.keeps { Keep::No } else { Keep::Unasked }, false))
+    }
+
+    /// Whether a file that would be mapped or divided ends before the size that it states.
+    fn is_short(&self, handle: &Handle, size: u64) -> Result<bool, FileError> {
+        let is_large = size >= self.plan.share_bytes || self.is_large_enough_to_map(size);
+        if !is_large || size == 0 || !handle.may_end_early() {
+            return Ok(false);
+        }
+        Ok(handle.read_at(&mut [0], size - 1).map_err(file_error)? == 0)
     }
 
     /// Lets files pass that are to be read.
@@ -102,7 +161,7 @@ impl Stage<'_> {
     /// A file with holes is not: touching a hole in a file system in memory fills it with a page. Neither are files that
     /// the kernel makes up, which have no pages at all and may be a device's memory.
     fn is_to_be_mapped(&self, handle: &Handle, status: &Status) -> bool {
-        self.is_large_enough_to_map(status.size()) && status.is_filled() && !handle.has_huge_pages()
+        self.is_large_enough_to_map(status.size()) && status.is_filled() && handle.is_mapped_safely()
     }
 
     pub(super) fn is_large_enough_to_map(&self, size: u64) -> bool {
@@ -110,27 +169,38 @@ impl Stage<'_> {
     }
 
     /// Looks at a file again of which `read_bytes` were read: whether they were all, and it is as it was.
-    pub(crate) fn close(&self, file: &OpenFile, read_bytes: u64) -> Outcome {
+    pub(crate) fn close(&mut self, file: &OpenFile, read_bytes: u64) -> Outcome {
         let outcome = self.look_again(file, read_bytes).unwrap_or_else(Outcome::Failed);
         self.forget(file, 0, 0);
         outcome
     }
 
-    fn look_again(&self, file: &OpenFile, read_bytes: u64) -> Result<Outcome, FileError> {
+    fn look_again(&mut self, file: &OpenFile, read_bytes: u64) -> Result<Outcome, FileError> {
         let is_same = self.is_as_it_was(file)?;
         let is_whole = read_bytes >= file.size() || file.handle.is_made_up();
-        if is_whole && is_same {
-            Ok(Outcome::Done { size: read_bytes, mtime_ns: file.mtime_ns(), identity: file.identity() })
-        } else {
-            Err(changed())
+        if !is_whole && self.ends_at(file, read_bytes)? {
+            self.ended_early += 1;
+        } else if !is_whole || !is_same {
+            return Err(changed());
         }
+        Ok(file.done(read_bytes))
+    }
+
+    /// Whether a file that states more ends there: its end is seen once more at the same place, and the size and the times
+    /// that it states are those of before, as the server has them now, both before and after that.
+    fn ends_at(&self, file: &OpenFile, read_bytes: u64) -> Result<bool, FileError> {
+        if !file.handle.may_end_early() {
+            return Ok(false);
+        }
+        let is_fresh = || file.handle.is_fresh(&file.before).map_err(file_error);
+        let is_end = || Ok(file.handle.read_at(&mut [0], read_bytes).map_err(file_error)? == 0);
+        Ok(is_fresh()? && is_end()? && is_fresh()?)
     }
 
     /// The same, where only a part of the file was wanted.
     pub(crate) fn close_part(&self, file: &OpenFile) -> Outcome {
-        let done = Outcome::Done { size: file.size(), mtime_ns: file.mtime_ns(), identity: file.identity() };
         let outcome = match self.is_as_it_was(file) {
-            Ok(true) => done,
+            Ok(true) => file.done(file.size()),
             Ok(false) => Outcome::Failed(changed()),
             Err(error) => Outcome::Failed(error),
         };
@@ -141,6 +211,9 @@ impl Stage<'_> {
     /// Whether size and times are those that a file had when it was opened.
     pub(super) fn is_as_it_was(&self, file: &OpenFile) -> Result<bool, FileError> {
         self.strike(Operation::Status)?;
+        if file.is_remote {
+            return file.handle.is_fresh(&file.before).map_err(file_error);
+        }
         let after = file.handle.status().map_err(file_error)?;
         Ok(after.same_as(&file.before))
     }

@@ -16,6 +16,7 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use super::{Stage, Take};
 use crate::error::{FileError, Step, caught};
 use crate::faults::{Faults, Operation};
+use crate::keep::Keep;
 use crate::plan::{Plan, Reads};
 use crate::record::{Batch, EntryRef, Event, FileRecord, Found, Identity, Outcome};
 
@@ -87,6 +88,8 @@ enum Staged {
         bytes: u64,
         mtime_ns: i128,
         identity: Identity,
+        mode: u16,
+        keep: Keep,
     },
 }
 
@@ -264,8 +267,8 @@ impl Stage<'_> {
         }
         let bytes = read.map_err(|stop| Unstaged::Outcome(stop.into()))?;
         match self.close(&file, bytes) {
-            Outcome::Done { mtime_ns, identity, .. } => {
-                Ok(Staged::Loaded { offset, size, bytes, mtime_ns, identity })
+            Outcome::Done { mtime_ns, identity, mode, keep, .. } => {
+                Ok(Staged::Loaded { offset, size, bytes, mtime_ns, identity, mode, keep })
             }
             outcome => Err(Unstaged::Outcome(outcome)),
         }
@@ -278,11 +281,11 @@ impl Stage<'_> {
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Option<Outcome> {
         let staged = self.ram_disk.as_mut()?.staged.pop_front()?;
-        let (offset, size, bytes, mtime_ns, identity) = match staged {
+        let (offset, size, bytes, mtime_ns, identity, mode, keep) = match staged {
             Staged::Elsewhere => return None,
             Staged::Outcome(outcome) => return Some(outcome),
-            Staged::Loaded { offset, size, bytes, mtime_ns, identity } => {
-                (offset, size, bytes, mtime_ns, identity)
+            Staged::Loaded { offset, size, bytes, mtime_ns, identity, mode, keep } => {
+                (offset, size, bytes, mtime_ns, identity, mode, keep)
             }
         };
         let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns, identity };
@@ -294,7 +297,7 @@ impl Stage<'_> {
             Ok(()) => {
                 self.tally.ram_disk.add(bytes);
                 self.unshown += bytes;
-                Outcome::Done { size: bytes, mtime_ns, identity }
+                Outcome::Done { size: bytes, mtime_ns, identity, mode, keep }
             }
             Err(errno) => Outcome::Failed(FileError::from_errno(Step::Stage, errno)),
         })

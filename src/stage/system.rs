@@ -1,6 +1,6 @@
 //! The system calls of staging, on Unix: open beside a directory, fstat, read.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fcntl_setfl, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
@@ -105,11 +105,15 @@ const NO_ATIME: OFlags = OFlags::NOATIME;
 #[cfg(not(target_os = "linux"))]
 const NO_ATIME: OFlags = OFlags::empty();
 
-/// What statfs(2) says of a sysfs, and of a hugetlbfs.
+/// What statfs(2) says of a sysfs.
 #[cfg(target_os = "linux")]
 const SYSFS: rustix::fs::FsWord = 0x6265_6572;
-#[cfg(target_os = "linux")]
-const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl std::os::fd::AsRawFd for Handle {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
@@ -144,10 +148,39 @@ impl Handle {
         }
     }
 
-    /// Whether its pages are larger than others, as those of hugetlbfs are.
-    pub(super) fn has_huge_pages(&self) -> bool {
+    /// Whether a mapping shows the bytes that a read would return.
+    pub(super) fn is_mapped_safely(&self) -> bool {
         #[cfg(target_os = "linux")]
-        return rustix::fs::fstatfs(&self.0).is_ok_and(|system| system.f_type == HUGETLBFS);
+        return crate::keep::is_mapped_safely(self.0.as_fd());
+        #[cfg(not(target_os = "linux"))]
+        true
+    }
+
+    /// Whether size and times are those of `before`, by the server if there is one and not by what is remembered of it.
+    pub(super) fn is_fresh(&self, before: &Status) -> Result<bool, Error> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{StatxFlags, StatxTimestamp, statx};
+            let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+            let time = |time: StatxTimestamp| nanoseconds(time.tv_sec, time.tv_nsec.into());
+            match statx(&self.0, c"", flags, StatxFlags::BASIC_STATS) {
+                // Before Linux 4.11 there is the status below alone.
+                Err(Errno::NOSYS) => {}
+                found => {
+                    let found = found?;
+                    let times = (time(found.stx_mtime), time(found.stx_ctime));
+                    return Ok(found.stx_size == before.size()
+                        && times == (before.mtime_ns(), before.identity().ctime_ns()));
+                }
+            }
+        }
+        Ok(self.status()?.same_as(before))
+    }
+
+    /// Whether the size that it states may be more than its content: where a server or the kernel makes it up.
+    pub(super) fn may_end_early(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return crate::keep::may_end_early(self.0.as_fd());
         #[cfg(not(target_os = "linux"))]
         false
     }
@@ -191,6 +224,12 @@ impl Status {
     #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
     pub(super) fn mtime_ns(&self) -> i128 {
         nanoseconds(self.0.st_mtime as i64, self.0.st_mtime_nsec as u64)
+    }
+
+    /// Its permission bits.
+    #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
+    pub(super) fn mode(&self) -> u16 {
+        (self.0.st_mode as u32 & 0o7777) as u16
     }
 
     /// Which file it is.

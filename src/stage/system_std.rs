@@ -77,7 +77,15 @@ impl Handle {
 
     pub(super) fn forget(&self, _: u64, _: u64) {}
 
-    pub(super) fn has_huge_pages(&self) -> bool {
+    pub(super) fn is_mapped_safely(&self) -> bool {
+        true
+    }
+
+    pub(super) fn is_fresh(&self, before: &Status) -> Result<bool, Error> {
+        Ok(self.status()?.same_as(before))
+    }
+
+    pub(super) fn may_end_early(&self) -> bool {
         false
     }
 
@@ -111,6 +119,10 @@ impl Status {
             Ok(Err(before)) => -nanoseconds(before.duration()),
             Err(_) => 0,
         }
+    }
+
+    pub(super) fn mode(&self) -> u16 {
+        0
     }
 
     pub(super) fn identity(&self) -> Identity {

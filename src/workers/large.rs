@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn put(large: &Large<()>, part: &Part, came: Result<Came, Outcome>) -> Option<Outcome> {
-        let done = Outcome::Done { size: 0, mtime_ns: 0, identity: Identity::default() };
+        let done = Outcome::done(0, 0);
         let results = large.put(part, came, || done, |_, _| Row::default())?;
         let outcome = results.records().next().map(|record| record.outcome);
         Some(outcome.unwrap_or(Outcome::Unread))

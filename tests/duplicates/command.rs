@@ -388,12 +388,15 @@ fn a_search_that_is_interrupted_leaves_what_it_hashed_for_the_next() {
     (0..50).for_each(|i| drop(tree.file(format!("{i}/same"), vec![1; 10_000])));
     let output = duplicates(&tree, &["--out", "jsonl=found.jsonl", "-q", "--format", "fdupes"]);
     assert_eq!(output.status.code(), Some(0));
-    // What a kill leaves behind is the start of this. Files that were made just now are older than its begin.
+    // What a kill leaves behind is the start of this. Files that were made just now have not settled.
     let whole = std::fs::read_to_string(tree.at("found.jsonl")).unwrap();
+    if whole.contains(r#""file_systems":[null]"#) {
+        println!("not tried: no digest is kept of files on this file system");
+        return;
+    }
     let start: String = whole.lines().take(20).map(|line| format!("{line}\n")).collect();
     let place = Tree::new();
-    let partial =
-        place.file("found.jsonl.partial", start.replacen("\"started\":\"20", "\"started\":\"29", 1));
+    let partial = place.file("found.jsonl.partial", start.replace(r#""settled":false"#, r#""settled":true"#));
     std::fs::remove_file(tree.at("found.jsonl")).unwrap();
     let again = duplicates(&tree, &["--from", partial.to_str().unwrap(), "--format", "jsonl"]);
     let (code, stderr, records) = jsonl(&again);

@@ -1,5 +1,5 @@
-//! The system calls that no library wraps: leases on files, sharing blocks, and listing them. All `unsafe` code of acting is
-//! here.
+//! The system calls that no library wraps: leases on files (shared with [`crate::keep`]), sharing blocks, and listing them.
+//! All `unsafe` code of acting is here.
 
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -8,21 +8,7 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, Updater, ioctl, opcode};
 
-/// Takes a lease that lasts until the file is closed. While it does, whoever wants to open the file for writing waits, and
-/// [`has_lease`] tells that somebody does. It is refused (`EAGAIN`) where somebody has opened it for writing already.
-///
-/// The kernel reports by a signal that somebody waits. Unasked that is SIGIO, which ends a process without a handler; so
-/// before anything else it is made SIGURG, which is ignored unless somebody wants it.
-pub(super) fn take_lease(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    control(file, F_SETSIG, libc::SIGURG)?;
-    control(file, libc::F_SETLEASE, libc::F_RDLCK).map(drop)
-}
-
-/// Whether the lease still stands, and nobody waits for its end.
-pub(super) fn has_lease(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    // Once somebody waits, the kernel names what the lease is to become: none at all, where it was one for reading.
-    control(file, libc::F_GETLEASE, 0).map(|kind| kind == libc::F_RDLCK)
-}
+pub(super) use crate::keep::{has_lease, take_lease};
 
 /// What became of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +86,6 @@ pub(super) fn wait_for_pages(file: BorrowedFd<'_>) -> Result<(), Errno> {
     }
     Ok(())
 }
-
-/// `F_SETSIG` of fcntl(2), which libc lacks; the same number on every processor that Rust is built for under Linux.
-const F_SETSIG: libc::c_int = 10;
 
 /// `FIDEDUPERANGE` of ioctl_fideduperange(2): its number counts the head alone.
 const SHARE: rustix::ioctl::Opcode = opcode::read_write::<Head>(0x94, 54);
@@ -231,19 +214,6 @@ struct FileSystem {
 }
 
 const _: () = assert!(size_of::<FileSystem>() == 1024);
-
-/// fcntl(2) with a number as its argument.
-#[expect(unsafe_code, reason = "fcntl is a function of C")]
-fn control(file: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) -> Result<libc::c_int, Errno> {
-    // SAFETY: The commands above take a number or nothing, and no pointer: the kernel touches no memory of ours. The handle
-    // is borrowed, and so open. At worst a wrong number is refused, or sets another property of this one handle.
-    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
-    if answer == -1 {
-        let error = std::io::Error::last_os_error();
-        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    }
-    Ok(answer)
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]

@@ -100,7 +100,7 @@ mod tests {
     fn end(gpus: Vec<GpuUse>) -> Json {
         let mut ledger = Ledger::default();
         ledger.met = 3;
-        let done = Outcome::Done { size: 100, mtime_ns: 0, identity: Default::default() };
+        let done = Outcome::done(100, 0);
         (0..3).for_each(|_| ledger.count(&done));
         let report = Report {
             started: SystemTime::UNIX_EPOCH,
