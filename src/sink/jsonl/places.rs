@@ -1,5 +1,7 @@
 //! The file systems that records lie on: those of the roots for the first record, and that of a file on another one.
 
+use std::path::Path;
+
 use crate::keep::FileSystems;
 use crate::plan::{Plan, Root};
 use crate::record::{Record, bytes_to_path};
@@ -28,9 +30,11 @@ impl Places {
         let given = plan.roots.iter().filter(|root| !root.is_listed()).map(Root::path);
         let mut devices: Vec<_> = given.map(|path| file_systems.meet_path(path)).collect();
         if devices.is_empty() {
-            let entry = plan.listed.order().first().map(|met| bytes_to_path(plan.listed.path(met.entry())));
-            let root = plan.roots.first().map(Root::path);
-            devices.extend(entry.as_deref().or(root).map(|path| file_systems.meet_path(path)));
+            let meet_entry =
+                |entry| file_systems.meet_path(Path::new(&bytes_to_path(plan.listed.path(entry))));
+            let entry = plan.listed.order().first().map(|met| meet_entry(met.entry()));
+            let root = || plan.roots.first().map(|root| file_systems.meet_path(root.path()));
+            devices.extend(entry.or_else(root));
         }
         let of_roots = devices.iter().map(|device| file_systems.identity((*device)?)).collect();
         Places { home: devices.first().copied().flatten(), of_roots, last: None, file_systems }

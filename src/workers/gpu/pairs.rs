@@ -109,17 +109,19 @@ impl Shared {
     }
 
     fn fail(&self, why: &str) {
-        if self.is_out.swap(true, Ordering::AcqRel) {
+        let mut used = self.used();
+        if self.is_out.load(Ordering::Acquire) {
             // What follows is of the first one's making.
             return;
         }
-        let mut used = self.used();
         used.failures += 1;
-        used.left_out = why.to_owned();
-        let adapter = used.adapter.clone();
-        drop(used);
+        why.clone_into(&mut used.left_out);
         let mut note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
-        note.get_or_insert_with(|| format!("the GPU {adapter} failed, the processor does its work: {why}"));
+        note.get_or_insert_with(|| {
+            format!("the GPU {} failed, the processor does its work: {why}", used.adapter)
+        });
+        // Last: a thread that sees it may report the failure at once.
+        self.is_out.store(true, Ordering::Release);
     }
 }
 
