@@ -48,7 +48,8 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
     let is_held = |root: &Path| real_references.iter().any(|reference| root.starts_with(reference));
     let are_roots = search.plan.listed.is_empty() && roots.len() == search.plan.roots.len();
     if are_roots && roots.iter().all(|(_, root)| is_held(root)) {
-        let why = "no path that is searched lies outside the references, so nothing can be found: add a path outside them";
+        let why =
+            "every searched path lies in a reference, so nothing can be found: add a path outside of them";
         return Err(refuse(&search.references[0], why));
     }
     Ok(shown)

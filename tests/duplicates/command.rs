@@ -214,16 +214,14 @@ fn mistakes_are_told_in_one_line() {
     let why = "--across needs at least two paths; a: left out, it lies inside .";
     check(&tree, &["--across", ".", "a"], why);
     for references in [&["--reference", "a", "a"][..], &["--reference", ".", "a", "b"]] {
-        check(
-            &tree,
-            references,
-            "no path that is searched lies outside the references, so nothing can be found",
-        );
+        let why =
+            "every searched path lies in a reference, so nothing can be found: add a path outside of them";
+        check(&tree, references, &format!("{}: {why}", references[1]));
     }
     check(
         &tree,
         &["--near", "0.8", "--from", "a"],
-        "--near cannot use --from: a report has digests and no sketches",
+        "--near cannot use --from: a report has digests and no sketches, so every file is read; leave out --from",
     );
     check(&tree, &["nowhere"], "nowhere: No such file or directory (os error 2)");
 }

@@ -66,7 +66,7 @@ fn groups_are_the_same_if_the_files_do_not_fit_the_memory() {
         changed(&|search| search.verifies = true),
         changed(&|search| (search.plan.roots, search.is_across) = (roots(), true)),
         changed(&|search| search.references = vec![tree.at("1/7")]),
-        changed(&|search| (search.plan.filter.size_min, search.plan.filter.size_max) = (Some(0), Some(9))),
+        changed(&|search| (search.plan.filter.size_min, search.plan.filter.size_max) = (Some(0), Some(1000))),
     ];
     for all in searches {
         let (expected, in_memory) = run(&all);
