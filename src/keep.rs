@@ -189,7 +189,10 @@ impl<'p> Keeper<'p> {
         let Some(file_system) = &self.last else { return Keep::No };
         let kind = file_system.kind;
         let settled_ns = match kind {
-            Kind::Network => file_system.settled_ns(ctime_ns, self.file_systems.settle_ns),
+            // A ctime of the future says nothing about the clock of the server.
+            Kind::Network => file_system
+                .settled_ns(ctime_ns, self.file_systems.settle_ns)
+                .map(|settled_ns| settled_ns.min(self.file_systems.settled_ns.unwrap_or(i128::MIN))),
             _ => self.file_systems.settled_ns,
         };
         let mut facts = Facts { kind, ctime_ns, settled_ns, now_ns: i128::MIN / 2 };

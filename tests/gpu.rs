@@ -9,6 +9,7 @@ use filemill::control::Control;
 use filemill::plan::{Device, GpuVerify, Plan, Sort, Workers};
 use filemill::report::Report;
 
+#[cfg(feature = "cli")]
 use crate::binary::{filemill, text};
 use crate::support::{InOrder, Rows, Tree, analyses, scan};
 
@@ -170,6 +171,13 @@ fn a_required_device_is_checked_even_if_nothing_would_run_on_it() {
     let named = plan(&tree, "lines", Device::Named("no such card".into()));
     let refused = filemill::run(&named, &mut InOrder::default()).unwrap_err().to_string();
     assert!(refused.starts_with("--device no such card: "), "{refused}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn each_command_checks_a_required_device() {
+    let tree = Tree::new();
+    tree.file("a", "x");
     for command in [&["scan", "-a", "none"][..], &["dupes"], &["dupes", "--near", "0.8"], &["bench", "sweep"]]
     {
         let mut arguments = command.to_vec();
@@ -182,6 +190,7 @@ fn a_required_device_is_checked_even_if_nothing_would_run_on_it() {
     }
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn a_question_mark_lists_the_adapters() {
     let tree = Tree::new();
@@ -203,6 +212,7 @@ fn a_question_mark_lists_the_adapters() {
 }
 
 /// Drivers of Mesa complain if XDG_RUNTIME_DIR is missing, as in a container.
+#[cfg(feature = "cli")]
 #[test]
 fn a_driver_writes_nothing_to_standard_error() {
     let tree = Tree::new();

@@ -190,6 +190,8 @@ fn entries_inside_listed_directories_are_met_with_them() {
     let inside = |path: &str, outer: &str| format!("{path}: left out, it lies inside {outer}");
     check(&tree, &[], &["c/x", "a/x", "a/"], &["c/x", "a/b/z", "a/x"], &[&inside("a/x", "a/")]);
     check(&tree, &[], &["a/b/z", "l"], &["l/b/z", "l/x"], &[&inside("a/b/z", "l")]);
+    check(&tree, &[], &["a/", "a/gone"], &["a/b/z", "a/x", "a/gone"], &[]);
+    check(&tree, &["a"], &["a/gone"], &["a/b/z", "a/x", "a/gone"], &[]);
     check(&tree, &["a/b"], &["a/b/z", "a/x"], &["a/b/z", "a/x"], &[&inside("a/b/z", "a/b")]);
     check(
         &tree,

@@ -73,9 +73,19 @@ impl Sink for Keep {
         let root = self.root.as_os_str().as_encoded_bytes();
         let relative = path.strip_prefix(root).and_then(|path| path.strip_prefix(b"/")).unwrap_or(&path);
         let path: String = relative.escape_ascii().to_string();
-        let before = self.records.insert(path.clone(), (record.outcome, record.values.to_vec()));
+        let before = self.records.insert(path.clone(), (timeless(record.outcome), record.values.to_vec()));
         assert!(before.is_none(), "{path} has two records");
         Ok(())
+    }
+}
+
+/// Whether an answer may be kept depends on how long ago the file was written: it is no part of what is compared.
+pub(crate) fn timeless(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Done { size, mtime_ns, identity, mode, .. } => {
+            Outcome::Done { size, mtime_ns, identity, mode, keep: filemill::keep::Keep::default() }
+        }
+        other => other,
     }
 }
 
@@ -90,7 +100,7 @@ impl Sink for InOrder {
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let mut path = Vec::new();
         record.path_to(&mut path);
-        self.0.push((path, record.outcome, record.values.to_vec()));
+        self.0.push((path, timeless(record.outcome), record.values.to_vec()));
         Ok(())
     }
 }

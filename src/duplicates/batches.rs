@@ -21,10 +21,12 @@ pub(super) fn search(
     let batches = spill.batches(&sizes, FILE_BYTES, memory.files_bytes_max).map_err(Error::Spill)?;
     let batches = batches.map_err(|too_many| memory.refuse_class(search, too_many))?;
     let mut runs = Runs::new(search.spill_directory.clone());
+    let mut searched = 0;
     for batch in &batches {
         if control.is_cancelled() {
             break;
         }
+        searched += 1;
         let catalog = spill.load(batch).map_err(Error::Spill)?;
         let (candidates, links) = looked.candidates(&catalog);
         let mut rounds = looked.rounds(&catalog, &links, report, sink);
@@ -40,7 +42,7 @@ pub(super) fn search(
     }
     let bytes = spill.file_bytes() + runs.file_bytes();
     report.notes.push(format!(
-        "{} files do not fit --memory: they were kept in a file of {bytes} bytes in {} and searched in {} parts",
+        "{} files do not fit --memory: filemill kept them in a file of {bytes} bytes in {} and searched {searched} of {} parts",
         spill.files(),
         search.spill_directory.display(),
         batches.len()

@@ -77,7 +77,7 @@ fn first_kept(catalog: &Catalog, action: Option<Action>, group: &FileGroup) -> O
 
 /// The order in which files are kept: those of a reference, then by the paths given. Temporary links come last.
 fn rank(catalog: &Catalog, name: &Name) -> (bool, bool, usize) {
-    (is_leftover(catalog.entry(name.file).name), !name.is_reference, catalog.root_of(name.file))
+    (is_leftover(catalog.entry(name.file).name), !name.is_reference, catalog.rank_of(name.file))
 }
 
 /// Whether a copy with these names in the search had others when it was met.
@@ -162,21 +162,27 @@ impl<'a, 's> Keepers<'a, 's> {
 
     /// Plans for all names of one copy.
     fn join(&mut self, catalog: &Catalog, names: &[Name], group: &FileGroup, joins: &mut Vec<Join>) {
+        // Facts for shared blocks hold a handle. Once the first name shares its blocks, the others need none.
+        let at_once = if self.action == Action::Reflink { 1 } else { names.len() };
         let mut looked: Vec<Result<Facts, Refusal>> =
-            names.iter().map(|name| self.applier.look(name.file)).collect();
+            names[..at_once].iter().map(|name| self.applier.look(name.file)).collect();
         let (entries, is_repeat) = entries(catalog, names, &looked);
         let names_outside = match self.action {
             Action::Hardlink => links(catalog, names, &looked).saturating_sub(entries),
             Action::Reflink => 0,
         };
         let start = joins.len();
-        for (at, (name, facts)) in names.iter().zip(&looked).enumerate() {
+        for (at, name) in names.iter().enumerate() {
             let (keep, acted) = if names_outside > 0 {
                 (0, Acted::Refused(outside(names_outside)))
-            } else if is_repeat[at] || (at > 0 && self.is_shared(joins.get(start))) {
+            } else if is_repeat.get(at).is_some_and(|&is| is) || (at > 0 && self.is_shared(joins.get(start)))
+            {
                 (0, Acted::Already)
-            } else {
+            } else if let Some(facts) = looked.get(at) {
                 self.choose(facts)
+            } else {
+                let facts = self.applier.look(name.file);
+                self.choose(&facts)
             };
             joins.push(Join {
                 file: name.file,
@@ -221,7 +227,8 @@ impl<'a, 's> Keepers<'a, 's> {
             Ok(facts) => facts,
             Err(refusal) => return (0, Acted::Refused(refusal.clone())),
         };
-        for (at, keeper) in self.all.iter().enumerate() {
+        let sharing = if self.action == Action::Reflink { self.all.as_slice() } else { &[] };
+        for (at, keeper) in sharing.iter().enumerate() {
             let Ok(kept) = &keeper.facts else { continue };
             match self.applier.has_no_block_of_its_own(kept, facts) {
                 Ok(true) => return (at, Acted::Already),

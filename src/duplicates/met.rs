@@ -141,7 +141,7 @@ impl<'s> Met<'s> {
 
 impl Sink for Met<'_> {
     fn begin(&mut self, plan: &Plan, started: SystemTime) -> io::Result<()> {
-        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown)).with_list(&plan.listed);
+        self.catalog = Catalog::new(plan.roots.iter().map(Root::shown)).with_list(&plan.roots, &plan.listed);
         self.roots.clone_from(&plan.roots);
         self.listed = plan.listed.clone();
         self.file_systems = plan.file_systems.clone();

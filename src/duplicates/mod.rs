@@ -212,6 +212,10 @@ pub fn find(search: &Search, sink: &mut dyn Sink, control: &Control) -> Result<F
         }
     };
     found.is_spilled = runs.is_some();
+    if let Some(earlier) = search.earlier.as_ref().filter(|_| search.near.is_none()) {
+        let taken = found.report.duplicates.as_ref().map_or(0, |duplicates| duplicates.known_files);
+        found.report.notes.extend(earlier.notes(taken));
+    }
     tell::found(&mut found, sink)?;
     if let Some(runs) = runs.filter(|_| !control.is_cancelled()) {
         tell::merged(&runs, &mut found.report, sink)?;

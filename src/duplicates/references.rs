@@ -21,17 +21,29 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
         roots.iter().filter_map(|root| Some((root.shown(), std::fs::canonicalize(root.path()).ok()?)));
     // A reference is a directory, and lies in directories alone.
     let listed = (0..listed.listed()).filter_map(|entry| {
-        let real = std::fs::canonicalize(bytes_to_path(listed.path(entry))).ok()?;
-        real.is_dir().then(|| (listed.path(entry), real))
+        let path = bytes_to_path(listed.path(entry));
+        let is_directory = std::fs::metadata(path).is_ok_and(|found| found.is_dir());
+        is_directory.then(|| Some((listed.path(entry), std::fs::canonicalize(path).ok()?)))?
     });
     let roots: Vec<_> = given.chain(listed).collect();
-    let (mut shown, mut real_references) = (Vec::new(), Vec::new());
+    let mut real_references = Vec::with_capacity(search.references.len());
     for reference in &search.references {
         let real = std::fs::canonicalize(reference)
             .map_err(|source| Error::Root { path: reference.display().to_string(), source })?;
         if !real.is_dir() {
             return Err(refuse(reference, "a reference must be a directory"));
         }
+        real_references.push(real);
+    }
+    let is_held = |root: &Path| real_references.iter().any(|reference| root.starts_with(reference));
+    let are_roots = search.plan.listed.is_empty() && roots.len() == search.plan.roots.len();
+    if are_roots && roots.iter().all(|(_, root)| is_held(root)) {
+        let why =
+            "every searched path lies in a reference, so nothing can be found: add a path outside of them";
+        return Err(refuse(&search.references[0], why));
+    }
+    let mut shown = Vec::new();
+    for (reference, real) in search.references.iter().zip(&real_references) {
         let before = shown.len();
         // Of roots inside each other one is left out: whichever it is, the others have the path that is shown.
         for (root, real_root) in &roots {
@@ -43,14 +55,6 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
         if shown.len() == before {
             return Err(refuse(reference, "the reference lies in none of the paths that are searched"));
         }
-        real_references.push(real);
-    }
-    let is_held = |root: &Path| real_references.iter().any(|reference| root.starts_with(reference));
-    let are_roots = search.plan.listed.is_empty() && roots.len() == search.plan.roots.len();
-    if are_roots && roots.iter().all(|(_, root)| is_held(root)) {
-        let why =
-            "every searched path lies in a reference, so nothing can be found: add a path outside of them";
-        return Err(refuse(&search.references[0], why));
     }
     Ok(shown)
 }

@@ -23,11 +23,12 @@ impl Identities<'_> {
     /// That of the file system with this device number, on which `file` lies.
     fn of(&mut self, device: u64, file: FileId, source: &mut Source<'_>) -> Option<&str> {
         let known = self.asked.iter().position(|(asked, _)| *asked == device);
+        if known.is_none() && self.file_systems.by_device(device).is_none() {
+            // The stage meets the file system of what it opens. A file that cannot be opened cannot be compared either.
+            drop(source.open(file));
+            self.file_systems.by_device(device)?;
+        }
         let at = known.unwrap_or_else(|| {
-            if self.file_systems.by_device(device).is_none() {
-                // The stage meets the file system of what it opens. A file that cannot be opened cannot be compared either.
-                drop(source.open(file));
-            }
             self.asked.push((device, self.file_systems.identity(device)));
             self.asked.len() - 1
         });
@@ -80,8 +81,7 @@ impl Rounds<'_> {
         }
         let mut partly = candidates.take(|class| class.iter().any(|candidate| candidate.digest.is_some()));
         let count = modes.len() as u64;
-        self.report.duplicates.get_or_insert_default().known_files = count;
-        earlier.notes(count).into_iter().for_each(|note| self.note(note));
+        self.report.duplicates.get_or_insert_default().known_files += count;
         self.read("content", Reads::Whole, Arc::new(Blake3), &mut partly)?;
         self.divide_by_digest(&mut partly);
         Ok(partly)

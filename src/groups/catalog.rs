@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::store::{Chunks, Piece, Table, Text};
-use crate::plan::PathList;
+use crate::plan::{PathList, Root};
 use crate::record::{Identity, join_path};
 
 /// A file of a catalog.
@@ -64,6 +64,10 @@ pub struct Catalog {
     roots: Vec<Box<[u8]>>,
     /// The first of each, by how it is shown.
     roots_by_path: HashMap<Box<[u8]>, u32>,
+    /// The place of each root among all that were given: those of the command line, then the entries of the list.
+    ranks: Vec<u32>,
+    /// How many roots come before the list.
+    given: usize,
     listed: PathList,
     /// Entries of the list, by their paths.
     listed_by_path: Table,
@@ -130,7 +134,11 @@ impl Catalog {
     }
 
     /// The same catalog, also of the entries of a list: each is a root, and follows the others.
-    pub(crate) fn with_list(mut self, listed: &PathList) -> Catalog {
+    pub(crate) fn with_list(mut self, roots: &[Root], listed: &PathList) -> Catalog {
+        self.given = roots.iter().filter(|root| root.place().is_none()).count();
+        let rank =
+            |(at, root): (usize, &Root)| number(root.place().map_or(at, |entry| self.given + entry as usize));
+        self.ranks = roots.iter().enumerate().map(rank).collect();
         self.listed = listed.clone();
         for met in listed.order() {
             let entry = met.entry();
@@ -244,6 +252,8 @@ impl Catalog {
         Catalog {
             roots: self.roots.clone(),
             roots_by_path: self.roots_by_path.clone(),
+            ranks: self.ranks.clone(),
+            given: self.given,
             listed: self.listed.clone(),
             listed_by_path: self.listed_by_path.clone(),
             attributes: self.attributes.clone(),
@@ -383,6 +393,24 @@ impl Catalog {
         folder.root as usize
     }
 
+    /// The place of a file's root among all that were given: files come in this order.
+    pub(crate) fn rank_of(&self, file: FileId) -> usize {
+        let root = self.root_of(file);
+        match root.checked_sub(self.roots.len()) {
+            Some(entry) => self.given + entry,
+            None => self.rank(root),
+        }
+    }
+
+    /// The same of a directory's root.
+    pub(super) fn rank_of_directory(&self, directory: DirectoryId) -> usize {
+        self.rank(self.root_of_directory(directory))
+    }
+
+    fn rank(&self, root: usize) -> usize {
+        self.ranks.get(root).map_or(root, |&rank| rank as usize)
+    }
+
     /// The root that a directory was met below, as a place in the list of roots.
     pub fn root_of_directory(&self, directory: DirectoryId) -> usize {
         self.directories[directory.index()].root as usize
@@ -492,6 +520,22 @@ mod tests {
         check(&["", "b"], "b|f", 1);
         check(&["", "b/f"], "|b/f", 1);
         check(&["x/f", "x/g"], "|x/g", 1);
+    }
+
+    #[test]
+    fn entries_of_a_list_and_listed_directories_are_in_the_order_of_the_list() {
+        use crate::plan::Met;
+        use std::path::PathBuf;
+        let listed: PathList = ["keep/a", "dir", "x"].map(PathBuf::from).iter().collect();
+        let roots = [Root::from("typed"), Root::listed_at("dir", 1)];
+        let entries = listed.in_order(vec![Met::new(0, true), Met::new(2, true)]);
+        let mut catalog = Catalog::new(roots.iter().map(Root::shown)).with_list(&roots, &entries);
+        let mut rank = |directory: &str, name: &str| {
+            let file = catalog.add_file(directory.as_bytes(), name.as_bytes(), 0, 0, Identity::default());
+            catalog.rank_of(file)
+        };
+        let ranks = [rank("typed", "a"), rank("", "keep/a"), rank("dir", "a"), rank("", "x")];
+        assert_eq!(ranks, [0, 1, 2, 3]);
     }
 
     #[test]

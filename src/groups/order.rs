@@ -21,7 +21,7 @@ impl<'c> PathOrder<'c> {
         }
         let number = u32::try_from(catalog.directories()).expect("a catalog holds 2^32 directories at most");
         let mut order: Vec<DirectoryId> = (0..number).map(DirectoryId).collect();
-        let root = |directory: DirectoryId| catalog.root_of_directory(directory);
+        let root = |directory: DirectoryId| catalog.rank_of_directory(directory);
         let path = |directory: DirectoryId| components(catalog.directory_path(directory));
         order.sort_unstable_by(|&a, &b| {
             root(a).cmp(&root(b)).then_with(|| path(a).cmp(path(b))).then(a.cmp(&b))
@@ -47,7 +47,7 @@ impl<'c> PathOrder<'c> {
         }
         let (x, y) = (catalog.directory_of(a), catalog.directory_of(b));
         if x == y {
-            let root = |file| catalog.root_of(file);
+            let root = |file| catalog.rank_of(file);
             let name = |file| catalog.entry(file).name;
             return root(a).cmp(&root(b)).then_with(|| name(a).cmp(name(b))).then(a.cmp(&b));
         }
@@ -68,7 +68,7 @@ fn compare_paths(catalog: &Catalog, a: FileId, b: FileId) -> Ordering {
         let entry = catalog.entry(file);
         components_of(catalog.directory_path(entry.directory), entry.name)
     };
-    let order = catalog.root_of(a).cmp(&catalog.root_of(b));
+    let order = catalog.rank_of(a).cmp(&catalog.rank_of(b));
     order.then_with(|| path(a).cmp(path(b))).then(a.cmp(&b))
 }
 

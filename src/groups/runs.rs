@@ -42,7 +42,7 @@ impl Runs {
             let (first, name) = catalog.raw(names[0].file);
             record.clear();
             put(&mut record, *reclaimable_bytes);
-            put(&mut record, catalog.root_of(names[0].file) as u64);
+            put(&mut record, catalog.rank_of(names[0].file) as u64);
             put_bytes(&mut record, catalog.directory_path(first.directory));
             put_bytes(&mut record, name);
             put(&mut record, *size);

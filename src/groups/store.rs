@@ -60,8 +60,8 @@ impl<T, const SHIFT: usize> Index<usize> for Chunks<T, SHIFT> {
 pub(super) struct Piece(u64);
 
 impl Piece {
-    /// Bits of the length: no system has paths of 256 KiB.
-    const LENGTH_BITS: u32 = 18;
+    /// Bits of the length: paths below a handle may be longer than the limit of the system.
+    const LENGTH_BITS: u32 = 24;
 
     pub(super) fn bytes(self) -> usize {
         usize::try_from(self.0 & ((1 << Piece::LENGTH_BITS) - 1)).unwrap_or(usize::MAX)
@@ -78,10 +78,10 @@ impl Text {
     /// Keeps a copy of a piece.
     ///
     /// # Panics
-    /// From 256 KiB on.
+    /// From 16 MiB on.
     pub(super) fn keep(&mut self, piece: &[u8]) -> Piece {
         let length = piece.len() as u64;
-        assert!(length >> Piece::LENGTH_BITS == 0, "no system has paths of 256 KiB");
+        assert!(length >> Piece::LENGTH_BITS == 0, "a path has less than 16 MiB");
         let fits = |last: &Vec<u8>| last.len() + piece.len() <= TEXT_CHUNK_BYTES;
         if !self.chunks.last().is_some_and(fits) {
             let capacity = if self.chunks.is_empty() { 0 } else { TEXT_CHUNK_BYTES };
@@ -178,7 +178,7 @@ mod tests {
         let kept: Vec<Piece> = (0..2000).map(|i| text.keep(&piece(i))).collect();
         assert!(text.chunks.len() > 2, "one chunk proves nothing");
         assert!(kept.iter().enumerate().all(|(i, &at)| text.get(at) == piece(i)));
-        let longest = vec![7; (1 << 18) - 1];
+        let longest = vec![7; (1 << 24) - 1];
         let at = text.keep(&longest);
         assert_eq!(text.get(at), longest);
     }

@@ -17,18 +17,17 @@ const F2FS: FsWord = 0xf2f5_2010;
 const ZFS: FsWord = 0x2fc1_2fc1;
 const BCACHEFS: FsWord = 0xca45_1a4e;
 const NFS: FsWord = 0x6969;
-const CEPH: FsWord = 0x00c3_6400;
 const FUSE: FsWord = 0x6573_5546;
 const PLAN_9: FsWord = 0x0102_1997;
 const TMPFS: FsWord = 0x0102_1994;
 const HUGETLBFS: FsWord = 0x9584_58f6;
 
 /// By what statfs(2) says. Everything unknown is unproven. So are files on SMB: a Windows server may stamp a file that was
-/// written to as late as when its writer closes it.
+/// written to as late as when its writer closes it. Clients of Ceph stamp files by their own clocks.
 fn kind(system: FsWord) -> Kind {
     match system {
         EXT | XFS | BTRFS | F2FS | ZFS | BCACHEFS => Kind::Local,
-        NFS | CEPH => Kind::Network,
+        NFS => Kind::Network,
         _ => Kind::Unproven,
     }
 }

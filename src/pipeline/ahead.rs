@@ -20,8 +20,8 @@ use crate::walk::{Met, Walk};
 
 /// Shorter runs are not counted.
 const AFTER: Duration = Duration::from_millis(500);
-/// A run over more roots has a list, whose number of entries is known; their sizes are not worth a second copy of the list.
-const ROOTS_MAX: usize = 20_000;
+/// A run with more roots and entries of a list is not counted: their number is known, and their sizes are not worth a second look.
+const NAMED_MAX: usize = 20_000;
 /// The count keeps no more handles open than this.
 const HANDLES: Handles = Handles { walkers: 1, workers: 1, queue: 1, walk_stack: 4, batch_directories: 1 };
 /// With fewer handles in all, none can be spared.
@@ -43,8 +43,9 @@ impl Ahead {
         if !control.is_counted_ahead() || plan.reads != crate::plan::Reads::Whole {
             return None;
         }
-        if plan.roots.len() > ROOTS_MAX {
-            control.know_total(Total { files: plan.roots.len() as u64, bytes: None, is_all: true });
+        let named = plan.roots.len() + plan.listed.len();
+        if named > NAMED_MAX {
+            control.know_total(Total { files: named as u64, bytes: None, is_all: true });
             return None;
         }
         if plan.handles_max < HANDLES_MIN {
@@ -137,7 +138,10 @@ mod tests {
         assert_eq!(counted(&plan), total(3, 1010));
         plan.filter.depth_max = Some(1);
         assert_eq!(counted(&plan), total(1, 10));
-        plan.roots = vec![crate::plan::Root::listed("x"); ROOTS_MAX + 1];
+        plan.listed = (0..=NAMED_MAX).map(|name| std::path::PathBuf::from(name.to_string())).collect();
+        let all: Vec<_> =
+            (0_u32..).take(NAMED_MAX + 1).map(|entry| crate::plan::Met::new(entry, true)).collect();
+        plan.listed = plan.listed.in_order(all);
         assert_eq!(counted(&plan), None);
     }
 

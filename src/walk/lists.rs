@@ -43,8 +43,10 @@ enum Kind {
     File,
     /// A directory or a link, or what is named by its end as a directory: a root.
     Root,
-    /// Neither, or not there.
+    /// Neither.
     Other,
+    /// It is not there, or cannot be reached: no walk comes to it.
+    Missing,
     /// An equal one comes first, or another root leads to it.
     LeftOut,
 }
@@ -240,7 +242,7 @@ impl<'l> Looked<'l> {
         let met = self.order.iter().zip(&self.kinds);
         met.filter_map(|(&entry, kind)| match kind {
             Kind::File => Some(Met::new(entry, true)),
-            Kind::Other => Some(Met::new(entry, false)),
+            Kind::Other | Kind::Missing => Some(Met::new(entry, false)),
             Kind::Root | Kind::LeftOut => None,
         })
         .collect()
@@ -279,7 +281,7 @@ impl Beside {
         if matches!(name, b"" | b"." | b"..") {
             let path = bytes_to_path(path);
             let path = Path::new(&path);
-            return if path.metadata().is_ok() { Kind::Root } else { Kind::Other };
+            return if path.metadata().is_ok() { Kind::Root } else { Kind::Missing };
         }
         #[cfg(target_os = "linux")]
         if let Some(handle) = &self.handle {
@@ -290,7 +292,7 @@ impl Beside {
                     FileType::Directory | FileType::Symlink => Kind::Root,
                     _ => Kind::Other,
                 },
-                Err(_) => Kind::Other,
+                Err(_) => Kind::Missing,
             };
         }
         let path = bytes_to_path(path);
@@ -298,7 +300,8 @@ impl Beside {
         match path.symlink_metadata().map(|found| found.file_type()) {
             Ok(found) if found.is_file() => Kind::File,
             Ok(found) if found.is_dir() || found.is_symlink() => Kind::Root,
-            _ => Kind::Other,
+            Ok(_) => Kind::Other,
+            Err(_) => Kind::Missing,
         }
     }
 }

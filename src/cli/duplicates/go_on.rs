@@ -3,17 +3,23 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The command line that was typed, with what was hashed by then in `partial`, as a shell takes it. `None` if it is no Unicode.
+/// The command line that was typed, with what was hashed by then in `partial`, as a shell takes it. The new run makes a partial
+/// report of its own, so the old one is moved first. `None` if it is no Unicode, or a list came from a stream.
 pub(super) fn command(typed: impl IntoIterator<Item = OsString>, partial: &Path) -> Option<String> {
     let mut typed = typed.into_iter().map(|word| word.into_string().ok());
     let mut words = vec![typed.next()??];
     // The subcommand comes first: it has no global flags.
     words.push(typed.next()??);
-    words.extend(["--from".to_owned(), partial.to_str()?.to_owned()]);
+    let partial = partial.to_str()?;
+    let earlier = format!("{partial}.earlier");
+    words.extend(["--from".to_owned(), earlier.clone()]);
     let mut are_flags = true;
     while let Some(word) = typed.next() {
         let word = word?;
         are_flags &= word != "--";
+        if are_flags && (word == "-" || word.ends_with("=-") || word.contains("/dev/fd/")) {
+            return None;
+        }
         // The partial report has what the earlier one knew and was used.
         if are_flags && word == "--from" {
             typed.next();
@@ -21,7 +27,8 @@ pub(super) fn command(typed: impl IntoIterator<Item = OsString>, partial: &Path)
             words.push(word);
         }
     }
-    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+    let words = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    Some(format!("mv {} {} && {words}", quoted(partial), quoted(&earlier)))
 }
 
 /// A word as a shell takes it.
@@ -46,7 +53,7 @@ mod tests {
         }
         check(
             &["filemill", "dupes", "--out", "jsonl=r.jsonl", "/a b", "it's"],
-            "filemill dupes --from r.jsonl.partial --out jsonl=r.jsonl '/a b' 'it'\\''s'",
+            "mv r.jsonl.partial r.jsonl.partial.earlier && filemill dupes --from r.jsonl.partial.earlier --out jsonl=r.jsonl '/a b' 'it'\\''s'",
         );
         check(
             &[
@@ -61,7 +68,9 @@ mod tests {
                 "--from=x",
                 "",
             ],
-            "filemill dupes --from r.jsonl.partial -o jsonl=r.jsonl -- --from=x ''",
+            "mv r.jsonl.partial r.jsonl.partial.earlier && filemill dupes --from r.jsonl.partial.earlier -o jsonl=r.jsonl -- --from=x ''",
         );
+        let streamed = ["filemill", "dupes", "--files0-from", "-"].map(OsString::from);
+        assert_eq!(command(streamed, Path::new("r.jsonl.partial")), None);
     }
 }

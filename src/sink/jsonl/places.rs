@@ -83,6 +83,7 @@ impl Places {
 #[allow(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 mod tests {
     use super::*;
+    use crate::plan::{Met, PathList};
     use crate::record::{Identity, Outcome};
     use std::os::unix::fs::MetadataExt;
     use std::path::PathBuf;
@@ -121,7 +122,8 @@ mod tests {
             (places.of_roots(), places.home),
             (&[None][..], Some(std::fs::metadata("/proc").unwrap().dev()))
         );
-        let listed = ["/sys", "/proc"].map(PathBuf::from).iter().collect();
+        let listed: PathList = ["/sys", "/proc"].map(PathBuf::from).iter().collect();
+        let listed = listed.in_order(vec![Met::new(0, false), Met::new(1, false)]);
         let places = Places::new(&Plan { listed, ..Plan::new(["."; 0]) });
         assert_eq!(places.home, Some(std::fs::metadata("/sys").unwrap().dev()));
     }
