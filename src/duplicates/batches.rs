@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn paths_beyond_the_memory_are_met_within_it() {
         let is_full = std::env::var_os("FILEMILL_TEST_FULL").is_some();
-        let (number, limit) = if is_full { (10_000_000, 256 << 20) } else { (400_000, 24 << 20) };
+        let (number, limit) = if is_full { (10_000_000, 256 << 20) } else { (600_000, 40 << 20) };
         if std::env::var_os(MEASURED).is_some() {
             meet_paths(number, limit);
             return println!("peak {}", peak_memory_bytes().unwrap());

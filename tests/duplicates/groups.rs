@@ -95,7 +95,7 @@ fn a_reference_must_lie_inside() {
     check(
         &tree,
         tree.path().parent().unwrap().to_owned(),
-        "the reference lies in none of the paths that are searched",
+        "every searched path lies in a reference, so nothing can be found: add a path outside of them",
     );
     check(&tree, file, "a reference must be a directory");
     check(&tree, tree.at("nowhere"), "No such file or directory (os error 2)");
