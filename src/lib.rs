@@ -115,6 +115,10 @@ pub mod duplicates;
 pub mod error;
 pub mod faults;
 pub mod groups;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, unused_imports, reason = "only on Linux are answers kept")
+)]
 pub mod keep;
 pub mod latencies;
 mod pipeline;

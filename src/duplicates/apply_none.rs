@@ -12,6 +12,7 @@ use crate::record::{Acted, Action};
 pub(super) type Refusal = Cow<'static, str>;
 
 /// Facts of a file: there are none.
+#[allow(dead_code, reason = "there are none")]
 pub(super) struct Facts {
     never: std::convert::Infallible,
     pub(super) inode: (u64, u64),

@@ -86,6 +86,7 @@ fn has_names_outside(catalog: &Catalog, names: &[Name]) -> bool {
 }
 
 /// The copies of a group that are to stay as they are.
+#[cfg(target_os = "linux")]
 pub(super) fn copies_that_stay(search: &Search, catalog: &Catalog, group: &FileGroup) -> HashSet<u32> {
     let first = first_kept(catalog, search.action, group);
     first.map_or_else(HashSet::new, |first| copies_beside(search, catalog, group, &first))

@@ -22,7 +22,7 @@ pub(super) fn resolve(search: &Search) -> Result<Vec<Vec<u8>>, Error> {
     // A reference is a directory, and lies in directories alone.
     let listed = (0..listed.listed()).filter_map(|entry| {
         let path = bytes_to_path(listed.path(entry));
-        let is_directory = std::fs::metadata(path).is_ok_and(|found| found.is_dir());
+        let is_directory = std::fs::metadata(Path::new(&path)).is_ok_and(|found| found.is_dir());
         is_directory.then(|| Some((listed.path(entry), std::fs::canonicalize(path).ok()?)))?
     });
     let roots: Vec<_> = given.chain(listed).collect();
