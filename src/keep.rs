@@ -3,7 +3,7 @@
 //! It may only if every later change of the file gives it a new ctime. Three things break that: a change within the same
 //! tick of the clock; a page that was dirty in a shared writable mapping before the read, since the kernel stamps the file
 //! when the page becomes dirty and not again until it is written back; and a file system that keeps no ctime of its own.
-//! The entry points are [`verdict`], the rule, and [`Keeper`], which gathers the facts for one worker. Whoever uses a kept
+//! The entry points are `verdict`, the rule, and `Keeper`, which gathers the facts for one worker. Whoever uses a kept
 //! answer later compares path, inode, size, mtime, ctime and the identity of the file system.
 
 #[cfg_attr(not(target_os = "linux"), path = "keep/file_system_none.rs")]

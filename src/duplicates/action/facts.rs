@@ -1,6 +1,6 @@
 //! Facts about a file and its directory that decide what can be done, gathered without reading content.
 //!
-//! The dry run and `--apply` gather the same facts with [`Facts::gather`], and [`super::decide`] decides from them alone.
+//! The dry run and `--apply` gather the same facts with [`Facts::gather`], and [`super::decide()`] decides from them alone.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
