@@ -11,6 +11,10 @@ use crate::plan::Plan;
 use crate::record::{Outcome, Record, Value};
 use crate::sink::Sink;
 
+/// Keys of a record that say which file it is and when it changed. Whether it has settled depends on the time of the run.
+const NO_ANSWERS: [&str; 8] =
+    ["type", "path", "mtime_ns", "inode", "ctime_ns", "mode", "settled", "file_system"];
+
 /// The answers of a run: how many files and bytes, and for each column a checksum over all paths and values.
 ///
 /// A checksum is the sum, modulo 2^64, over the files of `XXH3(value, seed = XXH3(path relative to the root))`: it guards
@@ -133,9 +137,7 @@ impl OfReport {
         let path = record.get("path").map(ToString::to_string).unwrap_or_default();
         let path = XxHash3_64::oneshot(path.as_bytes());
         self.answers.bytes += record.get("size").and_then(|size| size.as_u64()).unwrap_or(0);
-        for (key, value) in
-            record.iter().filter(|(key, _)| !["type", "path", "mtime_ns", "inode"].contains(&key.as_str()))
-        {
+        for (key, value) in record.iter().filter(|(key, _)| !NO_ANSWERS.contains(&key.as_str())) {
             self.answers.checksums.entry(key.clone()).or_default().add(path, value.to_string().as_bytes());
         }
     }
@@ -302,7 +304,7 @@ mod tests {
 {"type":"skipped","path":"b","reason":"fifo"}"#);
         assert_eq!((one.files, one.bytes, one.others), (1, 3, 1));
         let more = of(r#"{"type":"skipped","path":"b","reason":"fifo"}
-{"type":"file","path":"a","size":3,"mtime_ns":6,"lines":1,"words":7}"#);
+{"type":"file","path":"a","size":3,"mtime_ns":6,"ctime_ns":7,"mode":420,"settled":true,"lines":1,"words":7}"#);
         assert_eq!(differences(&one, &more), [""; 0]);
         assert_eq!(unanswered(&one, &more), [""; 0]);
         assert_eq!(unanswered(&more, &one), ["words"]);

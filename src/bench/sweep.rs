@@ -228,6 +228,7 @@ impl Sweep {
             done: 0,
             has_run: false,
             has_failed: false,
+            has_measured: false,
             of: race.runs_max(self.search, self.repetitions) as u64,
             write,
             watch,
@@ -294,6 +295,8 @@ struct Runs<'s> {
     /// Whether anything was run, or all is known.
     has_run: bool,
     has_failed: bool,
+    /// Whether some run gave the right answers.
+    has_measured: bool,
     of: u64,
     write: &'s mut dyn FnMut(&RecordRow) -> Result<(), BenchError>,
     watch: &'s Watch<'s>,
@@ -361,6 +364,7 @@ impl Runs<'_> {
             return self.failed(at, row, format!("wrong answers: {}", differing.join(", ")));
         }
         self.expected.get_or_insert(measured.answers);
+        self.has_measured = true;
         if repetition == 0 {
             row.row = RowKind::WarmUp;
         }
@@ -389,7 +393,9 @@ impl Runs<'_> {
     /// the tree is another one.
     fn has_tree_changed(&self) -> Result<bool, BenchError> {
         let Sweep { path, analyses, runner, .. } = self.sweep;
-        let Some(expected) = self.expected.as_ref().filter(|_| self.has_failed) else { return Ok(false) };
+        let Some(expected) = self.expected.as_ref().filter(|_| self.has_failed && self.has_measured) else {
+            return Ok(false);
+        };
         match runner.run(&Point::default(), path, analyses, self.watch) {
             Ok(measured) => Ok(!differences(expected, &measured.answers).is_empty()),
             // It is not there any more, or nothing in it can be read.
