@@ -81,7 +81,7 @@ impl Control {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were read, of small files a few later. It never decreases: what is read twice counts once.
+    /// Bytes that were read, of small files a few later. It never decreases: bytes read twice count once.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -136,7 +136,7 @@ impl Control {
         self.begin_round(name);
     }
 
-    /// Begins a round, of which no total is known.
+    /// Begins a round without a known total.
     pub(crate) fn begin_round(&self, name: &'static str) {
         let mut round = self.round();
         self.files_known.store(0, Ordering::Relaxed);

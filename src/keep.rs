@@ -3,7 +3,7 @@
 //! It may only if every later change of the file gives it a new ctime. Three things break that: a change within the same
 //! tick of the clock; a page that was dirty in a shared writable mapping before the read, since the kernel stamps the file
 //! when the page becomes dirty and not again until it is written back; and a file system that keeps no ctime of its own.
-//! The entry points are `verdict`, the rule, and `Keeper`, which gathers the facts for one worker. Whoever uses a kept
+//! The entry points are `verdict`, the rule, and `Keeper`, which gathers the facts for one worker. A run that uses a kept
 //! answer later compares path, inode, size, mtime, ctime and the identity of the file system.
 
 #[cfg_attr(not(target_os = "linux"), path = "keep/file_system_none.rs")]
@@ -66,8 +66,8 @@ pub(crate) enum Verdict {
     Discard,
 }
 
-/// The rule. A lease is granted only if nobody has the file open for writing or mapped writable. Whoever opens it later
-/// gives it a new ctime, unless that falls into the same tick.
+/// The rule. A lease is granted only if no process has the file open for writing or mapped writable. A process that opens it later
+/// and writes gives it a new ctime, unless that falls into the same tick.
 pub(crate) fn verdict(facts: &Facts) -> Verdict {
     let has_settled = facts.settled_ns.is_some_and(|settled_ns| facts.ctime_ns <= settled_ns);
     match facts.kind {
@@ -107,7 +107,7 @@ pub(crate) struct FileSystem {
     /// The device number that stat returns for its files.
     device: u64,
     pub(crate) kind: Kind,
-    /// What tells it from every other one, also after a remount; `None` if nothing does.
+    /// Identifies it among all file systems, also after a remount; `None` if nothing does.
     identity: Option<String>,
     /// The newest ctime seen on it, in seconds since 1970: its clock has come this far. `i64::MIN`: none yet.
     newest_ctime: AtomicI64,

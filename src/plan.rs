@@ -329,7 +329,7 @@ pub struct Root {
 enum Origin {
     Given,
     Here,
-    /// Its place in a [`PathList`], where it has one.
+    /// Its place in a [`PathList`], if it has one.
     Listed(Option<u32>),
 }
 

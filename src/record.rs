@@ -354,7 +354,7 @@ pub enum Outcome {
 
 #[cfg(test)]
 impl Outcome {
-    /// That of a file of which nothing but this is known.
+    /// The outcome of a file with this size and time, and nothing else.
     pub(crate) const fn done(size: u64, mtime_ns: i128) -> Outcome {
         let identity = Identity { device: 0, inode: 0, links: 0, ctime_seconds: 0, ctime_nanoseconds: 0 };
         Outcome::Done { size, mtime_ns, identity, mode: 0, keep: Keep::Unasked }

@@ -239,7 +239,7 @@ fn globs_match_paths_relative_to_the_current_directory() {
         let left = rest(start, &["sub/n.rs", "target/t.rs", "top.rs"]);
         check("proj", &["!src/", "!slink"], &[start], &left.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    // Above the current directory, globs match what lies below it; what lies outside is matched as it is shown.
+    // Below the current directory, globs match relative paths; elsewhere they match the shown path.
     check("proj/sub", &only, &["TOP/proj"], &["TOP/proj/sub/src/s.rs"]);
     check("proj/sub", &["../src/*.rs"], &[".."], &["../src/m.rs"]);
     check("proj/sub", &only, &["../../proj/src"], &[]);

@@ -15,7 +15,7 @@ use crate::mid_run::slow_run;
 use crate::probe::probe;
 use crate::support::{InOrder, Keep, Tree, analyses, scan};
 
-/// The progress display adds up what is read, by one worker or several, mapped or not, and in whole parts or not.
+/// The progress display adds up the bytes read, by one worker or several, mapped or not, and in whole parts or not.
 #[test]
 fn bytes_of_a_large_file_never_go_back() {
     filemill::guard_mappings().unwrap();

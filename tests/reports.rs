@@ -284,7 +284,7 @@ fn report_files_that_cannot_be_made_are_told_before_anything_is_read() {
     check(&tree, "csv=taken", "taken: taken.partial is in the way, and no report of an earlier run");
 }
 
-/// What lies between the first and the last record: all that must not depend on the settings. Whether a file has settled
+/// The records between the first and the last: none of them may depend on the settings. Whether a file has settled
 /// depends on the time.
 fn between(report: &str) -> String {
     let lines: Vec<_> = report.lines().collect();

@@ -111,7 +111,7 @@ fn serve(mut device: File, served: &Served) {
         reply.extend(error.to_ne_bytes());
         reply.extend(unique.to_ne_bytes());
         reply.extend(body);
-        // Who asked may be gone.
+        // The asking process may be gone.
         drop(device.write(&reply));
     }
 }

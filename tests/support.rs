@@ -79,7 +79,7 @@ impl Sink for Keep {
     }
 }
 
-/// Whether an answer may be kept depends on how long ago the file was written: it is no part of what is compared.
+/// Whether an answer may be kept depends on how long ago the file was written: it is not compared.
 pub(crate) fn timeless(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Done { size, mtime_ns, identity, mode, .. } => {

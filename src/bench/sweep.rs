@@ -137,7 +137,7 @@ impl Sweep {
     /// Refuses what cannot be measured, before anything is; gives its points.
     ///
     /// # Errors
-    /// When the analyses are mistyped, a device is required and not there, there is no point, or the cache cannot be dropped where it should be.
+    /// When the analyses are mistyped, a required device is missing, there is no point, or the cache cannot be dropped as asked.
     pub fn check(&self) -> Result<Vec<Point>, BenchError> {
         analyses::parse(&self.analyses).map_err(|error| BenchError::Refused(error.to_string()))?;
         self.devices.iter().try_for_each(crate::expect_device)?;

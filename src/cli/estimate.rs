@@ -1,8 +1,8 @@
-//! The time left of a run, from what it has done so far: so many seconds a file, and so many a byte.
+//! The time left of a run, from its past: seconds a file and seconds a byte.
 //!
 //! Both are fitted to the recent past. Small files cost by their number, large ones by their bytes, and a tree has both: a
-//! share of files alone, or of bytes alone, is wrong by as much as the mix changes along the way. If the past does not tell
-//! the two apart, as files and bytes went by at the same pace, the work itself does: analyses take their time by bytes,
+//! share of files alone, or of bytes alone, is wrong by as much as the mix changes along the way. If the past does not
+//! separate the two, as files and bytes went by at the same pace, the kind of work does: analyses take their time by bytes,
 //! opening and reading small files by their number. Pure: the caller has the clock.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ const COUNTED: f64 = 0.15;
 /// How much the division of the work counts beside the fit, by its steps.
 const WORK: f64 = 0.05;
 
-/// What was done at a moment.
+/// The work done at a moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     /// Since the round began.
@@ -33,7 +33,7 @@ pub(super) struct Done {
     pub(super) analysed: f64,
 }
 
-/// The time left, as far as it can be told.
+/// The time left, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
     /// Everything to be done is known.
@@ -66,7 +66,7 @@ struct Sums {
 }
 
 impl Estimate {
-    /// Takes note of what is done by now, and whether all files are counted. Call it often.
+    /// Takes note of the work done by now, and whether all files are counted. Call it often.
     pub(super) fn observe(&mut self, done: Done, is_counted: bool) {
         let since = done.elapsed.saturating_sub(self.last.elapsed);
         if since < STEP {
@@ -198,7 +198,7 @@ mod tests {
         done
     }
 
-    /// Runs the clock over a made-up run. From a fifth of it on, what is shown is within 1.5 times the truth, or a second of it.
+    /// Runs the clock over a made-up run. From a fifth of it on, the time shown is within 1.5 times the truth, or a second of it.
     #[track_caller]
     fn check(what: &str, files: &[File], batch: usize) {
         let seconds: f64 = files.iter().map(|file| file.seconds).sum();

@@ -211,7 +211,7 @@ const DUPLICATES: &[Section] = &[
         &[
             (
                 "",
-                "With --near SIMILARITY every file is read once, for its digest and for a sketch of its shingles: all runs of 16 bytes, or what --minhash says. The share of equal places in two sketches estimates the Jaccard index of the sets of shingles: how many shingles both have of those that either has. Files whose estimate is at least SIMILARITY are a pair, and what is connected by pairs is a group of the kind near. The first of a group is the first by name, or of a --reference; each other one is told with its similarity to it, which may be below SIMILARITY where others lie between them (below). A ~ marks an estimate; files that differ are at most >99 % alike. Files of the same content are groups of their own as well.",
+                "With --near SIMILARITY every file is read once, for its digest and for a sketch of its shingles: all runs of 16 bytes, or what --minhash says. The share of equal places in two sketches estimates the Jaccard index of the sets of shingles: how many shingles both have of those that either has. Files whose estimate is at least SIMILARITY are a pair, and files connected by pairs are a group of the kind near. The first of a group is the first by name, or of a --reference. filemill prints the similarity of each other file to it, which may be below SIMILARITY if others lie between them (below). A ~ marks an estimate; files that differ are at most >99 % alike. Files of the same content are groups of their own as well.",
             ),
             (
                 "pairs",
@@ -239,7 +239,7 @@ const DUPLICATES: &[Section] = &[
         "EARLIER REPORTS",
         &[(
             "",
-            "--from takes the digest of a file from a report in JSON lines if path, inode, size, mtime, ctime and file system are those of the report, and the report says that nothing could change the file without a new ctime (settled). A file has settled if its ctime is 60 seconds old, or if the kernel grants a read lease on it. Files on tmpfs, overlays, FUSE, SMB and FAT never settle. Everything else is read. A report of an older version, or one begun in the future, is not used. A report that was cut short is used as far as it goes: a search that was killed goes on where it was.",
+            "--from takes the digest of a file from a report in JSON lines if path, inode, size, mtime, ctime and file system are those of the report, and the report says that nothing could change the file without a new ctime (settled). A file has settled if its ctime is 60 seconds old, or if the kernel grants a read lease on it. Files on tmpfs, overlays, FUSE, SMB and FAT never settle. Everything else is read. A report of an older version, or one begun in the future, is not used. A report that was cut short is used as far as it goes, so a search that was killed goes on from there.",
         )],
     ),
     (
@@ -347,7 +347,7 @@ const SCAN: &[Section] = &[
             ),
             (
                 "--device",
-                "auto, the default, lets GPUs answer as well where one is faster than a worker, and takes none that is software. cpu is the processor alone. gpu, or a part of an adapter's name, requires one: if it is not there the run does not begin (exit code 2), even if no analysis would run on it. '?' lists the adapters. Only minhash with shingles of bytes, and the comparisons of duplicates --near-all, can be done on a GPU. --gpu-memory is the most that is taken of its memory, and --gpu-verify says how many of its answers the processor makes once more and compares. The record end tells what each GPU did (devices.gpus).",
+                "auto, the default, lets GPUs answer as well if one is faster than a worker, and uses no software GPU. cpu is the processor alone. gpu, or a part of an adapter's name, requires one: if it is missing the run does not begin (exit code 2), even if no analysis would run on it. '?' lists the adapters. Only minhash with shingles of bytes, and the comparisons of duplicates --near-all, can be done on a GPU. --gpu-memory limits the memory taken of it, and --gpu-verify sets how many of its answers the processor computes again and compares. The record end lists the work of each GPU (devices.gpus).",
             ),
             ("", "No setting changes a row of the report."),
         ],

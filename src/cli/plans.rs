@@ -124,7 +124,7 @@ pub(super) fn lists_adapters<'d>(devices: impl IntoIterator<Item = &'d Device>) 
     Ok(true)
 }
 
-/// The paths that were typed; the current directory where there are neither paths nor lists.
+/// The paths that were typed; the current directory if there are neither paths nor lists.
 fn roots(flags: &Input) -> Vec<Root> {
     let has_lists = !flags.files_from.is_empty() || !flags.files0_from.is_empty();
     if flags.paths.is_empty() && !has_lists {

@@ -46,7 +46,7 @@ impl Progress {
                 while !done.load(Ordering::Relaxed) {
                     thread::park_timeout(TICK);
                     display.look(control);
-                    // What was asked to stop is about to say so.
+                    // The interrupted command is about to print its own line.
                     if display.since.elapsed() > QUIET && !control.is_cancelled() {
                         status_line::draw(|width| display.line(width));
                     } else {

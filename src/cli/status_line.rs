@@ -1,7 +1,7 @@
-//! One line on a terminal that is drawn over and over again, at the bottom of standard error.
+//! One line on a terminal that is redrawn at the bottom of standard error.
 //!
 //! The cursor waits at the start of the line, and each drawing erases all from there to the end of the screen. So a terminal
-//! that gets narrower in between, and wraps what is there, is left clean: the cursor is at the first of the wrapped rows. A
+//! that gets narrower in between, and wraps the line, is left clean: the cursor is at the first of the wrapped rows. A
 //! message goes through [`above`], from whichever thread, and never lands behind the line.
 
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ enum State {
     Over,
 }
 
-/// Columns of a terminal that does not tell.
+/// Columns of a terminal that does not report them.
 const WIDTH_DEFAULT: usize = 80;
 /// Erases from the start of the line to the end of the screen.
 const ERASE: &str = "\r\x1b[J";
@@ -43,7 +43,7 @@ pub(super) fn clear() {
     above(|| ());
 }
 
-/// Prints while the line is away; the next drawing is below what was printed.
+/// Prints while the line is away; the next drawing is below the printed text.
 pub(super) fn above<T>(print: impl FnOnce() -> T) -> T {
     let mut state = lock();
     erase(&mut state);

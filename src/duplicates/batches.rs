@@ -1,5 +1,5 @@
-//! The search over files that do not fit the memory: batch by batch, each with all files of its sizes. What is found goes to a file
-//! as well, until all groups can be put in order.
+//! The search over files that do not fit the memory: batch by batch, each with all files of its sizes. The groups go to a file
+//! as well, until all of them can be put in order.
 
 use super::Looked;
 use super::memory::{FILE_BYTES, Memory};
@@ -8,7 +8,7 @@ use crate::groups::{Runs, Spill};
 use crate::report::{Report, Round};
 use crate::sink::Sink;
 
-/// Searches all batches, and returns what was done and the groups.
+/// Searches all batches, and returns the report and the groups.
 pub(super) fn search(
     looked: &Looked<'_>,
     memory: &Memory,

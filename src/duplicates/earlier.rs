@@ -115,9 +115,9 @@ impl Earlier {
         self.known.len()
     }
 
-    /// The BLAKE3 of the file of this path, if the report has one and the file is what it was: inode, size, mtime, ctime and
+    /// The BLAKE3 of the file of this path, if the report has one and the file is unchanged: inode, size, mtime, ctime and
     /// file system are the same, and by the report it could not change without a new ctime. An image of a disk has all of
-    /// these as well, and differs from its original only where it was changed since, with a new ctime. The mode is not
+    /// these as well, and each file that differs from the original has a new ctime. The mode is not
     /// compared: to change it changes ctime.
     pub(super) fn digest(&self, path: &[u8], now: &Now<'_>) -> Option<Kept> {
         let key = key(path, now.inode);
@@ -128,7 +128,7 @@ impl Earlier {
         is_what_it_was.then(|| Kept { digest: Digest::new(&known.digest), mode: known.mode })
     }
 
-    /// What there is to say when `taken` of its digests were of use.
+    /// Notes about the report, after a search that took `taken` of its digests.
     pub(super) fn notes(&self, taken: u64) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.is_complete {

@@ -8,14 +8,14 @@ use crate::error::Error;
 use crate::groups::{Catalog, TooMany, Wanted};
 use crate::plan::Plan;
 
-/// What is kept of a file that has the size of another, beside its name: its entry in the catalog, a candidate, its place in the
-/// order of a round, its name in a group and half of a group. An upper bound of what was measured.
+/// Bytes kept of a file that has the size of another, beside its name: its entry in the catalog, a candidate, its place in the
+/// order of a round, its name in a group and half of a group. An upper bound of measurements.
 pub(super) const FILE_BYTES: u64 = 192;
-/// What is kept of any file: its entry, and its place in the order of sizes.
+/// Bytes kept of any file: its entry, and its place in the order of sizes.
 const ENTRY_BYTES: u64 = 72;
-/// What is kept of a file of an earlier report.
+/// Bytes kept of a file of an earlier report.
 const EARLIER_BYTES: u64 = 96;
-/// What the comparison of directories keeps of each, beside its path.
+/// Bytes that the comparison of directories keeps of each, beside its path.
 const DIRECTORY_BYTES: u64 = 192;
 /// The least that is left for files: with less there would be thousands of batches.
 const FILES_BYTES_LEAST: u64 = 2 << 20;
@@ -32,7 +32,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Refuses a limit that is too small, whatever there is to be searched.
+    /// Refuses a limit that is too small for any search.
     pub(super) fn divide(search: &Search) -> Result<Memory, Error> {
         let plan = &search.plan;
         let Some(limit) = plan.memory_bytes_max else {
@@ -73,7 +73,7 @@ impl Memory {
         if bytes <= self.files_bytes_max { Ok(()) } else { Err(bytes) }
     }
 
-    /// Refuses a search whose files must all be in memory, and are not: they take so many bytes.
+    /// Refuses a search that needs all files in memory; they take `bytes`.
     pub(super) fn refuse(&self, search: &Search, files: u64, bytes: u64) -> Error {
         let with = match (&search.near, search.directories, search.action) {
             (Some(_), ..) => "--near",

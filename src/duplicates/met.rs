@@ -14,28 +14,28 @@ use crate::plan::{Filter, PathList, Plan, Reads, Root};
 use crate::record::{Identity, Outcome, Record, SkipReason};
 use crate::sink::Sink;
 
-/// The memory is looked at after so many files: to sum up what a catalog takes is not free.
+/// Files between two checks of the memory: to sum up a catalog is not free.
 const CHECKED_FILES: u64 = 1024;
 
-/// Keeps every file, and passes on what could not be looked at.
+/// Keeps every file, and passes on records of paths that could not be looked at.
 pub(super) struct Met<'s> {
     sink: &'s mut dyn Sink,
     catalog: Catalog,
     keeps_all: bool,
-    /// What was asked for, which is told.
+    /// The filter of the search, which the report states.
     filter: Filter,
     /// Those of the plan less those that another leads to.
     roots: Vec<Root>,
     /// The same of its list.
     listed: PathList,
-    /// Those of the run, which what is read later shares.
+    /// Those of the run; later rounds share them.
     pub(super) file_systems: FileSystems,
     /// How much the catalog may take.
     bytes_max: u64,
     files: u64,
-    /// What is beyond that; none if the search needs all files in memory.
+    /// Files beyond that; none if the search needs all files in memory.
     spill: Option<Spill>,
-    /// What the files take that are counted and no longer kept.
+    /// Bytes of the files that are counted and no longer kept.
     bytes_left_out: Option<u64>,
     /// Why a file could not be kept.
     pub(super) spill_error: Option<io::Error>,
@@ -48,7 +48,7 @@ pub(super) enum Files {
 }
 
 impl<'s> Met<'s> {
-    /// Keeps what is no file too if directories are searched for: they are compared by it.
+    /// Keeps other entries than files too if directories are searched for: they count when directories are compared.
     pub(super) fn new(sink: &'s mut dyn Sink, search: &Search, bytes_max: u64) -> Met<'s> {
         let can_spill = search.directories.is_none() && search.near.is_none() && search.action.is_none();
         let spill = || Spill::new(search.spill_directory.clone(), bytes_max / 16);
@@ -68,7 +68,7 @@ impl<'s> Met<'s> {
         }
     }
 
-    /// What was met, and below which roots and entries of the list.
+    /// The files that were met, the roots and the entries of the list.
     ///
     /// # Errors
     /// [`Error::Plan`] if the files do not fit the memory and must; [`Error::Spill`].

@@ -239,16 +239,16 @@ struct Looked<'s> {
     search: &'s Search,
     /// With the roots that the files were met below.
     plan: &'s Plan,
-    /// What is reported.
+    /// The files to report.
     wanted: &'s Wanted,
-    /// What is compared.
+    /// The files to compare.
     compared: &'s Wanted,
     control: &'s Control,
     pool: Option<&'s rayon::ThreadPool>,
 }
 
 impl Looked<'_> {
-    /// Finds what is alike among files that are all in memory.
+    /// Finds duplicates and near-duplicates among files that are all in memory.
     fn find(&self, catalog: Catalog, report: Report, sink: &mut dyn Sink) -> Result<Found, Error> {
         let (candidates, links) = self.candidates(&catalog);
         let mut rounds = self.rounds(&catalog, &links, report, sink);
@@ -259,7 +259,7 @@ impl Looked<'_> {
         let Rounds { report, failed, .. } = rounds;
         self.control.begin_round("group");
         let mut found = Found { near, ..Found::new(catalog, report) };
-        // Half a search says nothing about what is the same.
+        // Half a search proves no group.
         if self.control.is_cancelled() {
             found.near.clear();
             return Ok(found);

@@ -37,8 +37,8 @@ impl Identities<'_> {
 }
 
 impl Rounds<'_> {
-    /// Takes out the classes of which an earlier report knows something, and divides them by content: there is nothing to
-    /// be pruned where a digest is known.
+    /// Takes out the classes with a digest in the earlier report, and divides them by content: a class with a known digest needs
+    /// no earlier round.
     pub(super) fn known(&mut self, candidates: &mut Candidates) -> Result<Candidates, Error> {
         let Some(earlier) = &self.search.earlier else { return Ok(Candidates::default()) };
         let plan = source::plan(self.plan);
@@ -59,7 +59,7 @@ impl Rounds<'_> {
                 let file_system = identities.of(identity.device, name, &mut source)?;
                 let (inode, ctime_ns) = (identity.inode, identity.ctime_ns());
                 let kept = earlier.digest(&path, &Now { inode, size, mtime_ns, ctime_ns, file_system })?;
-                // What is remembered of a file on a server may be seconds old.
+                // The cached status of a file on a server may be seconds old.
                 let is_remote = plan.file_systems.is_remote(identity.device);
                 let mut is_fresh = |name| source.open(name).and_then(|open| open.is_fresh()).unwrap_or(false);
                 (!is_remote || is_fresh(name)).then_some(kept)
@@ -71,7 +71,7 @@ impl Rounds<'_> {
             modes.push(kept.mode);
             Some(kept.digest)
         });
-        // For whoever takes it from this report, should it be cut short as well.
+        // A later search can take the digest from this report, even one that was cut short.
         let known = candidates.all().iter().filter_map(|candidate| Some((candidate.file, candidate.digest?)));
         for ((file, digest), &mode) in known.zip(&modes) {
             let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(file);

@@ -37,7 +37,7 @@ pub(super) fn found(found: &mut Found, sink: &mut dyn Sink) -> Result<(), Error>
     Ok(())
 }
 
-/// Tells of the groups of files that do not fit the memory, and counts them.
+/// Passes on the groups of files that do not fit the memory, and counts them.
 pub(super) fn merged(runs: &Runs, report: &mut Report, sink: &mut dyn Sink) -> Result<(), Error> {
     let counts = report.duplicates.get_or_insert_default();
     let mut left = 0;

@@ -18,7 +18,7 @@ pub(super) struct Blocks {
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// What is not written yet.
+    /// Records that are not written yet.
     buffer: Vec<u8>,
     /// Where each block lies in the file.
     blocks: Vec<(u64, u32)>,
@@ -59,7 +59,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Writes what is left, and gives the buffers back.
+    /// Writes the rest, and frees the buffers.
     pub(super) fn flush_all(&mut self) -> io::Result<()> {
         for stream in 0..self.streams.len() {
             self.flush(stream)?;
@@ -78,7 +78,7 @@ impl Blocks {
         let stream = &mut self.streams[stream];
         stream.blocks.push((self.file_bytes, u32::try_from(length).unwrap_or(u32::MAX)));
         stream.buffer.clear();
-        // What was larger than a block has made the buffer larger.
+        // A record larger than a block has made the buffer larger.
         stream.buffer.shrink_to(self.block_bytes);
         self.file_bytes += length as u64;
         Ok(())

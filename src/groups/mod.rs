@@ -1,5 +1,5 @@
-//! Answers that need all files: which are the same, which directories are, which have much in common. Pure: it is given
-//! what the walk met and what was read, and opens nothing, but for the files without a name that
+//! Answers that need all files: which are the same, which directories are, which have much in common. Pure: it gets
+//! the results of the walk and of reading, and opens nothing, but for the files without a name that
 //! [`Sketches`], [`Spill`] and [`Runs`] write to.
 
 mod bands;

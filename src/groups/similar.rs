@@ -407,7 +407,7 @@ fn nearest(tree: &Tree, mut pairs: Vec<Pair>) -> Vec<Pair> {
         let outer = partners.last(one, 0..other);
         inner.is_none() && outer.is_none_or(|outer| !tree.is_within(other, outer))
     };
-    // Whether what lies in `other` is a partner of something that `one` lies in.
+    // Whether a directory in `other` is a partner of one above `one`.
     let crosses = |partners: &Partners, one: u32, other: u32| {
         let mut above = std::iter::successors(tree.parent(one as usize), |&place| tree.parent(place));
         above.any(|above| partners.last(place(above), other + 1..tree.ends[other as usize]).is_some())

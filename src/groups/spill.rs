@@ -119,7 +119,7 @@ impl Spill {
         self.blocks.push(part_of(file.size), record)
     }
 
-    /// Takes what is left in a catalog, and its roots. Call it once, before the files are read back.
+    /// Takes the rest of a catalog, and its roots. Call it once, before the files are read back.
     pub fn finish(&mut self, mut catalog: Catalog) -> io::Result<()> {
         self.take(&mut catalog)?;
         self.blocks.flush_all()?;
@@ -155,7 +155,7 @@ impl Spill {
         Ok(Ok(batches))
     }
 
-    /// What a batch takes with another class. Each directory is counted where it is met, but all of them at most once.
+    /// Bytes of a batch with another class added. Each class counts its directories, but all directories count at most once.
     fn bytes_with(&self, batch: &Batch, class: &Class) -> u64 {
         let directories = batch.directories_bytes + class.directories_bytes;
         batch.bytes + class.bytes + directories.min(self.directories_bytes)

@@ -1,4 +1,4 @@
-//! What Linux tells of a file system: how it stamps its files, and what tells it from others.
+//! Properties of a file system on Linux: how it stamps its files, and its identity.
 
 use std::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

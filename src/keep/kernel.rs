@@ -8,7 +8,7 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 
-/// Whether a read lease on the file is granted: nobody has it open for writing or mapped writable. The lease is given back
+/// Whether a read lease on the file is granted: no process has it open for writing or mapped writable. The lease is given back
 /// at once. Only its owner, or a process with `CAP_LEASE`, is granted one.
 pub(super) fn grants_lease(file: BorrowedFd<'_>) -> bool {
     if take_lease(file).is_err() {
@@ -18,19 +18,19 @@ pub(super) fn grants_lease(file: BorrowedFd<'_>) -> bool {
     control(file, libc::F_SETLEASE, libc::F_UNLCK).is_ok()
 }
 
-/// Takes a lease that lasts until the file is closed. While it does, whoever wants to open the file for writing waits, and
+/// Takes a lease that lasts until the file is closed. Meanwhile a process that opens the file for writing waits, and
 /// [`has_lease`] returns false. It is refused (`EAGAIN`) if the file is open for writing already.
 ///
-/// The kernel reports by a signal that somebody waits. Unasked that is SIGIO, which ends a process without a handler; so
-/// before anything else it is made SIGURG, which is ignored unless somebody wants it.
+/// The kernel reports a waiting process by a signal. The default is SIGIO, which ends a process without a handler. So
+/// the signal is set to SIGURG first, which is ignored without a handler.
 pub(crate) fn take_lease(file: BorrowedFd<'_>) -> Result<(), Errno> {
     control(file, F_SETSIG, libc::SIGURG)?;
     control(file, libc::F_SETLEASE, libc::F_RDLCK).map(drop)
 }
 
-/// Whether the lease still stands, and nobody waits for its end.
+/// Whether the lease still stands, and no process waits for its end.
 pub(crate) fn has_lease(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    // Once somebody waits, the kernel names what the lease is to become: none at all, if it was one for reading.
+    // While a process waits, the kernel returns the kind that the lease must become: none, for a read lease.
     control(file, libc::F_GETLEASE, 0).map(|kind| kind == libc::F_RDLCK)
 }
 

@@ -1,8 +1,8 @@
 //! Counts files and bytes ahead of a run, for its progress: a walk of its own over the same tree, which opens no file.
 //!
-//! The walk of the run itself is no help: it waits while its queue is full, so what it has met is never far ahead of what is
-//! done. The count pays for one more listing of each directory and one status call a file, and so it begins only after
-//! half a second, and only if somebody watches ([`Control::count_ahead`]).
+//! The walk of the run itself is no help: it waits while its queue is full, so it is never far ahead of the
+//! workers. The count pays for one more listing of each directory and one status call a file, and so it begins only after
+//! half a second, and only if the progress is shown ([`Control::count_ahead`]).
 
 use std::collections::HashSet;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! Paths of a list, of which there may be millions: their bytes stay in one run, with 16 bytes an entry beside them and
+//! Paths of a list, perhaps millions: their bytes stay in one run, with 16 bytes an entry beside them and
 //! some 60 bytes a directory.
 
 use std::collections::HashMap;
@@ -65,7 +65,7 @@ struct Entry {
     folder: u32,
 }
 
-/// What stands before the names of entries.
+/// The text before the names of entries.
 #[derive(Clone, Copy, Debug)]
 struct Folder {
     start: u64,
@@ -120,7 +120,7 @@ impl PathList {
         self.len() == 0
     }
 
-    /// The same paths, of which those in `order` are met by themselves.
+    /// The same paths; those in `order` are met by themselves.
     pub(crate) fn in_order(&self, order: Vec<Met>) -> PathList {
         PathList { paths: self.paths.clone(), order: Some(Arc::new(order)) }
     }
@@ -146,7 +146,7 @@ impl PathList {
         length(self.paths.folders.len())
     }
 
-    /// What stands before the name of an entry, by number.
+    /// The text before the name of an entry, by number.
     pub(crate) fn folder_of(&self, entry: u32) -> u32 {
         self.paths.entries[entry as usize].folder
     }

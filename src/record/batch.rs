@@ -26,7 +26,7 @@ impl<'a> EntryRef<'a> {
         self.name_and_nul
     }
 
-    /// The part of the name, with one NUL, that is to be opened beside the open directory.
+    /// The part of the name, with one NUL, to open beside the open directory.
     #[cfg(unix)]
     pub fn name_beside_handle(&self) -> &'a [u8] {
         &self.name_and_nul[self.directory.name_start..]

@@ -15,12 +15,12 @@ pub fn percent(share: f64, is_all: bool) -> String {
     }
 }
 
-/// How similar a file is to the first of its group, with a `~` before what is an estimate; `None` in other groups.
+/// How similar a file is to the first of its group, with a `~` before an estimate; `None` in other groups.
 pub fn similarity(alike: Alike, member: &Member<'_>) -> Option<String> {
     let similarity = member.similarity?;
     let is_estimated = matches!(alike, Alike::Near { is_estimated: true, .. }) && !member.is_identical;
     let estimated = if is_estimated { "~" } else { "" };
-    let below = if member.is_below(alike) { ", below what was asked for" } else { "" };
+    let below = if member.is_below(alike) { ", below the threshold" } else { "" };
     Some(format!("{estimated}{}{below}", percent(similarity, member.is_identical)))
 }
 
@@ -57,7 +57,7 @@ mod tests {
         check(Some(1.0), false, true, Some("~>99 %"));
         check(Some(1.0), false, false, Some(">99 %"));
         check(Some(1.0), true, true, Some("100 %"));
-        check(Some(0.4), false, true, Some("~40 %, below what was asked for"));
+        check(Some(0.4), false, true, Some("~40 %, below the threshold"));
         check(None, false, true, None);
     }
 }

@@ -118,8 +118,8 @@ impl Stage<'_> {
         Ok(Outcome::Done { size, mtime_ns, identity, mode: status.mode(), keep: Keep::Unasked })
     }
 
-    /// Whether the answers about a file may be kept, and whether a server stamps it. Then its status is asked for once more,
-    /// of the server.
+    /// Whether the answers about a file may be kept, and whether a server stamps it. Then its status is asked for again, of
+    /// the server.
     fn judge(&mut self, handle: &Handle, before: &mut Status) -> Result<(Keep, bool), FileError> {
         #[cfg(target_os = "linux")]
         if let Some(keeper) = &mut self.keeper {
@@ -186,8 +186,8 @@ impl Stage<'_> {
         Ok(file.done(read_bytes))
     }
 
-    /// Whether a file that states more ends there: its end is seen once more at the same place, and the size and the times
-    /// that it states are those of before, as the server has them now, both before and after that.
+    /// Whether a file ends at `read_bytes` although it states more: a second read ends there as well, and the server states
+    /// the same size and times before and after it.
     fn ends_at(&self, file: &OpenFile, read_bytes: u64) -> Result<bool, FileError> {
         if !file.handle.may_end_early() {
             return Ok(false);

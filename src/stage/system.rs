@@ -156,7 +156,7 @@ impl Handle {
         true
     }
 
-    /// Whether size and times are those of `before`, by the server if there is one and not by what is remembered of it.
+    /// Whether size and times are those of `before`, by the server if there is one, not by a cached status.
     pub(super) fn is_fresh(&self, before: &Status) -> Result<bool, Error> {
         #[cfg(target_os = "linux")]
         {

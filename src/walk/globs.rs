@@ -89,7 +89,7 @@ impl Globs {
     }
 }
 
-/// A glob that names the current directory by its whole path matches what lies there as well.
+/// A glob that begins with the path of the current directory matches entries there as well.
 fn relative_glob(glob: &str, current: Option<&Path>) -> String {
     let (not, pattern) = glob.strip_prefix('!').map_or(("", glob), |pattern| ("!", pattern));
     let current = current.and_then(Path::to_str).filter(|current| current.len() > 1);

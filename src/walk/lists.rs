@@ -1,8 +1,8 @@
-//! Resolves the entries of a path list: each folder is reached once, entries are told apart beside it, and of equal ones
+//! Resolves the entries of a path list: each folder is reached once, its entries are classified beside it, and of equal ones
 //! the first stays. The entry point is [`Looked::new`].
 //!
 //! Two entries are equal if their folders have one real path and their names are the same. Links and directories become
-//! roots: [`super::roots`] says what lies in what.
+//! roots: [`super::roots`] decides which of them lie in others.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -17,7 +17,7 @@ pub(super) struct Looked<'l> {
     list: &'l PathList,
     current: Option<PathBuf>,
     reals: Vec<Real>,
-    /// Folders by a hash of their real paths; the next number where that is taken.
+    /// Folders by a hash of their real paths; the next number if that is taken.
     by_real: HashMap<u64, u32>,
     hasher: RandomState,
     /// Entries by the real path of their folder and by name; equal ones in the order of the list.
@@ -33,7 +33,7 @@ enum Real {
     /// Where its text says: no link leads there.
     #[cfg_attr(
         not(target_os = "linux"),
-        allow(dead_code, reason = "only Linux tells it without a second look")
+        allow(dead_code, reason = "only Linux resolves without links in one call")
     )]
     AsListed,
     Elsewhere(Box<Path>),
@@ -45,7 +45,7 @@ enum Real {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     File,
-    /// A directory or a link, or what is named by its end as a directory: a root.
+    /// A directory, a link, or a path that ends as one of a directory: a root.
     Root,
     /// Neither.
     Other,
@@ -101,7 +101,7 @@ impl<'l> Looked<'l> {
         }
     }
 
-    /// The same, where it is known what entries are.
+    /// The same, if the kinds of entries are known.
     fn regroup(&mut self, first: &[u32]) {
         let mut kinds = vec![Kind::Other; self.kinds.len()];
         for (&entry, &kind) in self.order.iter().zip(&self.kinds) {
@@ -111,7 +111,7 @@ impl<'l> Looked<'l> {
         self.kinds = self.order.iter().map(|&entry| kinds[entry as usize]).collect();
     }
 
-    /// Reaches each folder, and tells its entries apart.
+    /// Reaches each folder, and classifies its entries.
     fn look(&mut self) {
         self.kinds = vec![Kind::Other; self.order.len()];
         for (folder, range) in &self.groups {
@@ -152,7 +152,7 @@ impl<'l> Looked<'l> {
         Err(place)
     }
 
-    /// Where a folder really is; where it was listed if that is unknown.
+    /// The real path of a folder; the listed one if that is unknown.
     fn real_path(&self, folder: u32) -> PathBuf {
         let text = bytes_to_path(self.list.folder(folder));
         let text = Path::new(&text);
@@ -253,7 +253,7 @@ impl<'l> Looked<'l> {
     }
 }
 
-/// A folder that its entries are told apart beside.
+/// A folder, for classifying its entries.
 struct Beside {
     #[cfg(target_os = "linux")]
     handle: Option<std::os::fd::OwnedFd>,

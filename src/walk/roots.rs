@@ -30,7 +30,7 @@ pub(crate) struct Resolved {
 }
 
 /// Drops every root and every entry of the list that another one leads to, and all but the first of equal ones. Says so in
-/// `notes`. What lies inside a root but behind something that keeps the walk from it stays.
+/// `notes`. Paths inside a root that its walk does not reach stay.
 ///
 /// # Errors
 /// [`Error::Root`] when one cannot be resolved, [`Error::Plan`] when a pattern of the filter does not parse.
@@ -144,7 +144,7 @@ fn leave_out_inside(
     });
 }
 
-/// Says what was left out.
+/// Adds notes about the paths left out.
 fn tell(
     plan: &Plan,
     list: &PathList,
@@ -266,7 +266,7 @@ impl Nesting<'_> {
                 kept.insert(path, root);
             }
         }
-        // Links lie elsewhere than where they lead to: now that all are known that they may lie in.
+        // A link does not lie where it leads to. By now all roots that a link may lie in are known.
         for (root, link) in real.iter().enumerate().filter_map(|(i, real)| Some((i, real.link.as_ref()?))) {
             if left_out[root].is_none() {
                 let stays = !self.plan.filter.follow || self.descends_deeper(root);
@@ -338,7 +338,7 @@ impl Nesting<'_> {
         Some(way)
     }
 
-    /// Lists the directory that a way has come to; `None` where that fails.
+    /// Lists the directory that a way has come to; `None` if that fails.
     fn enter(&self, way: &mut Way) -> Option<()> {
         if !self.is_listable(&way.here) {
             return None;

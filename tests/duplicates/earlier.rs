@@ -68,7 +68,7 @@ fn what_changed_is_read_again() {
     assert_eq!((counts.known_files, counts.read_bytes), (2, 6));
 }
 
-/// A change of which size and time of last modification say nothing.
+/// A change that keeps size and time of last modification.
 #[cfg(unix)]
 #[test]
 fn a_file_that_was_changed_and_has_its_old_time_is_read_again() {

@@ -8,6 +8,8 @@ mod directories;
 mod earlier;
 mod groups;
 mod memory;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod mistakes;
 mod near;
 
 use std::collections::BTreeMap;

@@ -118,7 +118,7 @@ fn is_cpio_name(head: &[u8], length: u16) -> Option<bool> {
 /// The sum of the bytes of the header, in which the sum itself counts as blanks.
 pub(super) fn is_tar(head: &[u8]) -> Option<bool> {
     const SUM: std::ops::Range<usize> = 148..156;
-    // Cheap, and nothing else passes: what is zero or begins with a blank byte is no name.
+    // Cheap, and decides most files: a name is not empty, and a checksum begins with an octal digit or a blank.
     if byte(head, 0)? == 0 || !matches!(byte(head, SUM.start)?, b'0'..=b'7' | b' ') {
         return Some(false);
     }

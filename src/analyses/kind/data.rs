@@ -58,7 +58,7 @@ pub(super) fn is_gguf(head: &[u8]) -> Option<bool> {
     Some((1..=16).contains(&le32(head, 4)?) || (1..=16).contains(&be32(head, 4)?))
 }
 
-/// Fields of a model: its version, then who made it, then the graph with a node or a name.
+/// Fields of a model: its version, then its producer, then the graph with a node or a name.
 pub(super) fn is_onnx(head: &[u8]) -> Option<bool> {
     const GRAPH: u64 = 7;
     const LENGTH: u64 = 2;

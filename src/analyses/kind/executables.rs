@@ -121,7 +121,7 @@ pub(super) fn is_mach_le(head: &[u8]) -> Option<bool> {
     Some(is_processor(le32(head, 4)?) && (1..=12).contains(&le32(head, 12)?))
 }
 
-/// An object of COFF: no optional header, and a first section whose name and data are where they may be.
+/// An object of COFF: no optional header, and a first section whose name and data lie inside their bounds.
 pub(super) fn is_coff(head: &[u8]) -> Option<bool> {
     const HEADER_BYTES: u32 = 20;
     const SECTION_BYTES: u32 = 40;
@@ -176,7 +176,7 @@ pub(super) fn is_nes(head: &[u8]) -> Option<bool> {
     Some(byte(head, 4)? > 0 && (is_second || has(head, 12, &[0; 4])) && head.len() >= 16)
 }
 
-/// Flash by its version and length; what is compressed, by how that begins.
+/// Flash by its version and length; if compressed, by the first bytes of the compressed data.
 pub(super) fn flash(head: &[u8]) -> Option<&'static str> {
     const VERSION_MAX: u8 = 50;
     const LENGTH_MAX: u32 = 1 << 28;

@@ -7,7 +7,7 @@ pub(super) fn is_jpeg(head: &[u8]) -> Option<bool> {
     Some((0xc0..=0xfe).contains(&byte(head, 3)?))
 }
 
-/// The size of the header and, where that lies, the number of planes, which is one, and of bits.
+/// The size of the header, then at a place that depends on it the number of planes, which is one, and of bits.
 pub(super) fn is_bmp(head: &[u8]) -> Option<bool> {
     let size = le32(head, 14)?;
     let planes = match size {
@@ -83,7 +83,7 @@ pub(super) fn is_bare_jxl(head: &[u8]) -> Option<bool> {
         bits >>= count;
         number
     };
-    // Both in eighths of at most 256, of which each value is right. Compressed data is neither text nor one byte over and over.
+    // Both in eighths of at most 256: each value is right. Compressed data is neither text nor one byte over and over.
     if all & 1 == 1 {
         let start = &head[2..10];
         return Some(!start.is_ascii() && start.iter().any(|byte| *byte != start[0]));
@@ -191,7 +191,7 @@ pub(super) fn raw_map(head: &[u8]) -> Option<&'static str> {
     map_header(head, numbers).map(|_| kind)
 }
 
-/// The end of a header of Netpbm: numbers above zero between blanks and comments; the last one is at most 65535 where it is the
+/// The end of a header of Netpbm: numbers above zero between blanks and comments; the last one is at most 65535 if it is the
 /// largest value.
 fn map_header(head: &[u8], numbers: usize) -> Option<usize> {
     const HEADER_BYTES_MAX: usize = 1024;

@@ -116,7 +116,7 @@ pub(super) fn mpeg_video(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Packets of 188 bytes, of which each carries something and none is marked as broken.
+/// Packets of 188 bytes. Each carries something, and none is marked as broken.
 pub(super) fn is_transport_stream(head: &[u8]) -> Option<bool> {
     const PACKET_BYTES: usize = 188;
     const PACKETS: usize = 5;

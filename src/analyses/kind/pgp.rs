@@ -97,7 +97,7 @@ fn is_key(body: &[u8]) -> Option<bool> {
 fn is_signature(body: &[u8]) -> Option<bool> {
     let at = match byte(body, 0)? {
         4..=6 => 1,
-        // Five bytes of what was hashed begin with the kind; then the key.
+        // The hashed part has five bytes, and begins with the kind; then the key.
         3 if byte(body, 1)? == 5 => 2,
         _ => return Some(false),
     };

@@ -10,7 +10,7 @@ fn bytes(pieces: &[(usize, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// As [`bytes`], with so many zeros that there are `length`.
+/// As [`bytes`], filled up with zeros to `length`.
 fn padded(length: usize, pieces: &[(usize, &[u8])]) -> Vec<u8> {
     let mut bytes = bytes(pieces);
     bytes.resize(length, 0);

@@ -10,7 +10,7 @@ pub(super) fn kind(head: &[u8]) -> Option<&'static str> {
     let path = words.next().filter(|path| path.starts_with(b"/"))?;
     match base_name(path) {
         b"env" => by_name(base_name(interpreter_of_env(words)?)),
-        // One program with many names, of which the first argument is one.
+        // One program with many names: the first argument is the name.
         b"busybox" | b"toybox" => by_name(words.next()?),
         name => by_name(name),
     }

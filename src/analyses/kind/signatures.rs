@@ -79,7 +79,7 @@ impl Signature {
 
 /// The signatures at the start of a file. Among those with the same first byte the first that fits is taken.
 pub(super) const SIGNATURES: &[Signature] = &[
-    // Text, and what is written as text.
+    // Text, and formats written as text.
     of(b"#!", shebang::kind).text(),
     of(b"<", markup::kind).text(),
     of(b"\t", markup::kind).text(),
@@ -281,7 +281,7 @@ pub(super) const SIGNATURES: &[Signature] = &[
     kind_if(b"ITSF", "application/vnd.ms-htmlhelp", data::is_html_help),
 ];
 
-/// Signatures elsewhere than at the start: looked for in what is not text and has none of the others.
+/// Signatures elsewhere than at the start, for heads that are not text and match no other row.
 pub(super) const INSIDE: &[Signature] = &[
     of(b"ftyp", media::iso).at(4),
     kind_if(b"moov", "video/quicktime", media::is_quicktime).at(4),
@@ -343,7 +343,7 @@ pub(super) fn find(head: &[u8], counts: impl Fn(Form) -> bool) -> Option<(&'stat
     rows.filter(|row| counts(row.form)).find_map(|row| Some((row.kind_of(head)?, row.form)))
 }
 
-/// The type of a binary head by what lies further inside.
+/// The type of a binary head by signatures further inside.
 pub(super) fn find_inside(head: &[u8]) -> Option<&'static str> {
     INSIDE.iter().find_map(|row| row.kind_of(head))
 }

@@ -11,7 +11,7 @@ pub(super) struct Scan {
     pub(super) high: bool,
 }
 
-/// Bytes between two looks at what was found: a binary file is known by the first of them.
+/// Bytes between two looks at the result: most binary files are known at the first look.
 const CHUNK_BYTES: usize = 1024;
 
 /// Control characters other than BEL to CR and ESC, and DEL.

@@ -1,4 +1,4 @@
-//! Zip and what is packed with it: by the names of the members that the head shows, in any order.
+//! Zip and the formats packed with it: by the names of the members that the head shows, in any order.
 
 use memchr::memmem;
 
@@ -86,10 +86,10 @@ impl Seen {
 struct Member<'h> {
     name: &'h [u8],
     method: u16,
-    /// Of what is packed, in bytes; zero where it comes after that.
+    /// Size of the packed data in bytes; zero if it follows the data.
     size: usize,
     has_size: bool,
-    /// Where that begins.
+    /// Where the packed data begins.
     data: usize,
 }
 

@@ -34,7 +34,7 @@ struct Line {
     is_over: AtomicBool,
 }
 
-/// What is done, how much of it, and of how much; 0 where that is not known.
+/// The activity, how much of it is done, and of how much; 0 if unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Said {
     what: String,
@@ -108,7 +108,7 @@ impl Line {
     fn draw_until_over(&self, control: &Control) {
         while !self.is_over.load(Ordering::Relaxed) {
             thread::park_timeout(TICK);
-            // What was asked to stop is about to say so.
+            // The interrupted command is about to print its own line.
             if control.is_cancelled() {
                 status_line::clear();
                 continue;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The command line that was typed, with what was hashed by then in `partial`, as a shell takes it. The new run makes a partial
+/// The typed command line as a shell takes it, with `--from` and the digests in `partial`. The new run makes a partial
 /// report of its own, so the old one is moved first. `None` if it is no Unicode, or a list came from a stream.
 pub(super) fn command(typed: impl IntoIterator<Item = OsString>, partial: &Path) -> Option<String> {
     let mut typed = typed.into_iter().map(|word| word.into_string().ok());

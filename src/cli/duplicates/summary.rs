@@ -303,7 +303,7 @@ fn left_out(out: &mut impl Write, near: &Near) -> io::Result<()> {
     Ok(())
 }
 
-/// What was read, and how long that took. What a search did not get to is not spared.
+/// Files and bytes read by each round, and its time. An interrupted search has no line of bytes spared.
 fn rounds(out: &mut impl Write, duplicates: &Duplicates, is_cancelled: bool) -> io::Result<()> {
     let title = format!("{:<8} {:>12} {:>12} {:>10}", "round", "files", "read", "time");
     writeln!(out, "\n  {}", style(title).dim())?;

@@ -98,7 +98,7 @@ fn stamp(stat: &Stat) -> impl PartialEq + use<> {
 /// Blocks that files have, those of several files once.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
-    /// Runs of blocks that do not overlap, by where they begin: where they end.
+    /// Runs of blocks that do not overlap: the end of each, by its start.
     plain: BTreeMap<(FileSystem, u64), u64>,
     /// Where blocks begin whose content is compressed: they take less of the disk than of a file.
     encoded: BTreeSet<(FileSystem, u64)>,

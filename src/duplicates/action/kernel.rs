@@ -127,9 +127,9 @@ const _: () =
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Where it begins in the file, in bytes.
+    /// Its start in the file, in bytes.
     pub(super) logical: u64,
-    /// Where it begins on the disk, in bytes.
+    /// Its start on the disk, in bytes.
     pub(super) physical: u64,
     pub(super) bytes: u64,
     reserved: [u64; 2],

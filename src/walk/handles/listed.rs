@@ -43,8 +43,8 @@ impl Walker<'_, '_, '_> {
         ControlFlow::Continue(())
     }
 
-    /// The open folder of an entry; `None` where its whole path is as good, or the folder cannot be opened: then whoever
-    /// opens the file says why.
+    /// The open folder of an entry; `None` if its whole path is as good, or the folder cannot be opened: then the worker
+    /// that opens the file reports why.
     fn folder_of(
         &mut self,
         list: &PathList,

@@ -22,7 +22,7 @@ pub(crate) fn may_be_there() -> bool {
 /// Every adapter, in the order of their drivers.
 pub(crate) fn all() -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // What is found by layers for debugging is found by wgpu's own checks, which are always on.
+    // Debugging layers find nothing that wgpu's own checks, which are always on, do not find.
     descriptor.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(descriptor);
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))

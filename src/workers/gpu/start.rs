@@ -135,7 +135,7 @@ pub fn expect_device(device: &Device) -> Result<(), Error> {
 /// Asks drivers something on a thread of its own, and waits no longer than a driver may take.
 fn in_time<T: Send + 'static>(ask: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
     let (tell, told) = bounded(1);
-    // Where there can be no thread, that its end of the channel is gone says the same.
+    // If no thread can be started, its end of the channel is closed, which means the same.
     drop(detached::spawn("filemill-gpu-find", move || drop(tell.send(ask()))));
     told.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
 }
