@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::apply::{Applier, LINKS_FULL};
+use super::apply::{Applier, LINKS_FULL, Refusal};
 use super::joins::{self, Join};
 use super::{Found, Search, leftovers};
 use crate::control::Control;
@@ -98,15 +98,18 @@ impl<'a> Acting<'a> {
             self.waiting.push_back(join);
         }
         let is_enough = self.planned >= applier.pairs_max() || self.planned_bytes >= BATCH_BYTES_MAX;
-        if is_enough || !applies { self.finish(applies, applier) } else { Ok(()) }
+        if is_enough || !applies {
+            return self.finish(applies, applier);
+        }
+        // Names that are refused need not wait for others.
+        if self.planned == 0 { self.report(|_| true) } else { Ok(()) }
     }
 
     /// Acts on all that waits, and reports it.
     fn finish(&mut self, applies: bool, applier: &mut Applier<'_>) -> Result<(), Error> {
         while applies && self.planned > 0 {
             if self.control.is_cancelled() {
-                // A name that was not acted on has no record.
-                self.waiting.retain(|join| join.acted != Acted::Planned);
+                self.drop_planned();
                 break;
             }
             self.act(applier);
@@ -114,6 +117,17 @@ impl<'a> Acting<'a> {
         }
         (self.planned, self.planned_bytes) = (0, 0);
         self.report(|_| true)
+    }
+
+    /// Drops the names that were not acted on: they have no record. Nor has a name that would be done by way of such a one.
+    fn drop_planned(&mut self) {
+        let mut is_first_dropped = false;
+        self.waiting.retain(|join| {
+            if join.is_first {
+                is_first_dropped = join.acted == Acted::Planned;
+            }
+            join.acted != Acted::Planned && !(is_first_dropped && join.acted == Acted::Already)
+        });
     }
 
     /// Acts on as many names as a batch may have.
@@ -140,8 +154,22 @@ impl<'a> Acting<'a> {
                 self.next.insert(keep, file);
             }
             self.planned -= 1;
+            if let Acted::Refused(why) = &acted {
+                self.refuse_names_behind(at, why);
+            }
             self.waiting[at].acted = acted;
         }
+    }
+
+    /// Refuses the other names of a copy whose blocks were to be shared by way of its first name, which is refused.
+    fn refuse_names_behind(&mut self, at: usize, why: &Refusal) {
+        if self.action != Action::Reflink || !self.waiting[at].is_first {
+            return;
+        }
+        let behind = self.waiting.iter_mut().skip(at + 1).take_while(|join| !join.is_first);
+        behind.filter(|join| join.acted == Acted::Already).for_each(|join| {
+            join.acted = Acted::Refused(why.clone());
+        });
     }
 
     /// Reports names from the first on, as long as they are ready.

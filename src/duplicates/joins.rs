@@ -688,6 +688,35 @@ mod tests {
         check_plans(Action::Reflink, &mounted.iter().map(Mounted::path).collect::<Vec<_>>());
     }
 
+    #[cfg(feature = "faults")]
+    #[test]
+    fn other_names_of_a_copy_that_is_refused_are_refused() {
+        use crate::faults::{Effect, Faults, Operation};
+        let Some(mounted) = Mounted::new("btrfs") else { return };
+        let mut refused = 0;
+        for step in 1.. {
+            let place = tempfile::tempdir_in(mounted.path()).unwrap();
+            ["a", "b"].iter().for_each(|name| fs::write(place.path().join(name), vec![1; 9000]).unwrap());
+            fs::hard_link(place.path().join("b"), place.path().join("c")).unwrap();
+            let faults = Faults::new(Operation::Act, step, Effect::FailsOnce);
+            let plan = Plan { faults: faults.clone(), ..Plan::new([place.path()]) };
+            let (lines, _) = run_in(plan, Action::Reflink, true);
+            if !faults.has_struck() {
+                break;
+            }
+            let outcome = |name: &str| {
+                let line = lines.iter().find(|line| line.0.ends_with(name));
+                line.map(|line| line.2.clone())
+            };
+            if let (Some(Acted::Refused(why)), c) = (outcome("b"), outcome("c")) {
+                refused += 1;
+                // By its other name the copy may be shared after all.
+                assert_ne!(c, Some(Acted::Already), "step {step}: {why}");
+            }
+        }
+        assert!(refused > 0);
+    }
+
     /// Only when it is asked for some bytes does the kernel say that they are in use.
     #[test]
     fn swap_space_is_refused_before_it_is_promised() {

@@ -29,6 +29,7 @@ pub(crate) fn remove_leftover(
     if flock(directory, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
         return Err("another run of filemill is at work in its directory".into());
     }
+    let _unlock = Unlock(directory);
     let known = look(steps, (directory, link)).map_err(failed(Step::Status))?;
     check_redundant(steps, &known, other)?;
     if same_entry(steps, (directory, link), other).map_err(failed(Step::Status))? {
@@ -53,6 +54,16 @@ pub(crate) fn remove_leftover(
         Ok(()) => refusal,
         Err(_) => format!("{refusal}; it is called {hidden} now").into(),
     })
+}
+
+/// Gives the lock on a directory back: this run may reach the directory by another handle next.
+struct Unlock<'d>(BorrowedFd<'d>);
+
+impl Drop for Unlock<'_> {
+    fn drop(&mut self) {
+        // The lock ends with the handle at the latest.
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
 }
 
 /// Checks that the file has another name, and that `other` is one of its names.
