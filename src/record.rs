@@ -339,6 +339,8 @@ pub enum Outcome {
         identity: Identity,
         /// Its permission bits; 0 if the system has none.
         mode: u16,
+        /// Whether it has fewer blocks than its size takes: it has holes, or its file system stores it in another way.
+        is_sparse: bool,
         /// Whether the answers may be used later, without reading the file again.
         keep: Keep,
     },
@@ -357,7 +359,7 @@ impl Outcome {
     /// The outcome of a file with this size and time, and nothing else.
     pub(crate) const fn done(size: u64, mtime_ns: i128) -> Outcome {
         let identity = Identity { device: 0, inode: 0, links: 0, ctime_seconds: 0, ctime_nanoseconds: 0 };
-        Outcome::Done { size, mtime_ns, identity, mode: 0, keep: Keep::Unasked }
+        Outcome::Done { size, mtime_ns, identity, mode: 0, is_sparse: false, keep: Keep::Unasked }
     }
 }
 

@@ -79,11 +79,12 @@ impl Sink for Keep {
     }
 }
 
-/// Whether an answer may be kept depends on how long ago the file was written: it is not compared.
+/// Whether an answer may be kept depends on how long ago the file was written, and so may its blocks: neither is compared.
 pub(crate) fn timeless(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Done { size, mtime_ns, identity, mode, .. } => {
-            Outcome::Done { size, mtime_ns, identity, mode, keep: filemill::keep::Keep::default() }
+            let keep = filemill::keep::Keep::default();
+            Outcome::Done { size, mtime_ns, identity, mode, is_sparse: false, keep }
         }
         other => other,
     }

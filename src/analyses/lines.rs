@@ -1,5 +1,8 @@
 //! `lines`: the number of 0x0A bytes, as `wc -l` counts them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 
@@ -23,27 +26,41 @@ impl Analysis for Lines {
     }
 
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Count(0))
+        Box::new(Count { line_feeds: 0, shared: None })
     }
 }
 
-struct Count(u64);
+pub(super) struct Count {
+    line_feeds: u64,
+    /// Where the pass of `words` shows those of the same file, if that pass counts them.
+    shared: Option<Arc<AtomicU64>>,
+}
+
+impl Count {
+    /// Takes what another pass counts, from the next file on.
+    pub(super) fn take_from(&mut self, shared: Arc<AtomicU64>) {
+        self.shared = Some(shared);
+    }
+}
 
 impl Pass for Count {
     fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
-        self.0 = 0;
+        self.line_feeds = 0;
     }
 
     fn block(&mut self, bytes: &[u8]) {
-        self.0 += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        if self.shared.is_none() {
+            self.line_feeds += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        }
     }
 
     fn join(&mut self, next: &mut dyn Pass) {
-        self.0 += same::<Self>(next).0;
+        self.line_feeds += same::<Self>(next).line_feeds;
     }
 
     fn finish(&mut self, row: &mut Row) {
-        row.push(Value::U64(self.0));
+        let shared = self.shared.as_ref().map(|shared| shared.load(Ordering::Relaxed));
+        row.push(Value::U64(shared.unwrap_or(self.line_feeds)));
     }
 }
 

@@ -18,6 +18,7 @@ mod xxh3;
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub use self::blake3::Blake3;
 pub use self::entropy::Entropy;
@@ -110,6 +111,25 @@ pub trait Pass: Any + Send {
     fn finish(&mut self, row: &mut Row);
 }
 
+/// A pass of each analysis, in order. Those of [`Lines`] and [`Words`] look at the bytes once for both.
+pub(crate) fn passes<'a>(analyses: impl IntoIterator<Item = &'a Arc<dyn Analysis>>) -> Vec<Box<dyn Pass>> {
+    let mut passes: Vec<_> = analyses.into_iter().map(|analysis| analysis.pass()).collect();
+    let counts_words = passes.iter().any(|pass| (&**pass as &dyn Any).is::<words::Count>());
+    let counts_lines = passes.iter().any(|pass| (&**pass as &dyn Any).is::<lines::Count>());
+    if counts_words && counts_lines {
+        let line_feeds = Arc::new(AtomicU64::new(0));
+        for pass in &mut passes {
+            let pass: &mut dyn Any = &mut **pass;
+            if let Some(words) = pass.downcast_mut::<words::Count>() {
+                words.share_line_feeds(line_feeds.clone());
+            } else if let Some(lines) = pass.downcast_mut::<lines::Count>() {
+                lines.take_from(line_feeds.clone());
+            }
+        }
+    }
+    passes
+}
+
 /// The pass that follows, as what it is.
 fn same<P: Pass>(next: &mut dyn Pass) -> &mut P {
     let next: &mut dyn Any = next;
@@ -170,4 +190,60 @@ pub(crate) fn answer_in_parts(
     let mut row = Row::default();
     whole.finish(&mut row);
     row.values().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Value;
+
+    /// What all passes answer about bytes that come in blocks, and in parts that are joined.
+    fn answers(analyses: &[Arc<dyn Analysis>], parts: &[&[u8]]) -> Vec<Value> {
+        let directory = crate::record::Directory::from_path(b"");
+        let file = FileRecord {
+            directory: &directory,
+            name: b"file",
+            size: 0,
+            mtime_ns: 0,
+            identity: Default::default(),
+        };
+        let see = |part: &[u8]| {
+            let mut passes = passes(analyses);
+            // Of the file before nothing is left.
+            for bytes in [b"a\nb c\n", part] {
+                passes.iter_mut().for_each(|pass| pass.begin(&file, 0));
+                bytes.chunks(100).for_each(|block| passes.iter_mut().for_each(|pass| pass.block(block)));
+            }
+            passes
+        };
+        let mut whole = see(parts[0]);
+        for part in &parts[1..] {
+            whole.iter_mut().zip(&mut see(part)).for_each(|(pass, next)| pass.join(&mut **next));
+        }
+        let mut row = Row::default();
+        whole.iter_mut().for_each(|pass| pass.finish(&mut row));
+        row.values().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn lines_and_words_together_are_those_of_each_alone(
+            bytes in proptest::collection::vec(proptest::sample::select(b"a \n\t\x80".to_vec()), 0..3000),
+            cut in 0.0..1.0,
+        ) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+            let (left, right) = bytes.split_at((bytes.len() as f64 * cut) as usize);
+            let (lines, words): (Arc<dyn Analysis>, Arc<dyn Analysis>) = (Arc::new(Lines), Arc::new(Words::new()));
+            let of_lines = answers(std::slice::from_ref(&lines), &[&bytes]);
+            let of_words = answers(std::slice::from_ref(&words), &[&bytes]);
+            for parts in [&[&bytes[..]][..], &[left, right]] {
+                let both = answers(&[lines.clone(), words.clone()], parts);
+                prop_assert_eq!(&both[..], &[of_lines[0].clone(), of_words[0].clone()]);
+                let both = answers(&[words.clone(), lines.clone()], parts);
+                prop_assert_eq!(&both[..], &[of_words[0].clone(), of_lines[0].clone()]);
+            }
+        }
+    }
 }

@@ -3,6 +3,9 @@
 //! Agrees with `wc -w` in the C locale on printable ASCII; bytes that `wc` does not count as printable start a
 //! word here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Analysis, Parts, Pass, same};
 use crate::record::{Column, FileRecord, Row, Value, ValueKind};
 use crate::simd::{Level, Simd};
@@ -42,22 +45,42 @@ impl Analysis for Words {
     }
 
     fn pass(&self) -> Box<dyn Pass> {
-        Box::new(Count { simd: self.simd, words: 0, in_word: false, begins_in_word: None })
+        let (simd, shared) = (self.simd, None);
+        Box::new(Count { simd, words: 0, line_feeds: 0, in_word: false, begins_in_word: None, shared })
     }
 }
 
-struct Count {
+pub(super) struct Count {
     simd: Simd,
     words: u64,
+    /// Counted only where they are shared.
+    line_feeds: u64,
     /// Whether the byte before the next block belongs to a word.
     in_word: bool,
     /// Whether the first byte belongs to a word, which may have begun before this part.
     begins_in_word: Option<bool>,
+    /// Where it shows the line feeds, if the pass of `lines` takes them from here.
+    shared: Option<Arc<AtomicU64>>,
+}
+
+impl Count {
+    /// Counts line feeds as well, from the next file on: one look at the bytes for both.
+    pub(super) fn share_line_feeds(&mut self, shared: Arc<AtomicU64>) {
+        self.shared = Some(shared);
+    }
+
+    fn show(&self) {
+        if let Some(shared) = &self.shared {
+            shared.store(self.line_feeds, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Pass for Count {
     fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.words = 0;
+        self.line_feeds = 0;
+        self.show();
         self.in_word = false;
         self.begins_in_word = None;
     }
@@ -65,14 +88,22 @@ impl Pass for Count {
     fn block(&mut self, bytes: &[u8]) {
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return };
         self.begins_in_word.get_or_insert(!is_space(first));
-        self.words += u64::from(!self.in_word && !is_space(first)) + starts(self.simd, bytes);
+        let found = match self.shared {
+            None => count::<false>(self.simd, bytes),
+            Some(_) => count::<true>(self.simd, bytes),
+        };
+        self.words += u64::from(!self.in_word && !is_space(first)) + found.starts;
+        self.line_feeds += u64::from(first == b'\n') + found.line_feeds;
         self.in_word = !is_space(last);
+        self.show();
     }
 
     fn join(&mut self, next: &mut dyn Pass) {
         let next = same::<Self>(next);
         let goes_on = self.in_word && next.begins_in_word == Some(true);
         self.words += next.words - u64::from(goes_on);
+        self.line_feeds += next.line_feeds;
+        self.show();
         self.in_word = next.in_word;
     }
 
@@ -85,43 +116,58 @@ fn is_space(byte: u8) -> bool {
     byte == b' ' || byte.wrapping_sub(0x09) < 5
 }
 
-/// The word starts after the first byte of `bytes`, by lanes: written so that the compiler turns each step into whole-vector instructions of the width
+/// What is after the first byte of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Found {
+    /// Starts of words.
+    starts: u64,
+    /// 0 unless they are counted.
+    line_feeds: u64,
+}
+
+/// What is after the first byte of `bytes`, by lanes: written so that the compiler turns each step into whole-vector instructions of the width
 /// that the caller's target features allow. Measured against hand-written masks: no slower (benches/analyses.rs).
 #[inline(always)]
-fn starts_by_lanes(bytes: &[u8]) -> u64 {
+fn count_by_lanes<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
     const LANES: usize = 64;
-    // A lane counts at most one start a step: 255 steps fit its byte.
+    // A lane counts at most one of each a step: 255 steps fit its byte.
     const CHUNK_BYTES: usize = LANES * 255;
-    let Some(after) = bytes.get(1..) else { return 0 };
+    let mut found = Found::default();
+    let Some(after) = bytes.get(1..) else { return found };
     let before = &bytes[..after.len()];
-    let mut starts = 0;
     for (before, after) in before.chunks(CHUNK_BYTES).zip(after.chunks(CHUNK_BYTES)) {
         let (before, before_rest) = before.as_chunks::<LANES>();
         let (after, after_rest) = after.as_chunks::<LANES>();
-        let mut lanes = [0_u8; LANES];
+        let (mut starts, mut line_feeds) = ([0_u8; LANES], [0_u8; LANES]);
         for (before, after) in before.iter().zip(after) {
             for lane in 0..LANES {
-                lanes[lane] += u8::from(is_space(before[lane]) & !is_space(after[lane]));
+                starts[lane] += u8::from(is_space(before[lane]) & !is_space(after[lane]));
+                if LINE_FEEDS {
+                    line_feeds[lane] += u8::from(after[lane] == b'\n');
+                }
             }
         }
-        starts += lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
+        let sum = |lanes: [u8; LANES]| lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
+        found.starts += sum(starts);
+        found.line_feeds += sum(line_feeds);
         for (&before, &after) in before_rest.iter().zip(after_rest) {
-            starts += u64::from(is_space(before) & !is_space(after));
+            found.starts += u64::from(is_space(before) & !is_space(after));
+            found.line_feeds += u64::from(LINE_FEEDS && after == b'\n');
         }
     }
-    starts
+    found
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn starts_avx2(bytes: &[u8]) -> u64 {
-    starts_by_lanes(bytes)
+fn count_avx2<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
+    count_by_lanes::<LINE_FEEDS>(bytes)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn starts_avx512(bytes: &[u8]) -> u64 {
-    starts_by_lanes(bytes)
+fn count_avx512<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
+    count_by_lanes::<LINE_FEEDS>(bytes)
 }
 
 /// The same, faster where the processor allows.
@@ -132,16 +178,16 @@ fn starts_avx512(bytes: &[u8]) -> u64 {
         reason = "calling a function compiled for a processor that was found to be this one"
     )
 )]
-fn starts(simd: Simd, bytes: &[u8]) -> u64 {
+fn count<const LINE_FEEDS: bool>(simd: Simd, bytes: &[u8]) -> Found {
     match simd.level() {
-        Level::Lanes => starts_by_lanes(bytes),
+        Level::Lanes => count_by_lanes::<LINE_FEEDS>(bytes),
         // SAFETY: A `Simd` is of a level that this processor was found to have; otherwise the worst case is an illegal
         // instruction. The body is safe code.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { starts_avx2(bytes) },
+        Level::Avx2 => unsafe { count_avx2::<LINE_FEEDS>(bytes) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { starts_avx512(bytes) },
+        Level::Avx512 => unsafe { count_avx512::<LINE_FEEDS>(bytes) },
     }
 }
 
@@ -152,9 +198,10 @@ mod tests {
     use super::*;
     use crate::analyses::answer;
 
-    /// The word starts after the first byte of `bytes`: the definition that every form keeps to.
-    fn starts_plain(bytes: &[u8]) -> u64 {
-        bytes.windows(2).filter(|pair| is_space(pair[0]) && !is_space(pair[1])).count() as u64
+    /// The definition that every form keeps to.
+    fn count_plain(bytes: &[u8]) -> Found {
+        let starts = bytes.windows(2).filter(|pair| is_space(pair[0]) && !is_space(pair[1])).count() as u64;
+        Found { starts, line_feeds: bytes.iter().skip(1).filter(|&&byte| byte == b'\n').count() as u64 }
     }
 
     /// Every form against the expected number, whole and cut at every place.
@@ -202,7 +249,8 @@ mod tests {
         #[test]
         fn every_form_agrees_with_the_definition(bytes in proptest::collection::vec(0_u8..0x30, 0..2000)) {
             for simd in Simd::available() {
-                prop_assert_eq!(starts(simd, &bytes), starts_plain(&bytes));
+                prop_assert_eq!(count::<true>(simd, &bytes), count_plain(&bytes));
+                prop_assert_eq!(count::<false>(simd, &bytes).starts, count_plain(&bytes).starts);
             }
         }
     }

@@ -261,6 +261,7 @@ mod tests {
             mtime_ns: 0,
             identity: Default::default(),
             mode: 0,
+            is_sparse: false,
             keep: Default::default(),
         };
         (0..files).for_each(|_| ledger.count(&done));

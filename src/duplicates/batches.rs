@@ -115,7 +115,14 @@ mod tests {
             let name = format!("a name {inode:08}");
             let size = if inode % 10 == 0 { inode / 20 * 2 + 2 } else { inode * 2 + 3 };
             let identity = Identity { device: 1, inode, links: 1, ..Identity::default() };
-            let outcome = Outcome::Done { size, mtime_ns: 0, identity, mode: 0o644, keep: Keep::Unasked };
+            let outcome = Outcome::Done {
+                size,
+                mtime_ns: 0,
+                identity,
+                mode: 0o644,
+                is_sparse: false,
+                keep: Keep::Unasked,
+            };
             let (directory, name) = (directory.as_bytes(), name.as_bytes());
             met.record(&Record { number: inode, directory, name, outcome, values: &[] }).unwrap();
         }

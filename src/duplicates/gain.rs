@@ -1,8 +1,8 @@
 //! The gain by files of the same content: a redundant copy frees those of its blocks that no other copy has.
 //!
 //! The entry point is [`measure`]. Groups come with the sizes of their files. A file with holes has fewer blocks than its
-//! size says, and where files can share blocks, some may be those of another copy. So each redundant copy is looked at again,
-//! and on such a file system all copies of its group are asked for their blocks.
+//! size says, and where files can share blocks, some may be those of another copy. So a redundant copy that was met with fewer
+//! blocks is looked at again, and where files can share blocks all copies of its group are asked for theirs.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,13 +74,17 @@ pub(super) fn measure(
     sort_by_gain(catalog, groups);
 }
 
-/// The redundant copies of all groups, directory by directory.
+/// The redundant copies that may free less than their size by what was met of them, directory by directory.
 fn redundant(search: &Search, catalog: &Catalog, groups: &[FileGroup]) -> Vec<Redundant> {
     let mut redundant = Vec::new();
+    let may_free_less = |file: FileId| catalog.is_sparse(file) || catalog.links(file) > 1;
     for (number, group) in groups.iter().enumerate() {
+        if !group.names.iter().any(|name| may_free_less(name.file)) {
+            continue;
+        }
         let stays = joins::copies_that_stay(search, catalog, group);
         for names in group.names.chunk_by(|a, b| a.copy == b.copy) {
-            if !stays.contains(&names[0].copy) {
+            if may_free_less(names[0].file) && !stays.contains(&names[0].copy) {
                 redundant.push(Redundant { group: number, copy: names[0].copy, file: names[0].file });
             }
         }
@@ -97,7 +101,7 @@ fn names_in_search(
     groups: &[FileGroup],
 ) -> HashMap<(u32, u64), u32> {
     let has_more = |one: &Redundant| {
-        let links = catalog.entry(one.file).identity.links;
+        let links = catalog.links(one.file);
         links > 1 && names(&groups[one.group], one.copy) < u64::from(links)
     };
     let mut names = HashMap::new();
@@ -120,18 +124,21 @@ struct Device {
     is_fuse: bool,
 }
 
-/// The file system of each device that has a file of a group: one call for each.
-fn devices(plan: &Plan, catalog: &Catalog, groups: &[FileGroup]) -> HashMap<u64, Device> {
-    let mut devices = HashMap::new();
+/// The file system of each device that has a file of a group, by the catalog's number of the device: one call for each.
+fn devices(plan: &Plan, catalog: &Catalog, groups: &[FileGroup]) -> Vec<Option<Device>> {
+    let mut devices = Vec::new();
     let mut reach = Reach::new(plan);
     for name in groups.iter().flat_map(|group| &group.names) {
-        let device = catalog.entry(name.file).identity.device;
-        if devices.contains_key(&device) {
+        let device = catalog.inode(name.file).0 as usize;
+        if devices.len() <= device {
+            devices.resize(device + 1, None);
+        }
+        if devices[device].is_some() {
             continue;
         }
         if let Some((file, _)) = open(plan, catalog, &mut reach, name.file, OFlags::PATH) {
             let is_fuse = fstatfs(&file).is_ok_and(|system| system.f_type == FUSE);
-            devices.insert(device, Device { lists_blocks: lists_blocks(file.as_fd()), is_fuse });
+            devices[device] = Some(Device { lists_blocks: lists_blocks(file.as_fd()), is_fuse });
         }
     }
     devices
@@ -142,12 +149,12 @@ struct Looker<'s> {
     search: &'s Search,
     plan: &'s Plan,
     catalog: &'s Catalog,
-    devices: HashMap<u64, Device>,
+    devices: Vec<Option<Device>>,
 }
 
 impl Looker<'_> {
     fn device(&self, file: FileId) -> Option<&Device> {
-        self.devices.get(&self.catalog.entry(file).identity.device)
+        self.devices[self.catalog.inode(file).0 as usize].as_ref()
     }
 
     fn lists_blocks(&self, file: FileId) -> bool {
@@ -168,20 +175,23 @@ impl Looker<'_> {
         linked: &HashMap<(u32, u64), u32>,
         path: &mut Vec<u8>,
     ) -> Option<Less> {
-        let entry = self.catalog.entry(one.file);
-        let device = self.device(one.file)?;
+        let (device, links) = (self.device(one.file)?, u64::from(self.catalog.links(one.file)));
         // A file goes with its last name. Blocks are shared whatever its names are.
         let is_unlinked = self.search.action == Some(Action::Hardlink) || !device.lists_blocks;
-        if is_unlinked && entry.identity.links > 1 {
+        if is_unlinked && links > 1 {
             let inside = linked.get(&self.catalog.inode(one.file)).copied().unwrap_or(1);
             let inside = names(group, one.copy).max(inside.into());
-            if inside < u64::from(entry.identity.links) {
+            if inside < links {
                 return Some((one.group, one.copy, 0));
             }
         }
+        if !self.catalog.is_sparse(one.file) {
+            return None;
+        }
         path.clear();
         self.catalog.path_to(one.file, path);
-        let follows = self.plan.filter.follow || self.catalog.directory_path(entry.directory).is_empty();
+        let directory = self.catalog.directory_of(one.file);
+        let follows = self.plan.filter.follow || self.catalog.directory_path(directory).is_empty();
         let flags = if follows { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         let stat = statat(CWD, bytes_to_path(path), flags).ok()?;
         let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);

@@ -94,13 +94,21 @@ impl<'s> Met<'s> {
         }
     }
 
-    fn add(&mut self, record: &Record<'_>, size: u64, mtime_ns: i128, identity: Identity) -> io::Result<()> {
+    fn add(
+        &mut self,
+        record: &Record<'_>,
+        is_sparse: bool,
+        (size, mtime_ns, identity): (u64, i128, Identity),
+    ) -> io::Result<()> {
         self.files += 1;
         if let Some(bytes) = &mut self.bytes_left_out {
             *bytes += Catalog::FILE_BYTES as u64 + record.name.len() as u64;
             return Ok(());
         }
-        self.catalog.add_file(record.directory, record.name, size, mtime_ns, identity);
+        let file = self.catalog.add_file(record.directory, record.name, size, mtime_ns, identity);
+        if is_sparse {
+            self.catalog.mark_sparse(file);
+        }
         if self.files.is_multiple_of(CHECKED_FILES) && self.catalog.memory_bytes() > self.bytes_max {
             self.make_room()?;
         }
@@ -153,7 +161,9 @@ impl Sink for Met<'_> {
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match record.outcome {
-            Outcome::Done { size, mtime_ns, identity, .. } => self.add(record, size, mtime_ns, identity),
+            Outcome::Done { size, mtime_ns, identity, is_sparse, .. } => {
+                self.add(record, is_sparse, (size, mtime_ns, identity))
+            }
             Outcome::Listed => {
                 let mut path = Vec::new();
                 record.path_to(&mut path);

@@ -75,7 +75,8 @@ impl Rounds<'_> {
         let known = candidates.all().iter().filter_map(|candidate| Some((candidate.file, candidate.digest?)));
         for ((file, digest), &mode) in known.zip(&modes) {
             let Entry { size, mtime_ns, identity, .. } = self.catalog.entry(file);
-            let outcome = Outcome::Done { size, mtime_ns, identity, mode, keep: Keep::Yes };
+            let is_sparse = self.catalog.is_sparse(file);
+            let outcome = Outcome::Done { size, mtime_ns, identity, mode, is_sparse, keep: Keep::Yes };
             let told = self.sink.record(&record(self.catalog, file, outcome, &[Value::Digest(digest)]));
             told.map_err(Error::Sink)?;
         }

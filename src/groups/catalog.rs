@@ -80,7 +80,7 @@ pub struct Catalog {
     others: Vec<(DirectoryId, Piece, Other)>,
     attributes: Vec<Attributes>,
     /// The places of [`Catalog::attributes`].
-    by_attributes: HashMap<Identity, u32>,
+    by_attributes: HashMap<(Identity, bool), u32>,
 }
 
 #[derive(Debug)]
@@ -117,6 +117,8 @@ struct Attributes {
     identity: Identity,
     /// A number of this catalog's.
     device: u32,
+    /// Whether they have fewer blocks than their sizes take.
+    is_sparse: bool,
 }
 
 impl Catalog {
@@ -167,7 +169,7 @@ impl Catalog {
         let id = FileId(u32::try_from(self.files.len()).expect("a catalog holds 2^32 files at most"));
         let directory = self.add_directory(directory);
         let name = self.text.keep(name);
-        let attributes = self.attributes(identity);
+        let attributes = self.attributes(identity, false);
         let mtime = split(mtime_ns);
         let raw = RawFile {
             size,
@@ -181,6 +183,12 @@ impl Catalog {
         };
         self.files.push(File { raw, name });
         id
+    }
+
+    /// Records that a file has fewer blocks than its size takes.
+    pub(crate) fn mark_sparse(&mut self, file: FileId) {
+        let attributes = self.attributes(self.entry(file).identity, true);
+        self.files[file.index()].raw.attributes = attributes;
     }
 
     /// Adds a directory, or finds it where it is known.
@@ -337,6 +345,20 @@ impl Catalog {
         (self.attributes[file.attributes as usize].device, file.inode)
     }
 
+    /// Names that a file has, those outside of the search included.
+    pub(crate) fn links(&self, file: FileId) -> u32 {
+        self.attributes_of(file).identity.links
+    }
+
+    /// Whether a file has fewer blocks than its size takes.
+    pub(crate) fn is_sparse(&self, file: FileId) -> bool {
+        self.attributes_of(file).is_sparse
+    }
+
+    fn attributes_of(&self, file: FileId) -> &Attributes {
+        &self.attributes[self.files[file.index()].raw.attributes as usize]
+    }
+
     /// The directory a file lies in.
     pub fn directory_of(&self, file: FileId) -> DirectoryId {
         self.files[file.index()].raw.directory
@@ -439,22 +461,26 @@ impl Catalog {
     }
 
     /// The place of what many files have in common.
-    fn attributes(&mut self, identity: Identity) -> u32 {
+    fn attributes(&mut self, identity: Identity, is_sparse: bool) -> u32 {
         let common = Identity { inode: 0, ctime_seconds: 0, ctime_nanoseconds: 0, ..identity };
         let last = self.attributes.len().wrapping_sub(1);
         // That of the file before most likely.
-        if self.attributes.get(last).is_some_and(|last| last.identity == common) {
+        if self
+            .attributes
+            .get(last)
+            .is_some_and(|last| (last.identity, last.is_sparse) == (common, is_sparse))
+        {
             return number(last);
         }
-        if let Some(&known) = self.by_attributes.get(&common) {
+        if let Some(&known) = self.by_attributes.get(&(common, is_sparse)) {
             return known;
         }
         let place = number(self.attributes.len());
         let device = self.attributes.iter().find(|known| known.identity.device == common.device);
         let devices = self.attributes.iter().map(|known| known.device + 1).max().unwrap_or(0);
         let device = device.map_or(devices, |known| known.device);
-        self.attributes.push(Attributes { identity: common, device });
-        self.by_attributes.insert(common, place);
+        self.attributes.push(Attributes { identity: common, device, is_sparse });
+        self.by_attributes.insert((common, is_sparse), place);
         place
     }
 }

@@ -2,7 +2,7 @@
 //! that memory does not double while it grows.
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 
 /// Bytes of a chunk of text.
 const TEXT_CHUNK_BYTES: usize = 1 << 20;
@@ -52,6 +52,12 @@ impl<T, const SHIFT: usize> Index<usize> for Chunks<T, SHIFT> {
 
     fn index(&self, at: usize) -> &T {
         &self.chunks[at >> SHIFT][at & ((1 << SHIFT) - 1)]
+    }
+}
+
+impl<T, const SHIFT: usize> IndexMut<usize> for Chunks<T, SHIFT> {
+    fn index_mut(&mut self, at: usize) -> &mut T {
+        &mut self.chunks[at >> SHIFT][at & ((1 << SHIFT) - 1)]
     }
 }
 

@@ -161,7 +161,7 @@ impl<W: Write> Sink for Jsonl<W> {
     /// Written piece by piece, as this is the one thing done per file on a single thread.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         match &record.outcome {
-            Outcome::Done { size, mtime_ns, identity, mode, keep } => {
+            Outcome::Done { size, mtime_ns, identity, mode, keep, .. } => {
                 self.text(br#"{"type":"file","path":"#);
                 self.path(|path| record.path_to(path))?;
                 self.text(br#","size":"#);
@@ -534,7 +534,8 @@ mod tests {
     #[test]
     fn a_file_says_what_it_was_and_whether_its_answers_may_be_kept() {
         let identity = Identity { device: 0, inode: 7, links: 1, ctime_seconds: -2, ctime_nanoseconds: 1 };
-        let mut outcome = Outcome::Done { size: 3, mtime_ns: 4, identity, mode: 0o4755, keep: Keep::Yes };
+        let (mode, keep) = (0o4755, Keep::Yes);
+        let mut outcome = Outcome::Done { size: 3, mtime_ns: 4, identity, mode, is_sparse: false, keep };
         let start =
             r#"{"type":"file","path":"f","size":3,"mtime_ns":4,"inode":7,"ctime_ns":-1999999999,"mode":2541"#;
         check(b"", b"f", outcome, &[], &format!(r#"{start},"settled":true}}"#));

@@ -74,8 +74,15 @@ impl OpenFile {
 
     /// The outcome if all of it was read, which were `size` bytes.
     fn done(&self, size: u64) -> Outcome {
-        let (mtime_ns, identity, mode) = (self.mtime_ns(), self.identity(), self.before.mode());
-        Outcome::Done { size, mtime_ns, identity, mode, keep: self.keep }
+        let before = &self.before;
+        Outcome::Done {
+            size,
+            mtime_ns: before.mtime_ns(),
+            identity: before.identity(),
+            mode: before.mode(),
+            is_sparse: !before.is_filled(),
+            keep: self.keep,
+        }
     }
 
     /// What passes are told of it.
@@ -115,7 +122,8 @@ impl Stage<'_> {
         if event(Event::Open { file: &record, can_wait: false }).is_break() {
             return Err(Outcome::Unread);
         }
-        Ok(Outcome::Done { size, mtime_ns, identity, mode: status.mode(), keep: Keep::Unasked })
+        let (mode, is_sparse) = (status.mode(), !status.is_filled());
+        Ok(Outcome::Done { size, mtime_ns, identity, mode, is_sparse, keep: Keep::Unasked })
     }
 
     /// Whether the answers about a file may be kept, and whether a server stamps it. Then its status is asked for again, of

@@ -89,6 +89,7 @@ enum Staged {
         mtime_ns: i128,
         identity: Identity,
         mode: u16,
+        is_sparse: bool,
         keep: Keep,
     },
 }
@@ -267,8 +268,8 @@ impl Stage<'_> {
         }
         let bytes = read.map_err(|stop| Unstaged::Outcome(stop.into()))?;
         match self.close(&file, bytes) {
-            Outcome::Done { mtime_ns, identity, mode, keep, .. } => {
-                Ok(Staged::Loaded { offset, size, bytes, mtime_ns, identity, mode, keep })
+            Outcome::Done { mtime_ns, identity, mode, is_sparse, keep, .. } => {
+                Ok(Staged::Loaded { offset, size, bytes, mtime_ns, identity, mode, is_sparse, keep })
             }
             outcome => Err(Unstaged::Outcome(outcome)),
         }
@@ -281,11 +282,11 @@ impl Stage<'_> {
         event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Option<Outcome> {
         let staged = self.ram_disk.as_mut()?.staged.pop_front()?;
-        let (offset, size, bytes, mtime_ns, identity, mode, keep) = match staged {
+        let (offset, size, bytes, mtime_ns, identity, mode, is_sparse, keep) = match staged {
             Staged::Elsewhere => return None,
             Staged::Outcome(outcome) => return Some(outcome),
-            Staged::Loaded { offset, size, bytes, mtime_ns, identity, mode, keep } => {
-                (offset, size, bytes, mtime_ns, identity, mode, keep)
+            Staged::Loaded { offset, size, bytes, mtime_ns, identity, mode, is_sparse, keep } => {
+                (offset, size, bytes, mtime_ns, identity, mode, is_sparse, keep)
             }
         };
         let record = FileRecord { directory: entry.directory, name: entry.name(), size, mtime_ns, identity };
@@ -297,7 +298,7 @@ impl Stage<'_> {
             Ok(()) => {
                 self.tally.ram_disk.add(bytes);
                 self.unshown += bytes;
-                Outcome::Done { size: bytes, mtime_ns, identity, mode, keep }
+                Outcome::Done { size: bytes, mtime_ns, identity, mode, is_sparse, keep }
             }
             Err(errno) => Outcome::Failed(FileError::from_errno(Step::Stage, errno)),
         })

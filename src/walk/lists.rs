@@ -8,9 +8,14 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::plan::{Met, PathList, Root};
 use crate::record::bytes_to_path;
+
+/// Entries that a thread classifies at a time. A shorter list is not worth a thread.
+const PART_ENTRIES: usize = 1024;
 
 /// A list whose entries were looked at.
 pub(super) struct Looked<'l> {
@@ -56,11 +61,12 @@ enum Kind {
 }
 
 impl<'l> Looked<'l> {
-    pub(super) fn new(list: &'l PathList) -> Looked<'l> {
+    /// Looks at the entries, with this many threads where the list is long.
+    pub(super) fn new(list: &'l PathList, threads: usize) -> Looked<'l> {
         let mut looked = Looked {
             list,
             current: std::env::current_dir().ok(),
-            reals: Vec::with_capacity(list.folders() as usize),
+            reals: Vec::new(),
             by_real: HashMap::with_capacity(list.folders() as usize),
             hasher: RandomState::new(),
             order: Vec::new(),
@@ -69,7 +75,7 @@ impl<'l> Looked<'l> {
         };
         let first: Vec<u32> = (0..list.folders()).collect();
         looked.group(&first);
-        looked.look();
+        looked.look(threads);
         let first = looked.first_of_each_real_path();
         if (0..).zip(&first).any(|(folder, &first)| folder != first) {
             looked.regroup(&first);
@@ -111,17 +117,40 @@ impl<'l> Looked<'l> {
         self.kinds = self.order.iter().map(|&entry| kinds[entry as usize]).collect();
     }
 
-    /// Reaches each folder, and classifies its entries.
-    fn look(&mut self) {
+    /// Reaches each folder, and classifies its entries: a part of the list after the other, by whichever thread is free.
+    fn look(&mut self, threads: usize) {
         self.kinds = vec![Kind::Other; self.order.len()];
-        for (folder, range) in &self.groups {
-            let text = self.list.folder(*folder);
-            let (beside, real) = Beside::reach(text);
-            self.reals.push(real);
-            for (entry, kind) in self.order[range.clone()].iter().zip(&mut self.kinds[range.clone()]) {
-                *kind = beside.kind(self.list.path(*entry), self.list.name(*entry));
-            }
+        self.reals.resize_with(self.groups.len(), || Real::Unknown);
+        let (mut kinds, mut reals, mut groups) =
+            (self.kinds.as_mut_slice(), self.reals.as_mut_slice(), self.groups.as_slice());
+        let mut parts = Vec::new();
+        while let Some((_, first)) = groups.first() {
+            let end = groups.partition_point(|(_, range)| range.start < first.start + PART_ENTRIES);
+            let mut part =
+                Part { order: &self.order, groups: &groups[..end], kinds: &mut [], reals: &mut [] };
+            let entries = part.groups[end - 1].1.end - first.start;
+            (part.kinds, kinds) = kinds.split_at_mut(entries);
+            (part.reals, reals) = reals.split_at_mut(end);
+            groups = &groups[end..];
+            parts.push(part);
         }
+        let (list, helpers) = (self.list, threads.min(parts.len()).saturating_sub(1));
+        let parts = Mutex::new(parts);
+        let look = || {
+            loop {
+                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(part) = part else { break };
+                part.look(list);
+            }
+        };
+        thread::scope(|scope| {
+            for helper in 0..helpers {
+                let name = format!("filemill-list-{helper}");
+                // Where the system allows no more threads, this one does all.
+                let _ = thread::Builder::new().name(name).spawn_scoped(scope, look);
+            }
+            look();
+        });
     }
 
     /// For each folder the first that has its real path.
@@ -250,6 +279,27 @@ impl<'l> Looked<'l> {
             Kind::Root | Kind::LeftOut => None,
         })
         .collect()
+    }
+}
+
+/// Folders that follow each other, and what becomes known of them and of their entries.
+struct Part<'p> {
+    order: &'p [u32],
+    groups: &'p [(u32, Range<usize>)],
+    kinds: &'p mut [Kind],
+    reals: &'p mut [Real],
+}
+
+impl Part<'_> {
+    fn look(self, list: &PathList) {
+        let mut kinds = self.kinds.iter_mut();
+        for ((folder, range), real) in self.groups.iter().zip(self.reals) {
+            let beside;
+            (beside, *real) = Beside::reach(list.folder(*folder));
+            for (&entry, kind) in self.order[range.clone()].iter().zip(&mut kinds) {
+                *kind = beside.kind(list.path(entry), list.name(entry));
+            }
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Resolved {
 /// [`Error::Root`] when one cannot be resolved, [`Error::Plan`] when a pattern of the filter does not parse.
 pub(crate) fn resolve(plan: &Plan, notes: &mut Vec<String>) -> Result<Resolved, Error> {
     let list = &plan.listed;
-    let mut looked = (!list.is_empty()).then(|| Looked::new(list));
+    let mut looked = (!list.is_empty()).then(|| Looked::new(list, plan.walkers));
     let mut left = LeftOut::default();
     if let Some(looked) = &mut looked {
         looked.leave_out_equal(|entry, first| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::gpu::Packer;
 use super::large::{Came, Large, Part};
-use crate::analyses::{Parts, Pass};
+use crate::analyses::{self, Parts, Pass};
 use crate::error::{FileError, caught};
 use crate::plan::Plan;
 use crate::record::{Batch, EntryRef, Event, FileRecord, Outcome, Results, Row, Value};
@@ -43,7 +43,7 @@ impl<'p> Worker<'p> {
     pub(crate) fn new(plan: &'p Plan, divides_files: bool, packer: Option<Packer<'p>>) -> Self {
         Worker {
             plan,
-            passes: passes(plan),
+            passes: analyses::passes(&plan.analyses),
             columns: plan.columns().len(),
             divides_files,
             packer,
@@ -97,7 +97,7 @@ impl<'p> Worker<'p> {
                 outcome
             });
             let outcome = outcome.unwrap_or_else(|error| {
-                self.passes = passes(self.plan);
+                self.passes = analyses::passes(&self.plan.analyses);
                 rows.truncate(rows_before);
                 Outcome::Failed(error)
             });
@@ -154,8 +154,7 @@ impl<'p> Worker<'p> {
     }
 
     fn passes_of(&self, parts: Parts) -> Passes {
-        let analyses = self.plan.analyses.iter();
-        analyses.filter(|analysis| analysis.parts() == parts).map(|analysis| analysis.pass()).collect()
+        analyses::passes(self.plan.analyses.iter().filter(|analysis| analysis.parts() == parts))
     }
 
     /// The answers of the passes of a large file, in the order of the plan's analyses.
@@ -232,10 +231,6 @@ impl<'p> Worker<'p> {
         self.analysed += since.elapsed();
         left_out
     }
-}
-
-fn passes(plan: &Plan) -> Passes {
-    plan.analyses.iter().map(|analysis| analysis.pass()).collect()
 }
 
 /// Joins the passes of the part that follows to those of what lies before it.

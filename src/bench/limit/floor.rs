@@ -125,7 +125,7 @@ struct Thread<'s> {
 }
 
 fn run(shared: &Shared<'_>, analyses: &[Arc<dyn Analysis>]) -> Floor {
-    let passes = analyses.iter().map(|analysis| analysis.pass()).collect();
+    let passes = crate::analyses::passes(analyses);
     let buffer = vec![0; 128 * 1024];
     let (stack, row, total) = (Vec::new(), Row::default(), Floor::default());
     let mut thread = Thread { shared, stack, buffer, passes, row, total, without_noatime: false };
