@@ -98,6 +98,8 @@ pub enum Cause {
     Vanished,
     /// It changed while it was read.
     Changed,
+    /// It ends before the size that its file system states, and cannot be compared by size.
+    EndsEarly,
     /// A link that leads nowhere, or in a circle.
     BrokenLink,
     /// The path leads through a file as if it were a directory: `file/` or `file/x`.
@@ -116,9 +118,10 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of the reports.
-    pub const ALL: [Cause; 9] = [
+    pub const ALL: [Cause; 10] = [
         Cause::Vanished,
         Cause::Changed,
+        Cause::EndsEarly,
         Cause::BrokenLink,
         Cause::NotDirectory,
         Cause::Denied,
@@ -133,6 +136,7 @@ impl Cause {
         match self {
             Cause::Vanished => "vanished",
             Cause::Changed => "changed",
+            Cause::EndsEarly => "ends-early",
             Cause::BrokenLink => "broken-link",
             Cause::NotDirectory => "not-a-directory",
             Cause::Denied => "denied",

@@ -105,13 +105,14 @@ fn what_is_kept_in_one_place_stays_there() {
             "bench/limit/floor.rs",
             "cli/progress.rs",
             "cli/bench/watched.rs",
+            "walk/lists.rs",
         ],
     );
     check("thread::spawn", &[]);
     check(
         "thread::Builder",
         // A driver may hang: the threads that talk to one belong to no scope.
-        &["pipeline.rs", "cli/signals.rs", "rows.rs", "workers/gpu/detached.rs"],
+        &["pipeline.rs", "cli/signals.rs", "rows.rs", "walk/lists.rs", "workers/gpu/detached.rs"],
     );
     check("wgpu::", &["workers/gpu"]);
     check(".unwrap()", &[]);

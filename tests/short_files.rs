@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread::JoinHandle;
 
+use filemill::control::Control;
+use filemill::duplicates::{Search, find};
+use filemill::error::Cause;
 use filemill::plan::{Plan, Workers};
-use filemill::record::{Outcome, Value};
+use filemill::record::{Group, Outcome, Record, Value};
+use filemill::sink::Sink;
 
 use crate::support::{Tree, scan};
 
-/// A mounted FUSE with one file, `f`. Unmounted in the end.
+/// A mounted FUSE with two files, `f` and `g`. Unmounted in the end.
 struct Server {
     place: Tree,
     thread: Option<JoinHandle<()>>,
@@ -19,7 +23,8 @@ struct Server {
 
 /// What the server has.
 struct Served {
-    content: Vec<u8>,
+    /// Of `f` and of `g`.
+    contents: [Vec<u8>; 2],
     stated: u64,
     /// 1: reads go past the page cache.
     open_flags: u32,
@@ -46,8 +51,8 @@ impl Server {
         Some(Server { place, thread: Some(thread) })
     }
 
-    fn file(&self) -> PathBuf {
-        self.place.at("f")
+    fn file(&self, name: &str) -> PathBuf {
+        self.place.at(name)
     }
 }
 
@@ -77,9 +82,10 @@ fn serve(mut device: File, served: &Served) {
         };
         let answer: Result<Vec<u8>, i32> = match operation {
             // LOOKUP: node, generation, and how long the answer holds.
-            1 if request[40..length].starts_with(b"f\0") => {
-                let head = [2_u64, 0, 0, 0, 0].iter().flat_map(|number| number.to_ne_bytes()).collect();
-                Ok([head, attributes(2)].concat())
+            1 if matches!(request[40..length], [b'f' | b'g', 0, ..]) => {
+                let node = if request[40] == b'f' { 2_u64 } else { 3 };
+                let head = [node, 0, 0, 0, 0].iter().flat_map(|number| number.to_ne_bytes()).collect();
+                Ok([head, attributes(node)].concat())
             }
             1 => Err(2),
             // FORGET, INTERRUPT, BATCH_FORGET
@@ -91,10 +97,10 @@ fn serve(mut device: File, served: &Served) {
             27 => Ok(vec![0; 16]),
             // READ
             15 => {
-                let start = usize::try_from(u64_at(48)).unwrap().min(served.content.len());
+                let content = &served.contents[usize::from(node == 3)];
+                let start = usize::try_from(u64_at(48)).unwrap().min(content.len());
                 let wanted = usize::try_from(u64_at(56) & 0xffff_ffff).unwrap();
-                let end = (start + wanted).min(served.content.len());
-                Ok(served.content[start..end].to_vec())
+                Ok(content[start..(start + wanted).min(content.len())].to_vec())
             }
             // STATFS, RELEASE, RELEASEDIR
             17 => Ok(vec![0; 80]),
@@ -127,8 +133,9 @@ fn a_file_that_ends_before_its_stated_size_is_read_to_its_end() {
                 let content = content[..bytes].to_vec();
                 let expected = blake3::hash(&content);
                 let stated = bytes as u64 + beyond;
-                let Some(server) = Server::start(Served { content, stated, open_flags }) else { return };
-                let mut plan = Plan::new([server.file()]);
+                let contents = [content, Vec::new()];
+                let Some(server) = Server::start(Served { contents, stated, open_flags }) else { return };
+                let mut plan = Plan::new([server.file("f")]);
                 plan.analyses = filemill::analyses::parse("blake3").unwrap();
                 plan.workers = Workers::Number(2);
                 plan.share_bytes = share_bytes;
@@ -146,5 +153,37 @@ fn a_file_that_ends_before_its_stated_size_is_read_to_its_end() {
                 assert_eq!(report.notes, [note], "{case}");
             }
         }
+    }
+}
+
+/// `dupes` finds files by their sizes: such files are left out, and named as what they are.
+#[test]
+fn files_that_end_before_their_stated_size_are_not_compared() {
+    let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    for (bytes, stated) in [(0, 5000), (3000, 3001), (3000, 5000), (3000, 100_000), (1_200_000, 3_000_000)] {
+        let contents = [content[..bytes].to_vec(), content[..bytes].to_vec()];
+        let Some(server) = Server::start(Served { contents, stated, open_flags: 0 }) else { return };
+        let search = Search::new(Plan::new([server.file("f"), server.file("g")]));
+        let mut failures = Failures::default();
+        let found = find(&search, &mut failures, &Control::new()).unwrap();
+        assert_eq!(failures.0, [Cause::EndsEarly; 2], "{bytes} of {stated} bytes");
+        assert_eq!(found.report.ledger.failed_total(), 2);
+    }
+}
+
+/// The causes of failures; there are no groups.
+#[derive(Default)]
+struct Failures(Vec<Cause>);
+
+impl Sink for Failures {
+    fn record(&mut self, record: &Record<'_>) -> std::io::Result<()> {
+        if let Outcome::Failed(error) = record.outcome {
+            self.0.push(error.cause);
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, group: &Group<'_>) -> std::io::Result<()> {
+        panic!("{group:?}");
     }
 }

@@ -42,10 +42,10 @@ fn check(made: &Made, report: &[u8], is_guarded: bool) {
 
 fn check_outcome(made: &MadeRecord, fields: [&[u8]; 3]) {
     let expected = match made.outcome {
-        Outcome::Done { size, mtime_ns } => [size.to_string(), mtime_ns.to_string(), "ok".to_owned()],
+        Outcome::Done { size, mtime_ns, .. } => [size.to_string(), mtime_ns.to_string(), "ok".to_owned()],
         Outcome::Skipped(reason) => [String::new(), String::new(), format!("skipped:{}", reason.name())],
         Outcome::Failed(error) => [String::new(), String::new(), format!("error:{}", error.cause.name())],
-        Outcome::Unread => unreachable!("none is made"),
+        Outcome::Listed | Outcome::Unread => unreachable!("none is made"),
     };
     assert_eq!(fields, expected.each_ref().map(String::as_bytes));
 }

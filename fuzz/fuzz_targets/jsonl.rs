@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use filemill::keep::Keep;
 use filemill::record::{Outcome, Value};
 use filemill::sink::Jsonl;
 use filemill_fuzz::{Made, MadeRecord};
@@ -41,13 +42,30 @@ fn check(made: &Made, record: &MadeRecord, line: &str) {
     check_path(&record.path(), values[1]);
     let (keys, rest) = (&keys[2..], &values[2..]);
     match record.outcome {
-        Outcome::Done { size, mtime_ns } => {
+        Outcome::Done { size, mtime_ns, identity, mode, keep, .. } => {
             assert_eq!(read::<String>(values[0].get()), "file");
+            let settled = match keep {
+                Keep::Unasked => None,
+                Keep::Yes => Some(true),
+                Keep::No => Some(false),
+            };
+            let mut own = vec!["size", "mtime_ns", "inode", "ctime_ns", "mode"];
+            own.extend(settled.map(|_| "settled"));
+            own.push("file_system");
+            let (own_values, rest) = rest.split_at(own.len());
             let names = made.columns.iter().map(|column| column.name);
-            assert!(keys.iter().copied().eq(["size", "mtime_ns"].into_iter().chain(names)), "{line}");
-            assert_eq!((read::<u64>(rest[0].get()), read::<i128>(rest[1].get())), (size, mtime_ns));
-            assert_eq!(rest.len() - 2, record.values.len());
-            rest[2..].iter().zip(&record.values).for_each(|(json, value)| check_value(json.get(), value));
+            assert!(keys.iter().copied().eq(own.into_iter().chain(names)), "{line}");
+            assert_eq!(read::<u64>(own_values[0].get()), size);
+            assert_eq!(read::<i128>(own_values[1].get()), mtime_ns);
+            assert_eq!(read::<u64>(own_values[2].get()), identity.inode);
+            assert_eq!(read::<i128>(own_values[3].get()), identity.ctime_ns());
+            assert_eq!(read::<u16>(own_values[4].get()), mode);
+            if let Some(settled) = settled {
+                assert_eq!(read::<bool>(own_values[5].get()), settled);
+            }
+            assert_eq!(own_values[own_values.len() - 1].get(), "null");
+            assert_eq!(rest.len(), record.values.len());
+            rest.iter().zip(&record.values).for_each(|(json, value)| check_value(json.get(), value));
         }
         Outcome::Skipped(reason) => {
             assert_eq!((read::<String>(values[0].get()).as_str(), keys), ("skipped", &["reason"][..]));
@@ -60,7 +78,7 @@ fn check(made: &Made, record: &MadeRecord, line: &str) {
             assert_eq!(read::<Option<String>>(rest[1].get()), error.errno_name());
             assert_eq!(read::<String>(rest[2].get()), error.cause.name());
         }
-        Outcome::Unread => unreachable!("none is made"),
+        Outcome::Listed | Outcome::Unread => unreachable!("none is made"),
     }
 }
 

@@ -4,13 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[expect(dead_code, reason = "only the parser is wanted, not what opens the file")]
-#[path = "../../src/cli/lists.rs"]
-mod lists;
+#[expect(dead_code, reason = "of the text only its entries are checked")]
+#[path = "../../src/cli/lists/text.rs"]
+mod text;
 
 fuzz_target!(|input: &[u8]| {
     for separator in [b'\n', 0] {
-        let parsed = lists::parse(input, separator).map(|paths| paths.collect::<Vec<_>>());
+        let parsed = text::parse(input, separator).map(|paths| paths.collect::<Vec<_>>());
         match (parsed, model(input, separator)) {
             (Ok(parsed), Some(expected)) => {
                 assert_eq!(parsed, expected);
@@ -51,7 +51,7 @@ fn model(text: &[u8], separator: u8) -> Option<Vec<Vec<u8>>> {
 fn check_written_again(paths: &[&[u8]], separator: u8) {
     let mut text = paths.join(&separator);
     for _ in 0..2 {
-        let again: Vec<_> = lists::parse(&text, separator).expect("a list that was one").collect();
+        let again: Vec<_> = text::parse(&text, separator).expect("a list that was one").collect();
         assert_eq!(again, paths);
         text.push(separator);
     }

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use filemill::analyses::{Analysis, Pass};
 use filemill::error::{Cause, FileError, Step};
+use filemill::keep::Keep;
 use filemill::plan::Plan;
-use filemill::record::{Column, Digest, Outcome, Record, SkipReason, Value, ValueKind};
+use filemill::record::{Column, Digest, Identity, Outcome, Record, SkipReason, Value, ValueKind};
 use filemill::sink::Sink;
 
 /// What a run could have reported.
@@ -28,7 +29,7 @@ pub struct MadeRecord {
     pub directory: Vec<u8>,
     /// Its name there.
     pub name: Vec<u8>,
-    /// Never `Unread`, of which no record is made.
+    /// Never `Listed` or `Unread`, of which no record is made.
     pub outcome: Outcome,
     /// One a column where it is done, none otherwise.
     pub values: Vec<Value>,
@@ -142,7 +143,21 @@ fn outcome(u: &mut Unstructured<'_>) -> Result<Outcome> {
             let step = *u.choose(&[Step::Walk, Step::Stage, Step::Analyse])?;
             Outcome::Failed(FileError { step, cause: *u.choose(&Cause::ALL)?, errno: u.arbitrary()? })
         }
-        _ => Outcome::Done { size: u.arbitrary()?, mtime_ns: u.arbitrary()? },
+        _ => Outcome::Done {
+            size: u.arbitrary()?,
+            mtime_ns: u.arbitrary()?,
+            identity: Identity {
+                // No file system has this number.
+                device: u64::MAX,
+                inode: u.arbitrary()?,
+                links: u.arbitrary()?,
+                ctime_seconds: u.arbitrary()?,
+                ctime_nanoseconds: u.int_in_range(0..=999_999_999)?,
+            },
+            mode: u.arbitrary()?,
+            is_sparse: u.arbitrary()?,
+            keep: *u.choose(&[Keep::Unasked, Keep::Yes, Keep::No])?,
+        },
     })
 }
 

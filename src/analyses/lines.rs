@@ -32,7 +32,7 @@ impl Analysis for Lines {
 
 pub(super) struct Count {
     line_feeds: u64,
-    /// Where the pass of `words` shows those of the same file, if that pass counts them.
+    /// The line feeds of the file, if the pass of `words` counts them.
     shared: Option<Arc<AtomicU64>>,
 }
 

@@ -211,7 +211,7 @@ mod tests {
         };
         let see = |part: &[u8]| {
             let mut passes = passes(analyses);
-            // Of the file before nothing is left.
+            // A pass keeps nothing of the file before.
             for bytes in [b"a\nb c\n", part] {
                 passes.iter_mut().for_each(|pass| pass.begin(&file, 0));
                 bytes.chunks(100).for_each(|block| passes.iter_mut().for_each(|pass| pass.block(block)));

@@ -53,13 +53,13 @@ impl Analysis for Words {
 pub(super) struct Count {
     simd: Simd,
     words: u64,
-    /// Counted only where they are shared.
+    /// Right only if `shared` is set.
     line_feeds: u64,
     /// Whether the byte before the next block belongs to a word.
     in_word: bool,
     /// Whether the first byte belongs to a word, which may have begun before this part.
     begins_in_word: Option<bool>,
-    /// Where it shows the line feeds, if the pass of `lines` takes them from here.
+    /// The line feeds of the file, if the pass of `lines` takes them from here.
     shared: Option<Arc<AtomicU64>>,
 }
 
@@ -69,7 +69,7 @@ impl Count {
         self.shared = Some(shared);
     }
 
-    fn show(&self) {
+    fn publish(&self) {
         if let Some(shared) = &self.shared {
             shared.store(self.line_feeds, Ordering::Relaxed);
         }
@@ -80,7 +80,7 @@ impl Pass for Count {
     fn begin(&mut self, _: &FileRecord<'_>, _: u64) {
         self.words = 0;
         self.line_feeds = 0;
-        self.show();
+        self.publish();
         self.in_word = false;
         self.begins_in_word = None;
     }
@@ -95,7 +95,7 @@ impl Pass for Count {
         self.words += u64::from(!self.in_word && !is_space(first)) + found.starts;
         self.line_feeds += u64::from(first == b'\n') + found.line_feeds;
         self.in_word = !is_space(last);
-        self.show();
+        self.publish();
     }
 
     fn join(&mut self, next: &mut dyn Pass) {
@@ -103,7 +103,7 @@ impl Pass for Count {
         let goes_on = self.in_word && next.begins_in_word == Some(true);
         self.words += next.words - u64::from(goes_on);
         self.line_feeds += next.line_feeds;
-        self.show();
+        self.publish();
         self.in_word = next.in_word;
     }
 
@@ -116,7 +116,7 @@ fn is_space(byte: u8) -> bool {
     byte == b' ' || byte.wrapping_sub(0x09) < 5
 }
 
-/// What is after the first byte of a block.
+/// Counts in a block, its first byte left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Found {
     /// Starts of words.
@@ -125,7 +125,7 @@ struct Found {
     line_feeds: u64,
 }
 
-/// What is after the first byte of `bytes`, by lanes: written so that the compiler turns each step into whole-vector instructions of the width
+/// Counts in `bytes`, its first byte left out, by lanes: written so that the compiler turns each step into whole-vector instructions of the width
 /// that the caller's target features allow. Measured against hand-written masks: no slower (benches/analyses.rs).
 #[inline(always)]
 fn count_by_lanes<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
@@ -240,6 +240,10 @@ mod tests {
             check(&bytes, length.div_ceil(3) as u64);
             check(&vec![b'x'; length], 1);
             check(&vec![b' '; length], 0);
+            for simd in Simd::available() {
+                let line_feeds = count::<true>(simd, &vec![b'\n'; length]).line_feeds;
+                assert_eq!(line_feeds, length as u64 - 1, "{simd:?}, {length}");
+            }
             let pairs: Vec<u8> = b" x".iter().copied().cycle().take(length).collect();
             check(&pairs, (length / 2) as u64);
         }

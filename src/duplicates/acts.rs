@@ -168,7 +168,8 @@ impl<'a> Acting<'a> {
         }
         let behind = self.waiting.iter_mut().skip(at + 1).take_while(|join| !join.is_first);
         behind.filter(|join| join.acted == Acted::Already).for_each(|join| {
-            join.acted = Acted::Refused(why.clone());
+            let why = format!("its blocks were to be shared by its first name, which was refused: {why}");
+            join.acted = Acted::Refused(why.into());
         });
     }
 

@@ -1,5 +1,6 @@
 //! The rounds that read: what is read of which files, and what became of it.
 
+use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -265,10 +266,16 @@ impl Reading<'_> {
         let entry = self.catalog.entry(file);
         match *outcome {
             Outcome::Done { size, mtime_ns, identity, .. } => {
-                // What says its size is 0 may have more, as files of /proc do.
-                let is_same = (size == entry.size || entry.size == 0)
-                    && (mtime_ns, identity) == (entry.mtime_ns, entry.identity);
-                (!is_same).then(|| FileError::new(Step::Stage, Cause::Changed))
+                if (mtime_ns, identity) != (entry.mtime_ns, entry.identity) {
+                    return Some(FileError::new(Step::Stage, Cause::Changed));
+                }
+                match size.cmp(&entry.size) {
+                    Ordering::Equal => None,
+                    Ordering::Less => Some(FileError::new(Step::Stage, Cause::EndsEarly)),
+                    // A file that states size 0 may have more bytes (/proc).
+                    Ordering::Greater if entry.size == 0 => None,
+                    Ordering::Greater => Some(FileError::new(Step::Stage, Cause::Changed)),
+                }
             }
             Outcome::Failed(error) => Some(error),
             _ => Some(FileError::new(Step::Stage, Cause::Changed)),

@@ -339,7 +339,10 @@ mod tests {
             let identity =
                 Identity { device: 3, inode: i + 1, links: 1, ctime_seconds: -5, ..Identity::default() };
             let directory = format!("r/{}", i * 40 / 3000);
-            catalog.add_file(directory.as_bytes(), format!("f{i}").as_bytes(), size, -1, identity);
+            let file = catalog.add_file(directory.as_bytes(), format!("f{i}").as_bytes(), size, -1, identity);
+            if i % 5 == 0 {
+                catalog.mark_sparse(file);
+            }
         }
         catalog
     }
@@ -355,13 +358,16 @@ mod tests {
         spill
     }
 
-    /// Path, size, time and identity of every candidate, and how many there are of its size.
-    fn candidates(catalog: &Catalog) -> Vec<(Vec<u8>, u64, i128, Identity, usize)> {
+    /// Every candidate: path; size, time and identity; device and whether it is sparse; how many there are of its size.
+    type Known = (Vec<u8>, (u64, i128, Identity), (u32, bool), usize);
+
+    fn candidates(catalog: &Catalog) -> Vec<Known> {
         let (candidates, _) = Candidates::by_size(catalog, &Wanted { size_min: 1, ..Wanted::default() });
         let classes = candidates.classes().flat_map(|class| class.iter().map(|of| (of.file, class.len())));
         let all = classes.map(|(file, number)| {
             let entry = catalog.entry(file);
-            (catalog.path(file), entry.size, entry.mtime_ns, entry.identity, number)
+            let place = (catalog.inode(file).0, catalog.is_sparse(file));
+            (catalog.path(file), (entry.size, entry.mtime_ns, entry.identity), place, number)
         });
         all.collect()
     }

@@ -72,6 +72,25 @@ impl OpenFile {
         Ok(filled)
     }
 
+    /// Why a part of it ended at `offset`: it was changed, or it states more than it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub(super) fn ended(&self, offset: u64) -> Result<FileError, FileError> {
+        let cause = if self.ends_at(offset)? { Cause::EndsEarly } else { Cause::Changed };
+        Ok(FileError::new(Step::Stage, cause))
+    }
+
+    /// Whether it ends at `offset` although it states more: a second read ends there as well, and the server states
+    /// the same size and times before and after it.
+    fn ends_at(&self, offset: u64) -> Result<bool, FileError> {
+        if !self.handle.may_end_early() {
+            return Ok(false);
+        }
+        let is_end = || Ok(self.handle.read_at(&mut [0], offset).map_err(file_error)? == 0);
+        Ok(self.is_fresh()? && is_end()? && self.is_fresh()?)
+    }
+
     /// The outcome if all of it was read, which were `size` bytes.
     fn done(&self, size: u64) -> Outcome {
         let before = &self.before;
@@ -186,23 +205,12 @@ impl Stage<'_> {
     fn look_again(&mut self, file: &OpenFile, read_bytes: u64) -> Result<Outcome, FileError> {
         let is_same = self.is_as_it_was(file)?;
         let is_whole = read_bytes >= file.size() || file.handle.is_made_up();
-        if !is_whole && self.ends_at(file, read_bytes)? {
+        if !is_whole && file.ends_at(read_bytes)? {
             self.ended_early += 1;
         } else if !is_whole || !is_same {
             return Err(changed());
         }
         Ok(file.done(read_bytes))
-    }
-
-    /// Whether a file ends at `read_bytes` although it states more: a second read ends there as well, and the server states
-    /// the same size and times before and after it.
-    fn ends_at(&self, file: &OpenFile, read_bytes: u64) -> Result<bool, FileError> {
-        if !file.handle.may_end_early() {
-            return Ok(false);
-        }
-        let is_fresh = || file.handle.is_fresh(&file.before).map_err(file_error);
-        let is_end = || Ok(file.handle.read_at(&mut [0], read_bytes).map_err(file_error)? == 0);
-        Ok(is_fresh()? && is_end()? && is_fresh()?)
     }
 
     /// The same, where only a part of the file was wanted.

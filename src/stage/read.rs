@@ -63,6 +63,6 @@ impl Stage<'_> {
                 return Err(Stop::Unwanted);
             }
         }
-        if at == end { Ok(()) } else { Err(changed().into()) }
+        if at == end { Ok(()) } else { Err(file.ended(at)?.into()) }
     }
 }

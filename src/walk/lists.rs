@@ -14,7 +14,8 @@ use std::thread;
 use crate::plan::{Met, PathList, Root};
 use crate::record::bytes_to_path;
 
-/// Entries that a thread classifies at a time. A shorter list is not worth a thread.
+/// A thread classifies folders with at least this many entries at a time; a shorter list is not worth a thread. A folder is
+/// not divided.
 const PART_ENTRIES: usize = 1024;
 
 /// A list whose entries were looked at.
@@ -61,8 +62,12 @@ enum Kind {
 }
 
 impl<'l> Looked<'l> {
-    /// Looks at the entries, with this many threads where the list is long.
+    /// Looks at the entries, with this many threads if the list is long.
     pub(super) fn new(list: &'l PathList, threads: usize) -> Looked<'l> {
+        Looked::by_parts(list, threads, PART_ENTRIES)
+    }
+
+    fn by_parts(list: &'l PathList, threads: usize, part_entries: usize) -> Looked<'l> {
         let mut looked = Looked {
             list,
             current: std::env::current_dir().ok(),
@@ -75,7 +80,7 @@ impl<'l> Looked<'l> {
         };
         let first: Vec<u32> = (0..list.folders()).collect();
         looked.group(&first);
-        looked.look(threads);
+        looked.look(threads, part_entries);
         let first = looked.first_of_each_real_path();
         if (0..).zip(&first).any(|(folder, &first)| folder != first) {
             looked.regroup(&first);
@@ -118,14 +123,14 @@ impl<'l> Looked<'l> {
     }
 
     /// Reaches each folder, and classifies its entries: a part of the list after the other, by whichever thread is free.
-    fn look(&mut self, threads: usize) {
+    fn look(&mut self, threads: usize, part_entries: usize) {
         self.kinds = vec![Kind::Other; self.order.len()];
         self.reals.resize_with(self.groups.len(), || Real::Unknown);
         let (mut kinds, mut reals, mut groups) =
             (self.kinds.as_mut_slice(), self.reals.as_mut_slice(), self.groups.as_slice());
         let mut parts = Vec::new();
         while let Some((_, first)) = groups.first() {
-            let end = groups.partition_point(|(_, range)| range.start < first.start + PART_ENTRIES);
+            let end = groups.partition_point(|(_, range)| range.start < first.start + part_entries);
             let mut part =
                 Part { order: &self.order, groups: &groups[..end], kinds: &mut [], reals: &mut [] };
             let entries = part.groups[end - 1].1.end - first.start;
@@ -146,7 +151,7 @@ impl<'l> Looked<'l> {
         thread::scope(|scope| {
             for helper in 0..helpers {
                 let name = format!("filemill-list-{helper}");
-                // Where the system allows no more threads, this one does all.
+                // If the system allows no more threads, the calling thread does all.
                 let _ = thread::Builder::new().name(name).spawn_scoped(scope, look);
             }
             look();
@@ -392,5 +397,44 @@ mod tests {
         check("/a/../b/c/..", "/b");
         check("/../a", "/a");
         check("/", "/");
+    }
+
+    /// Parts of any size give the same, with folders through links, entries that are missing and entries that are equal.
+    #[cfg(unix)]
+    #[test]
+    fn parts_and_threads_change_nothing() {
+        let top = tempfile::tempdir().expect("a place for tests");
+        for folder in 0..7 {
+            let folder = top.path().join(folder.to_string());
+            std::fs::create_dir_all(folder.join("below")).expect("it can be made");
+            (0..3).for_each(|file| {
+                std::fs::write(folder.join(file.to_string()), "").expect("it can be written")
+            });
+        }
+        std::os::unix::fs::symlink("3", top.path().join("link")).expect("it can be made");
+        let mut list = PathList::default();
+        for folder in ["0", "link", "1", "2", "missing", "3", "4", "5", "6", "0/../6"] {
+            for name in ["0", "below", "2", "missing", "1", "0", "."] {
+                list.push(top.path().join(folder).join(name));
+            }
+        }
+        let looked = |threads, part_entries| {
+            let looked = Looked::by_parts(&list, threads, part_entries);
+            let real: Vec<_> = (0..list.folders()).map(|folder| looked.real_path(folder)).collect();
+            (looked.order.clone(), looked.kinds.clone(), looked.groups.clone(), real)
+        };
+        let expected = looked(1, usize::MAX);
+        for kind in [Kind::File, Kind::Root, Kind::Missing] {
+            assert!(expected.1.contains(&kind), "{kind:?}");
+        }
+        for threads in [1, 2, 5] {
+            for part_entries in [1, 3, 8, 20] {
+                assert_eq!(
+                    looked(threads, part_entries),
+                    expected,
+                    "{threads} threads, {part_entries} entries"
+                );
+            }
+        }
     }
 }
