@@ -69,6 +69,7 @@ fn check_value(field: &[u8], value: &Value, is_guarded: bool) {
             assert_eq!(field, hex);
         }
         Value::Text(_) => unreachable!("done above"),
+        Value::Sketch(_) => unreachable!("none is made"),
     }
 }
 

@@ -88,7 +88,8 @@ fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
 fn feed(pass: &mut dyn Pass, blocks: &[&[u8]], offset: u64) {
     let directory = Directory::from_path(b"");
     let size = blocks.iter().map(|block| block.len() as u64).sum();
-    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0 }, offset);
+    let identity = Default::default();
+    pass.begin(&FileRecord { directory: &directory, name: b"file", size, mtime_ns: 0, identity }, offset);
     blocks.iter().for_each(|block| pass.block(block));
 }
 

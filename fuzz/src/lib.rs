@@ -107,7 +107,7 @@ impl MadeRecord {
 
     fn record(&self) -> Record<'_> {
         let MadeRecord { directory, name, outcome, values, .. } = self;
-        Record { directory, name, outcome: *outcome, values }
+        Record { number: 0, directory, name, outcome: *outcome, values }
     }
 }
 

@@ -14,7 +14,7 @@ const STEP: Duration = Duration::from_millis(250);
 /// Before so much of a round is over, too little is known.
 const STEPS_MIN: u32 = 4;
 /// Steps after the count of files that show by how much the count slowed the run.
-const COUNTED_STEPS_MIN: u32 = 2;
+const COUNTED_STEPS_MIN: u32 = 3;
 /// A step counts for half as much after this share of the time so far, but not before `HALF_LIFE_MIN`: a rate that changes, as
 /// when a cache is at its end, is noticed; one large file does not make all others forgotten.
 const HALF_LIFE_SHARE: f64 = 0.2;
@@ -350,7 +350,7 @@ mod tests {
         let mut estimate = Estimate::default();
         let mut at = 0.0;
         let mut shown = 0;
-        while at < counted_at + 0.8 {
+        while at < counted_at + 1.1 {
             at += 0.1;
             estimate.observe(done_at(&files, at, 256), at > counted_at);
             if at > counted_at
