@@ -329,6 +329,7 @@ impl Catalog {
     }
 
     /// Names that a file has, those outside of the search included.
+    #[cfg(target_os = "linux")]
     pub(crate) fn links(&self, file: FileId) -> u32 {
         self.attributes_of(file).identity.links
     }
