@@ -148,7 +148,8 @@ impl Machine {
                     let answered = answered.map_err(|_| Failure("no answer from the device".to_owned()));
                     let mut answer = answered.and_then(|()| self.finish(&oldest));
                     if let Ok(Reply::Hits(hits)) = &mut answer
-                        && let Some(hit) = hits.first_mut()
+                        // They come in no order. The first by its rows is among those that any sample counts again.
+                        && let Some(hit) = hits.iter_mut().min_by_key(|hit| (hit.left, hit.right))
                         && faults.strike(Operation::GpuWords).is_err()
                     {
                         hit.matches ^= 1;
