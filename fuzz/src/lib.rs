@@ -29,7 +29,7 @@ pub struct MadeRecord {
     pub directory: Vec<u8>,
     /// Its name there.
     pub name: Vec<u8>,
-    /// Never `Listed` or `Unread`, of which no record is made.
+    /// Never `Listed` or `Unread`: they have no record.
     pub outcome: Outcome,
     /// One a column where it is done, none otherwise.
     pub values: Vec<Value>,

@@ -118,7 +118,7 @@ fn is_space(byte: u8) -> bool {
 
 /// Counts in a block, its first byte left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct Counts {
     /// Starts of words.
     starts: u64,
     /// 0 unless they are counted.
@@ -128,11 +128,11 @@ struct Found {
 /// Counts in `bytes`, its first byte left out, by lanes: written so that the compiler turns each step into whole-vector instructions of the width
 /// that the caller's target features allow. Measured against hand-written masks: no slower (benches/analyses.rs).
 #[inline(always)]
-fn count_by_lanes<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
+fn count_by_lanes<const LINE_FEEDS: bool>(bytes: &[u8]) -> Counts {
     const LANES: usize = 64;
     // A lane counts at most one of each a step: 255 steps fit its byte.
     const CHUNK_BYTES: usize = LANES * 255;
-    let mut found = Found::default();
+    let mut found = Counts::default();
     let Some(after) = bytes.get(1..) else { return found };
     let before = &bytes[..after.len()];
     for (before, after) in before.chunks(CHUNK_BYTES).zip(after.chunks(CHUNK_BYTES)) {
@@ -160,13 +160,13 @@ fn count_by_lanes<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn count_avx2<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
+fn count_avx2<const LINE_FEEDS: bool>(bytes: &[u8]) -> Counts {
     count_by_lanes::<LINE_FEEDS>(bytes)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn count_avx512<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
+fn count_avx512<const LINE_FEEDS: bool>(bytes: &[u8]) -> Counts {
     count_by_lanes::<LINE_FEEDS>(bytes)
 }
 
@@ -178,7 +178,7 @@ fn count_avx512<const LINE_FEEDS: bool>(bytes: &[u8]) -> Found {
         reason = "calling a function compiled for a processor that was found to be this one"
     )
 )]
-fn count<const LINE_FEEDS: bool>(simd: Simd, bytes: &[u8]) -> Found {
+fn count<const LINE_FEEDS: bool>(simd: Simd, bytes: &[u8]) -> Counts {
     match simd.level() {
         Level::Lanes => count_by_lanes::<LINE_FEEDS>(bytes),
         // SAFETY: A `Simd` is of a level that this processor was found to have; otherwise the worst case is an illegal
@@ -199,9 +199,9 @@ mod tests {
     use crate::analyses::answer;
 
     /// The definition that every form keeps to.
-    fn count_plain(bytes: &[u8]) -> Found {
+    fn count_plain(bytes: &[u8]) -> Counts {
         let starts = bytes.windows(2).filter(|pair| is_space(pair[0]) && !is_space(pair[1])).count() as u64;
-        Found { starts, line_feeds: bytes.iter().skip(1).filter(|&&byte| byte == b'\n').count() as u64 }
+        Counts { starts, line_feeds: bytes.iter().skip(1).filter(|&&byte| byte == b'\n').count() as u64 }
     }
 
     /// Every form against the expected number, whole and cut at every place.

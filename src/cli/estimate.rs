@@ -75,7 +75,7 @@ impl Estimate {
     pub(super) fn observe(&mut self, done: Done, is_counted: bool) {
         if is_counted && self.counted_steps.is_none() {
             self.counted_steps = Some(0);
-            // What was counted before the run began has slowed nothing.
+            // A count that ended before the first step has not slowed the run.
             if self.steps > 0 {
                 self.add(done);
                 self.before = Some(std::mem::take(&mut self.sums));

@@ -25,7 +25,7 @@ impl Search {
             return refuse("the share that similar directories have in common must be above 0 and at most 1");
         }
         if self.directories.is_some() && self.plan.filter.depth_max.is_some() {
-            return refuse("directories cannot be compared to a depth: what lies deeper may differ");
+            return refuse("directories cannot be compared to a depth: files below it may differ");
         }
         if self.directories.is_some() && self.plan.filter.follow {
             return refuse("directories cannot be compared through links: one may be met twice");

@@ -74,7 +74,7 @@ pub(super) fn measure(
     sort_by_gain(catalog, groups);
 }
 
-/// The redundant copies that may free less than their size by what was met of them, directory by directory.
+/// The redundant copies that may free less than their size: they are sparse, or have several names. Directory by directory.
 fn redundant(search: &Search, catalog: &Catalog, groups: &[FileGroup]) -> Vec<Redundant> {
     let mut redundant = Vec::new();
     let may_free_less = |file: FileId| catalog.is_sparse(file) || catalog.links(file) > 1;

@@ -266,7 +266,7 @@ impl Nesting<'_> {
                 kept.insert(path, root);
             }
         }
-        // A link does not lie where it leads to. By now all roots that a link may lie in are known.
+        // A link lies in its own directory, not in that of its target. By now all roots that may contain a link are known.
         for (root, link) in real.iter().enumerate().filter_map(|(i, real)| Some((i, real.link.as_ref()?))) {
             if left_out[root].is_none() {
                 let stays = !self.plan.filter.follow || self.descends_deeper(root);

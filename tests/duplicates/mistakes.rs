@@ -25,7 +25,7 @@ fn mistakes_are_told_in_one_line() {
     check(
         &tree,
         &["--dirs", "--max-depth", "2"],
-        "directories cannot be compared to a depth: what lies deeper may differ",
+        "directories cannot be compared to a depth: files below it may differ",
     );
     check(
         &tree,
@@ -45,7 +45,7 @@ fn mistakes_are_told_in_one_line() {
     check(
         &tree,
         &["--action", "hardlink", "--format", "csv"],
-        "--action needs a report that tells of it: summary, table or jsonl",
+        "--action needs a format that shows it: summary, table or jsonl",
     );
     check(
         &tree,
@@ -92,7 +92,7 @@ fn mistakes_are_told_in_one_line() {
     check(
         &tree,
         &["--from", "listed.jsonl"],
-        "listed.jsonl: its paths came from a list: name them, or give the list once more",
+        "listed.jsonl: its paths came from a list: type the paths, or give the list again",
     );
     check(
         &tree,

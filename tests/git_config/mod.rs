@@ -133,7 +133,7 @@ fn hostile_configurations_are_noted_and_end() {
         let (met, notes) = scene.lists("repository");
         assert_eq!(notes.lines().count(), 1, "{notes}");
         assert!(notes.contains(name.trim_end_matches('0')) && notes.trim_end().ends_with(why), "{notes}");
-        // What stands around it counts.
+        // The sections before and after it count.
         assert!(!met.contains(&"a.e1".to_owned()) && met.contains(&"a.e2".to_owned()), "{name}: {met:?}");
     }
     // The file itself.

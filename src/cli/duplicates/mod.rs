@@ -33,7 +33,7 @@ pub(crate) fn run(flags: &DuplicatesFlags, origins: &Origins) -> Result<Exit, Fa
     let tells_actions =
         |format| matches!(format, GroupFormat::Summary | GroupFormat::Jsonl | GroupFormat::Table);
     if flags.action.is_some() && !outputs.formats().any(tells_actions) {
-        let why = "--action needs a report that tells of it: summary, table or jsonl";
+        let why = "--action needs a format that shows it: summary, table or jsonl";
         return Err(Failure::Usage(why.to_owned()));
     }
     if flags.dirs.is_some() && outputs.formats().any(|format| format == GroupFormat::Fdupes) {
@@ -82,7 +82,7 @@ fn search(flags: &DuplicatesFlags) -> Result<Search, Failure> {
         let has_lists = search.earlier.as_ref().is_some_and(|earlier| earlier.has_lists());
         if !is_typed && (has_lists || roots.is_empty()) {
             let why = format!(
-                "{}: its paths came from a list: name them, or give the list once more",
+                "{}: its paths came from a list: type the paths, or give the list again",
                 report.display()
             );
             return Err(Failure::Usage(why));
